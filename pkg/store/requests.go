@@ -1,0 +1,118 @@
+package store
+
+import (
+	"encoding/hex"
+	"encoding/json"
+	"fmt"
+	"iter"
+	"time"
+
+	"github.com/tidwall/btree"
+)
+
+// How long, in command time, and how many requests are remembered at most. A
+// retry within both gets the first answer.
+const (
+	RequestMemory = Time(10 * time.Minute / time.Microsecond)
+	MaxRequests   = 500_000
+)
+
+// maxRecordNames bounds what a record keeps of the names a command changed.
+const maxRecordNames = 16
+
+// Record remembers one command by its request id: what was asked, and a short
+// form of the answer.
+type Record struct {
+	Sequence uint64        `json:"sequence"`
+	ID       string        `json:"id"`
+	Digest   RequestDigest `json:"digest"` // of the request as the caller sent it
+	Time     Time          `json:"time"`   // of the command
+	Op       string        `json:"op"`     // what was asked for, such as client.create
+	Index    uint64        `json:"index"`
+	Revision uint64        `json:"revision"`
+	Names    []string      `json:"names,omitempty"` // client/acme/web ...
+	Refusal  *Error        `json:"refusal,omitempty"`
+
+	sum Digest
+}
+
+// RequestDigest is a keyed SHA-256 of a request; its JSON is hex.
+type RequestDigest [32]byte
+
+func (d RequestDigest) MarshalText() ([]byte, error) {
+	return hex.AppendEncode(nil, d[:]), nil
+}
+
+func (d *RequestDigest) UnmarshalText(b []byte) error {
+	if len(b) != 2*len(d) {
+		return fmt.Errorf("request digest of %d digits", len(b))
+	}
+	_, err := hex.Decode(d[:], b)
+	return err
+}
+
+// Line returns the record as one line of JSON, its form in archives.
+func (r *Record) Line() []byte {
+	b, err := json.Marshal(r)
+	if err != nil {
+		panic(err) // plain strings and numbers
+	}
+	return append(b, '\n')
+}
+
+// requestTable is the records in the order of their commands, and by id.
+type requestTable struct {
+	byID  btree.Map[string, *Record]
+	bySeq btree.Map[uint64, *Record]
+}
+
+func (t *requestTable) fork() requestTable {
+	return requestTable{byID: *t.byID.Copy(), bySeq: *t.bySeq.Copy()}
+}
+
+// Request returns what is remembered of a request id, nil if nothing is.
+func (s *state) Request(id string) *Record {
+	r, _ := s.requests.byID.Get(id)
+	return r
+}
+
+// Requests yields all records in the order of their commands.
+func (s *state) Requests() iter.Seq[*Record] {
+	return func(yield func(*Record) bool) {
+		s.requests.bySeq.Scan(func(_ uint64, r *Record) bool { return yield(r) })
+	}
+}
+
+// Remember adds a record, moves the time of the state up to the record's, and
+// forgets what is older or more than the table may hold.
+func (t *Tx) Remember(r Record) {
+	r.Sequence = t.counters.Sequence
+	t.counters.Sequence++
+	if len(r.Names) > maxRecordNames {
+		r.Names = r.Names[:maxRecordNames]
+	}
+	if r.Refusal != nil {
+		short := *r.Refusal
+		short.Fields = nil
+		r.Refusal = &short
+	}
+	t.counters.Time = max(t.counters.Time, r.Time)
+	t.addRecord(&r)
+	for {
+		_, oldest, ok := t.requests.bySeq.Min()
+		if !ok || (oldest.Time+RequestMemory >= t.counters.Time && t.requests.bySeq.Len() <= MaxRequests) {
+			return
+		}
+		t.requests.bySeq.Delete(oldest.Sequence)
+		t.requests.byID.Delete(oldest.ID)
+		t.all.sub(oldest.sum)
+		t.counters.Horizon = max(t.counters.Horizon, oldest.Time)
+	}
+}
+
+func (t *Tx) addRecord(r *Record) {
+	r.sum = term("system/requests/"+r.ID, r.Line())
+	t.requests.bySeq.Set(r.Sequence, r)
+	t.requests.byID.Set(r.ID, r)
+	t.all.add(r.sum)
+}

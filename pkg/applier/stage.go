@@ -1,0 +1,96 @@
+package applier
+
+import (
+	"fmt"
+
+	"github.com/cpctl/cpctl/pkg/mutation"
+	"github.com/cpctl/cpctl/pkg/store"
+)
+
+func (ch *change) stageBegin(m *mutation.Mutation) error {
+	b, err := decode[mutation.StageBegin](m)
+	if err != nil {
+		return err
+	}
+	if open := ch.OpenStage(); open != nil {
+		return store.Errorf(store.CodeConflict, "another restore is under way, since %s by %s", open.Since, open.Actor).
+			WithHint("wait for it to end, then try again")
+	}
+	return ch.BeginStage(store.Stage{ID: b.Stage, Actor: ch.Actor, Since: ch.Time})
+}
+
+// stagePut adds documents to the open stage, each checked as it arrives.
+func (ch *change) stagePut(m *mutation.Mutation) error {
+	p, err := decode[mutation.StagePut](m)
+	if err != nil {
+		return err
+	}
+	if err := ch.ownStage(p.Stage); err != nil {
+		return err
+	}
+	size := ch.StageBytes()
+	for _, d := range p.Docs {
+		size += int64(len(d.Bytes))
+		if d.Bytes == nil {
+			if _, err := store.ParsePath(d.Path); err != nil {
+				return store.Errorf(store.CodeInvalid, "%v", err)
+			}
+		} else if _, err := store.DecodeDoc(d.Path, d.Bytes); err != nil {
+			return err
+		}
+	}
+	if size > store.MaxStage {
+		return store.Errorf(store.CodeRefused, "a restore may change at most %d MiB of documents", store.MaxStage>>20)
+	}
+	for _, d := range p.Docs {
+		if err := ch.PutStaged(d.Path, d.Bytes); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// stageCommit switches the staged documents in at one revision, if the state
+// is still the one they were computed from and comes to the expected digest.
+func (ch *change) stageCommit(m *mutation.Mutation) error {
+	c, err := decode[mutation.StageCommit](m)
+	if err != nil {
+		return err
+	}
+	if err := ch.ownStage(c.Stage); err != nil {
+		return err
+	}
+	if now := ch.Counters().Revision; now != c.Base {
+		return store.Errorf(store.CodeConflict, "the state changed while the restore was uploaded: it is at revision %d, not %d", now, c.Base)
+	}
+	rollback := ch.Savepoint()
+	ch.CommitStage()
+	if got := ch.DataDigest(); got != c.Digest {
+		rollback()
+		return store.Errorf(store.CodeIntegrity, "the staged documents come to digest %s, not %s; nothing was changed", got, c.Digest)
+	}
+	counters := ch.Counters()
+	counters.Revision = max(counters.Revision, c.Revision) // the command itself adds one
+	ch.SetCounters(counters)
+	ch.moved = true
+	return nil
+}
+
+func (ch *change) stageAbort(m *mutation.Mutation) error {
+	a, err := decode[mutation.StageAbort](m)
+	if err != nil {
+		return err
+	}
+	if err := ch.ownStage(a.Stage); err != nil {
+		return err
+	}
+	ch.DropStage()
+	return nil
+}
+
+func (ch *change) ownStage(id string) error {
+	if open := ch.OpenStage(); open == nil || open.ID != id {
+		return store.Errorf(store.CodeConflict, "%s", fmt.Sprintf("the upload %s is no longer open: another leader was elected meanwhile; nothing was changed", id))
+	}
+	return nil
+}

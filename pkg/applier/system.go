@@ -1,0 +1,125 @@
+package applier
+
+import (
+	"github.com/cpctl/cpctl/pkg/mutation"
+	"github.com/cpctl/cpctl/pkg/store"
+)
+
+// Where the cluster keeps what it knows of itself.
+const (
+	ClusterPath = "system/cluster.json"
+	EpochPath   = "system/epoch.json"
+	CertsPrefix = "system/certs/"
+)
+
+// CertPath is where the record of a certificate is.
+func CertPath(serial string) string { return CertsPrefix + serial + ".json" }
+
+func (ch *change) applySystem(m *mutation.Mutation) error {
+	switch m.Kind {
+	case mutation.SysEpoch:
+		return ch.epoch(m)
+	case mutation.SysFound:
+		return ch.found(m)
+	case mutation.SysLevel:
+		return ch.raise(m)
+	case mutation.SysCert:
+		return ch.certificate(m)
+	case mutation.SysRevoke:
+		return ch.revoke(m)
+	case mutation.SysStageBegin:
+		return ch.stageBegin(m)
+	case mutation.SysStagePut:
+		return ch.stagePut(m)
+	case mutation.SysStageCommit:
+		return ch.stageCommit(m)
+	case mutation.SysStageAbort:
+		return ch.stageAbort(m)
+	}
+	return store.Errorf(store.CodeInternal, "no applier for %s", m.Kind) // decoding lets no other kind through
+}
+
+// epoch marks the first entry of a leader. An upload that an earlier leader
+// had open is forgotten: nobody is left to finish it.
+func (ch *change) epoch(m *mutation.Mutation) error {
+	e, err := decode[mutation.Epoch](m)
+	if err != nil {
+		return err
+	}
+	if ch.OpenStage() != nil {
+		ch.DropStage()
+	}
+	return ch.PutSystem(EpochPath, e)
+}
+
+func (ch *change) found(m *mutation.Mutation) error {
+	f, err := decode[mutation.Found](m)
+	if err != nil {
+		return err
+	}
+	if ch.Get(ClusterPath) != nil {
+		return store.Errorf(store.CodeExists, "this cluster is founded already")
+	}
+	counters := ch.Counters()
+	counters.Level = f.Level
+	ch.SetCounters(counters)
+	return ch.PutSystem(ClusterPath, f)
+}
+
+// raise sets the level of rules. It never falls.
+func (ch *change) raise(m *mutation.Mutation) error {
+	r, err := decode[mutation.Raise](m)
+	if err != nil {
+		return err
+	}
+	counters := ch.Counters()
+	if r.Level < counters.Level {
+		return store.Errorf(store.CodeRefused, "the level is %d and cannot fall to %d", counters.Level, r.Level)
+	}
+	counters.Level = r.Level
+	ch.SetCounters(counters)
+	return nil
+}
+
+// certificate records that a certificate was issued. Names of nodes are unique
+// among those whose certificate is good.
+func (ch *change) certificate(m *mutation.Mutation) error {
+	c, err := decode[mutation.Certificate](m)
+	if err != nil {
+		return err
+	}
+	for d := range ch.Scan(CertsPrefix) {
+		var other mutation.Certificate
+		if ch.System(d.Path, &other) && !other.Revoked && other.Role == c.Role && other.Name == c.Name && other.NodeID != c.NodeID {
+			return store.Errorf(store.CodeExists, "a %s named %q is in the cluster already", c.Role, c.Name).
+				WithHint("choose another --name, or remove the old one: cpctl cluster remove %s", c.Name)
+		}
+		if other.Revoked && other.NodeID != "" && other.NodeID == c.NodeID {
+			return store.Errorf(store.CodeDenied, "node %q was removed from this cluster: %s", c.NodeID, other.Why).
+				WithHint("a removed node comes back with an empty data directory, under a new id")
+		}
+	}
+	return ch.PutSystem(CertPath(c.Serial), c)
+}
+
+// revoke takes back every certificate of a node.
+func (ch *change) revoke(m *mutation.Mutation) error {
+	r, err := decode[mutation.Revoke](m)
+	if err != nil {
+		return err
+	}
+	var found []mutation.Certificate
+	for d := range ch.Scan(CertsPrefix) {
+		var c mutation.Certificate
+		if ch.System(d.Path, &c) && c.NodeID == r.NodeID && !c.Revoked {
+			found = append(found, c)
+		}
+	}
+	for _, c := range found {
+		c.Revoked, c.Why = true, r.Why
+		if err := ch.PutSystem(CertPath(c.Serial), c); err != nil {
+			return err
+		}
+	}
+	return nil
+}

@@ -1,0 +1,79 @@
+package mutation
+
+import (
+	"github.com/cpctl/cpctl/pkg/store"
+)
+
+// Epoch is the payload of sys.epoch.
+type Epoch struct {
+	Node string `json:"node"`
+	Term uint64 `json:"term"`
+}
+
+// Found is the payload of sys.found: what makes a cluster this one.
+type Found struct {
+	ClusterID  string       `json:"cluster_id"`
+	Generation uint64       `json:"generation"`
+	CA         string       `json:"ca"`        // certificate, PEM
+	CAKey      store.Sealed `json:"ca_key"`    // its private key, sealed under the cluster key
+	KeyCheck   string       `json:"key_check"` // by which a node finds out that it has the right cluster key
+	KeyID      string       `json:"key_id"`
+	Level      uint32       `json:"level"`
+}
+
+// Raise is the payload of sys.level.
+type Raise struct {
+	Level uint32 `json:"level"`
+}
+
+// Certificate is the payload of sys.cert and what system/certs/<serial>.json
+// holds: who got it, and whether it is still good.
+type Certificate struct {
+	Serial   string     `json:"serial"`
+	Role     string     `json:"role"`
+	Name     string     `json:"name"`
+	NodeID   string     `json:"node_id,omitempty"`
+	Voter    bool       `json:"voter,omitempty"` // the node wants a vote once it has caught up
+	NotAfter store.Time `json:"not_after"`
+	IssuedAt store.Time `json:"issued_at"`
+	Revoked  bool       `json:"revoked"`
+	Why      string     `json:"why,omitempty"`
+}
+
+// Revoke is the payload of sys.revoke: every certificate of a node.
+type Revoke struct {
+	NodeID string `json:"node_id"`
+	Name   string `json:"name"`
+	Why    string `json:"why"`
+}
+
+// StageBegin is the payload of sys.stage.begin.
+type StageBegin struct {
+	Stage string `json:"stage"`
+}
+
+// StagePut is the payload of sys.stage.put: documents of one stage.
+type StagePut struct {
+	Stage string     `json:"stage"`
+	Docs  []StageDoc `json:"docs"`
+}
+
+// StageDoc is one document as it will be, byte for byte; no bytes: deleted.
+type StageDoc struct {
+	Path  string `json:"path"`
+	Bytes []byte `json:"bytes,omitempty"`
+}
+
+// StageCommit is the payload of sys.stage.commit. The stage was computed from
+// the state at revision Base; Digest is what tenants/ and keys/ must come to.
+type StageCommit struct {
+	Stage    string `json:"stage"`
+	Base     uint64 `json:"base"`
+	Digest   string `json:"digest"`
+	Revision uint64 `json:"revision"` // of the archive: the state's goes on above both
+}
+
+// StageAbort is the payload of sys.stage.abort.
+type StageAbort struct {
+	Stage string `json:"stage"`
+}

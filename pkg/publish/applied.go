@@ -1,0 +1,88 @@
+package publish
+
+import (
+	"errors"
+	"fmt"
+
+	"golang.org/x/sys/unix"
+
+	"github.com/cpctl/cpctl/pkg/store"
+)
+
+// The states of data/.applied.
+const (
+	StateIntent = "intent" // files are being changed towards Index
+	StateDone   = "done"   // the files hold Index
+)
+
+// appliedName and nextName are the only names in data/ that are no documents.
+const (
+	appliedName = ".applied"
+	nextName    = ".next" // a file on its way to its place
+)
+
+// Applied is the record of data/.applied: what the files hold. It is true only
+// within the boot that BootID names, since files are not synced.
+type Applied struct {
+	State     string `json:"state"`
+	Index     uint64 `json:"index"`    // last log entry that the files show
+	Term      uint64 `json:"term"`     // of the image that was published
+	Revision  uint64 `json:"revision"` // of the state
+	Digest    string `json:"digest"`   // store.Image.DataDigest
+	ClusterID string `json:"cluster_id"`
+	BootID    string `json:"boot_id"` // /proc/sys/kernel/random/boot_id
+}
+
+// ReadApplied reads the record of a published directory. An error of
+// CodeNotFound if there is none, of CodeIntegrity if it cannot be read.
+func ReadApplied(dataDir string) (Applied, error) {
+	path := dataDir + "/" + appliedName
+	fd, err := openFile(unix.AT_FDCWD, path, unix.O_RDONLY)
+	if errors.Is(err, unix.ENOENT) {
+		return Applied{}, store.Errorf(store.CodeNotFound, "%s does not exist", path)
+	}
+	if err != nil {
+		return Applied{}, fmt.Errorf("open %s: %w", path, err)
+	}
+	defer unix.Close(fd)
+	var a Applied
+	_, _, ok, err := openSlots(disk{}, fd, &a)
+	if err != nil {
+		return Applied{}, fmt.Errorf("read %s: %w", path, err)
+	}
+	if !ok {
+		return Applied{}, store.Errorf(store.CodeIntegrity, "%s holds no whole record", path)
+	}
+	return a, nil
+}
+
+// openApplied opens the marker of a tree; nil if there is none that is usable.
+func openApplied(t *tree) (*slots, Applied, bool, error) {
+	fd, err := openFile(t.fd, appliedName, unix.O_RDWR)
+	if err != nil {
+		return nil, Applied{}, false, nil // absent, a link, a directory: made anew
+	}
+	var a Applied
+	m, size, ok, err := openSlots(t.sys, fd, &a)
+	if err == nil {
+		err = t.own.fix(t.sys, fd, t.own.file)
+	}
+	if err != nil || size != markerSize {
+		unix.Close(fd)
+		return nil, Applied{}, false, err
+	}
+	return m, a, ok, nil
+}
+
+// makeApplied gives a tree a marker of which nothing was written.
+func makeApplied(t *tree) (*slots, error) {
+	fd, err := t.scratch(blank())
+	if err != nil {
+		return nil, err
+	}
+	if err := t.place(t.fd, appliedName, true); err != nil {
+		unix.Close(fd)
+		return nil, err
+	}
+	return &slots{sys: t.sys, fd: fd}, nil
+}

@@ -1,0 +1,122 @@
+package publish
+
+import (
+	"bytes"
+	"encoding/json"
+	"fmt"
+	"hash/crc32"
+	"strconv"
+
+	"golang.org/x/sys/unix"
+)
+
+// A marker is a file of two slots that are written in turn, so that a write
+// that was cut short leaves the one before. A slot is one line of text:
+//
+//	crc32c, 8 hex digits; space; sequence, decimal; space; JSON; spaces; newline
+//
+// The checksum covers everything after the first space. The slot with the
+// higher sequence counts. A slot of nothing but spaces was never written.
+const (
+	slotSize   = 512 // bytes: one sector, which a disk writes whole or not at all
+	markerSize = 2 * slotSize
+)
+
+var castagnoli = crc32.MakeTable(crc32.Castagnoli)
+
+func encodeSlot(sequence uint64, v any) ([]byte, error) {
+	body, err := json.Marshal(v)
+	if err != nil {
+		return nil, err
+	}
+	b := make([]byte, 9, slotSize)
+	b = strconv.AppendUint(b, sequence, 10)
+	b = append(append(b, ' '), body...)
+	if len(b) >= slotSize {
+		return nil, fmt.Errorf("a marker of %d bytes does not fit its slot", len(b))
+	}
+	for len(b) < slotSize-1 {
+		b = append(b, ' ')
+	}
+	b = append(b, '\n')
+	copy(b, checksum(b))
+	return b, nil
+}
+
+// checksum returns the first nine bytes of a slot.
+func checksum(b []byte) string { return fmt.Sprintf("%08x ", crc32.Checksum(b[9:], castagnoli)) }
+
+// decodeSlot returns the sequence and the JSON of a slot.
+func decodeSlot(b []byte) (sequence uint64, body []byte, ok bool) {
+	if len(b) != slotSize || string(b[:9]) != checksum(b) {
+		return 0, nil, false
+	}
+	number, body, _ := bytes.Cut(b[9:], []byte(" "))
+	sequence, err := strconv.ParseUint(string(number), 10, 64)
+	if err != nil {
+		return 0, nil, false
+	}
+	return sequence, bytes.TrimRight(body, " \n"), true
+}
+
+// newest decodes the newer of the two slots into v.
+func newest(b []byte, v any) (sequence uint64, slot int, ok bool) {
+	var best []byte
+	for i := range len(b) / slotSize {
+		if n, body, valid := decodeSlot(b[i*slotSize : (i+1)*slotSize]); valid && (!ok || n > sequence) {
+			sequence, slot, best, ok = n, i, body, true
+		}
+	}
+	if !ok || json.Unmarshal(best, v) != nil {
+		return 0, 0, false
+	}
+	return sequence, slot, true
+}
+
+// slots is an open marker.
+type slots struct {
+	sys      sys
+	fd       int
+	sequence uint64
+	slot     int // where the next one goes
+}
+
+// openSlots reads a marker that is open for writing.
+func openSlots(s sys, fd int, v any) (m *slots, size int, ok bool, err error) {
+	b := make([]byte, markerSize+1)
+	size, err = readAll(fd, b)
+	if err != nil {
+		return nil, size, false, err
+	}
+	m = &slots{sys: s, fd: fd}
+	if size != markerSize {
+		return m, size, false, nil
+	}
+	sequence, slot, ok := newest(b[:size], v)
+	if ok {
+		m.sequence, m.slot = sequence, 1-slot
+	}
+	return m, size, ok, nil
+}
+
+// write puts v into the older slot, without a sync. A failure leaves the newer
+// slot as it was, and the next attempt goes to the same place.
+func (m *slots) write(v any) error {
+	b, err := encodeSlot(m.sequence+1, v)
+	if err != nil {
+		return err
+	}
+	if err := m.sys.pwrite(m.fd, b, int64(m.slot)*slotSize); err != nil {
+		return err
+	}
+	m.sequence, m.slot = m.sequence+1, 1-m.slot
+	return nil
+}
+
+func (m *slots) close() error { return unix.Close(m.fd) }
+
+// blank is a marker of which nothing was written yet.
+func blank() []byte {
+	line := append(bytes.Repeat([]byte(" "), slotSize-1), '\n')
+	return append(line, line...)
+}

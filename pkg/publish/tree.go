@@ -1,0 +1,260 @@
+package publish
+
+import (
+	"errors"
+	"fmt"
+	"io/fs"
+	"path"
+	"strings"
+
+	"golang.org/x/sys/unix"
+)
+
+// owner is who may read what is published.
+type owner struct {
+	dir, file uint32 // permission bits
+	gid       int    // -1: whatever the process has
+}
+
+func newOwner(group int) owner {
+	if group < 0 {
+		return owner{dir: 0o700, file: 0o600, gid: -1}
+	}
+	return owner{dir: 0o750, file: 0o640, gid: group}
+}
+
+// wrong reports whether mode or group are not as they should be.
+func (o owner) wrong(st *unix.Stat_t, mode uint32) bool {
+	return st.Mode&0o7777 != mode || o.gid >= 0 && st.Gid != uint32(o.gid)
+}
+
+// fix sets group, then mode: never open to a group that is not the right one.
+// It makes the result independent of the umask.
+func (o owner) fix(s sys, fd int, mode uint32) error {
+	var st unix.Stat_t
+	if err := unix.Fstat(fd, &st); err != nil {
+		return err
+	}
+	if o.gid >= 0 && st.Gid != uint32(o.gid) {
+		if err := s.chown(fd, o.gid); err != nil {
+			return err
+		}
+	}
+	if st.Mode&0o7777 != mode {
+		return s.chmod(fd, mode)
+	}
+	return nil
+}
+
+// maxHandles bounds the open directories of one tree.
+const maxHandles = 128
+
+// tree is a directory of published files, reached through handles and never
+// through a link. One goroutine uses it.
+type tree struct {
+	sys  sys
+	own  owner
+	fd   int            // the root
+	yard *yard          // where to things go that are taken out
+	dirs map[string]int // handles of directories below the root, until release
+}
+
+func newTree(s sys, own owner, fd int, y *yard) *tree {
+	return &tree{sys: s, own: own, fd: fd, yard: y, dirs: map[string]int{}}
+}
+
+// release closes the handles of the directories, which may be gone by the next use.
+func (t *tree) release() {
+	for _, fd := range t.dirs {
+		unix.Close(fd)
+	}
+	clear(t.dirs)
+}
+
+func (t *tree) close() error {
+	t.release()
+	return unix.Close(t.fd)
+}
+
+// dir returns the handle of a directory ("." is the root), which is valid until
+// the next call. With grow it makes what is missing, in place of what is in its way.
+func (t *tree) dir(name string, grow bool) (int, error) {
+	if len(t.dirs) > maxHandles {
+		t.release()
+	}
+	return t.walkTo(name, grow)
+}
+
+func (t *tree) walkTo(name string, grow bool) (int, error) {
+	if name == "." {
+		return t.fd, nil
+	}
+	if fd, ok := t.dirs[name]; ok {
+		return fd, nil
+	}
+	parent, err := t.walkTo(path.Dir(name), grow)
+	if err != nil {
+		return -1, err
+	}
+	base := path.Base(name)
+	fd, err := openDir(parent, base)
+	switch {
+	case err == nil:
+	case !grow:
+		return -1, &fs.PathError{Op: "open", Path: name, Err: err}
+	case err == unix.EACCES: // a mode that somebody set
+		if err = unix.Fchmodat(parent, base, t.own.dir, 0); err == nil {
+			fd, err = openDir(parent, base)
+		}
+	case err == unix.ENOTDIR, err == unix.ELOOP:
+		if err = t.sys.unlink(parent, base); err != nil {
+			break
+		}
+		fallthrough
+	case err == unix.ENOENT:
+		fd, err = t.mkdir(parent, base)
+	}
+	if err != nil {
+		return -1, &fs.PathError{Op: "make", Path: name, Err: err}
+	}
+	t.dirs[name] = fd
+	return fd, nil
+}
+
+func (t *tree) mkdir(parent int, name string) (int, error) {
+	if err := t.sys.mkdir(parent, name, 0o700); err != nil {
+		return -1, err
+	}
+	fd, err := openDir(parent, name)
+	if err != nil {
+		return -1, err
+	}
+	if err := t.own.fix(t.sys, fd, t.own.dir); err != nil {
+		unix.Close(fd)
+		return -1, err
+	}
+	return fd, nil
+}
+
+// fill makes a new file below a handle and returns it open.
+func (t *tree) fill(dir int, name string, b []byte) (int, error) {
+	fd, err := t.sys.create(dir, name, 0o600)
+	if err != nil {
+		return -1, err
+	}
+	err = t.sys.write(fd, b)
+	if err == nil {
+		err = t.own.fix(t.sys, fd, t.own.file)
+	}
+	if err != nil {
+		unix.Close(fd)
+		return -1, errors.Join(err, t.sys.unlink(dir, name))
+	}
+	return fd, nil
+}
+
+// scratch makes data/.next, in place of one that was left behind.
+func (t *tree) scratch(b []byte) (int, error) {
+	fd, err := t.fill(t.fd, nextName, b)
+	if err == unix.EEXIST {
+		if err := t.take(t.fd, nextName); err != nil {
+			return -1, err
+		}
+		fd, err = t.fill(t.fd, nextName, b)
+	}
+	return fd, err
+}
+
+// place moves data/.next to its name; replaces is a guess whether there is a
+// file of that name, which decides what is tried first. A reader sees the old
+// file or the new one at every moment.
+func (t *tree) place(dir int, name string, replaces bool) error {
+	if !replaces {
+		switch err := t.sys.rename(t.fd, nextName, dir, name); err {
+		case nil:
+			return nil
+		case unix.EISDIR, unix.ENOTEMPTY, unix.EEXIST: // a directory has the name
+		default:
+			return errors.Join(err, t.sys.unlink(t.fd, nextName))
+		}
+	}
+	err := t.sys.exchange(t.fd, nextName, dir, name)
+	if err == nil {
+		return t.take(t.fd, nextName) // the old one
+	}
+	if err == unix.ENOENT {
+		err = t.sys.rename(t.fd, nextName, dir, name)
+	}
+	if err != nil {
+		return errors.Join(err, t.sys.unlink(t.fd, nextName))
+	}
+	return nil
+}
+
+// put makes a document the file at its path.
+func (t *tree) put(name string, b []byte, replaces bool) error {
+	fd, err := t.scratch(b)
+	if err != nil {
+		return fmt.Errorf("write %s: %w", name, err)
+	}
+	unix.Close(fd)
+	dir, err := t.dir(path.Dir(name), true)
+	if err != nil {
+		return errors.Join(err, t.sys.unlink(t.fd, nextName))
+	}
+	if err := t.place(dir, path.Base(name), replaces); err != nil {
+		return fmt.Errorf("write %s: %w", name, err)
+	}
+	return nil
+}
+
+// add is put for a tree that nobody sees yet.
+func (t *tree) add(name string, b []byte) error {
+	dir, err := t.dir(path.Dir(name), true)
+	if err != nil {
+		return err
+	}
+	fd, err := t.fill(dir, path.Base(name), b)
+	if err != nil {
+		return fmt.Errorf("write %s: %w", name, err)
+	}
+	return unix.Close(fd)
+}
+
+// remove takes a file, or a directory with all that is in it, out of the tree.
+// It is no error if there is none.
+func (t *tree) remove(name string) error {
+	dir, err := t.dir(path.Dir(name), false)
+	if errors.Is(err, unix.ENOENT) || errors.Is(err, unix.ENOTDIR) || errors.Is(err, unix.ELOOP) {
+		return nil
+	}
+	if err == nil {
+		err = t.take(dir, path.Base(name))
+	}
+	for open, fd := range t.dirs { // handles below it are of no more use
+		if open == name || strings.HasPrefix(open, name+"/") {
+			unix.Close(fd)
+			delete(t.dirs, open)
+		}
+	}
+	if err != nil {
+		return fmt.Errorf("remove %s: %w", name, err)
+	}
+	return nil
+}
+
+// take removes a name: a file at once, a directory by way of the yard, so that
+// a reader never sees it half empty.
+func (t *tree) take(dir int, name string) error {
+	switch err := t.sys.unlink(dir, name); err {
+	case nil, unix.ENOENT:
+		return nil
+	case unix.EISDIR, unix.EPERM: // POSIX has EPERM for a directory
+		if err := t.yard.bury(dir, name); err != unix.ENOENT {
+			return err
+		}
+		return nil
+	default:
+		return err
+	}
+}

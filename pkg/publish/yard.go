@@ -1,0 +1,200 @@
+package publish
+
+import (
+	"errors"
+	"fmt"
+	"io"
+	"os"
+	"strconv"
+	"time"
+
+	"golang.org/x/sys/unix"
+)
+
+// yardName is where trees are staged and where removed ones await deletion.
+const yardName = "restore.tmp"
+
+// readerGrace is how long a tree stays whole after it was taken out: a reader
+// that opened it before may finish.
+const readerGrace = 10 * time.Second
+
+// yard is the directory restore.tmp, which exists only while something is in it.
+type yard struct {
+	sys    sys
+	parent int // handle of the directory that holds it
+	fd     int // -1 while it does not exist
+	next   int // number of the next name
+	grace  time.Duration
+	graves []grave
+}
+
+type grave struct {
+	name string
+	due  time.Time
+	tree bool // it was data/
+}
+
+func (y *yard) open() error {
+	if y.fd >= 0 {
+		return nil
+	}
+	if err := y.sys.mkdir(y.parent, yardName, 0o700); err != nil && err != unix.EEXIST {
+		return fmt.Errorf("make %s: %w", yardName, err)
+	}
+	fd, err := openDir(y.parent, yardName)
+	if err != nil {
+		return fmt.Errorf("open %s: %w", yardName, err)
+	}
+	y.fd = fd
+	return nil
+}
+
+// name returns a name that is not taken in the yard.
+func (y *yard) name() string {
+	y.next++
+	return strconv.Itoa(y.next)
+}
+
+// bury moves a directory into the yard, to be deleted when the grace is over.
+func (y *yard) bury(dir int, name string) error {
+	if err := y.open(); err != nil {
+		return err
+	}
+	n := y.name()
+	if err := y.sys.rename(dir, name, y.fd, n); err != nil {
+		y.tidy()
+		return err
+	}
+	y.keep(n)
+	return nil
+}
+
+// keep puts a directory that is in the yard already into the queue.
+func (y *yard) keep(name string) {
+	y.graves = append(y.graves, grave{name: name, due: time.Now().Add(y.grace)})
+}
+
+// keepTree is keep for a whole data/. No more than two await deletion: beyond
+// that, room counts for more than the slowest reader.
+func (y *yard) keepTree(name string) {
+	trees := 0
+	for i := len(y.graves) - 1; i >= 0; i-- {
+		if y.graves[i].tree {
+			trees++
+		}
+		if trees > 1 {
+			y.graves[i].due = time.Time{}
+		}
+	}
+	y.graves = append(y.graves, grave{name: name, due: time.Now().Add(y.grace), tree: true})
+}
+
+// due returns when the next deletion is to begin.
+func (y *yard) due() (time.Time, bool) {
+	if len(y.graves) == 0 {
+		return time.Time{}, false
+	}
+	return y.graves[0].due, true
+}
+
+// hurry ends the grace of everything: space is needed, or the process ends.
+func (y *yard) hurry() {
+	for i := range y.graves {
+		y.graves[i].due = time.Time{}
+	}
+}
+
+// sweep deletes up to budget names of what is due. It reports whether there is
+// more to do now. What cannot be deleted is left for the next start.
+func (y *yard) sweep(now time.Time, budget int) (more bool, err error) {
+	for len(y.graves) > 0 && !now.Before(y.graves[0].due) {
+		done, err := y.delete(y.graves[0].name, &budget)
+		if err != nil {
+			err = fmt.Errorf("delete %s/%s: %w", yardName, y.graves[0].name, err)
+			y.graves = y.graves[1:]
+			return true, err
+		}
+		if !done {
+			return true, nil
+		}
+		y.graves = y.graves[1:]
+	}
+	y.tidy()
+	return false, nil
+}
+
+// delete removes a name of the yard. The marker of a tree goes first: whoever
+// still reads there sees by its absence that the rest is not to be trusted.
+func (y *yard) delete(name string, budget *int) (done bool, err error) {
+	if fd, err := openDir(y.fd, name); err == nil {
+		err := y.sys.unlink(fd, appliedName)
+		unix.Close(fd)
+		if err != nil && err != unix.ENOENT {
+			return false, err
+		}
+	}
+	return deleteTree(y.sys, y.fd, name, budget)
+}
+
+// deleteTree removes a name and all below it, a link as itself, as far as the budget goes.
+func deleteTree(s sys, dir int, name string, budget *int) (done bool, err error) {
+	if *budget--; *budget < 0 {
+		return false, nil
+	}
+	switch err := s.unlink(dir, name); err {
+	case nil, unix.ENOENT:
+		return true, nil
+	case unix.EISDIR, unix.EPERM:
+	default:
+		return false, err
+	}
+	fd, err := openDir(dir, name)
+	if err == unix.EACCES { // a mode that somebody set
+		if err = unix.Fchmodat(dir, name, 0o700, 0); err == nil {
+			fd, err = openDir(dir, name)
+		}
+	}
+	if err != nil {
+		return false, err
+	}
+	f := os.NewFile(uintptr(fd), name)
+	defer f.Close()
+	for {
+		names, err := f.Readdirnames(1024)
+		if err != nil && err != io.EOF {
+			return false, err
+		}
+		if len(names) == 0 {
+			break
+		}
+		for _, n := range names {
+			if done, err := deleteTree(s, fd, n, budget); !done {
+				return false, err
+			}
+		}
+	}
+	if err := s.rmdir(dir, name); err != nil && err != unix.ENOENT {
+		return false, err
+	}
+	return true, nil
+}
+
+// discard deletes a staged tree that is of no use.
+func (y *yard) discard(name string) error {
+	whole := int(^uint(0) >> 1)
+	_, err := deleteTree(y.sys, y.fd, name, &whole)
+	y.tidy()
+	return err
+}
+
+// tidy removes the yard itself once nothing is in it.
+func (y *yard) tidy() {
+	if y.fd < 0 || len(y.graves) > 0 {
+		return
+	}
+	if err := y.sys.rmdir(y.parent, yardName); errors.Is(err, unix.ENOTEMPTY) {
+		return // something that could not be deleted; the next start tries again
+	}
+	unix.Close(y.fd)
+	y.fd = -1
+}

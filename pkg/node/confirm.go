@@ -1,0 +1,74 @@
+package node
+
+import (
+	"context"
+	"sync"
+
+	"github.com/cpctl/cpctl/pkg/store"
+)
+
+// confirmer lets reads that wait share one confirmation of leadership. A read
+// takes part only in a round that begins after it arrived.
+type confirmer struct {
+	mu      sync.Mutex
+	running bool
+	next    *round
+}
+
+type round struct {
+	done  chan struct{}
+	index uint64
+	err   error
+}
+
+// index runs confirm, or waits for the run that is next, and returns its answer.
+func (c *confirmer) index(ctx context.Context, confirm func() (uint64, error)) (uint64, error) {
+	c.mu.Lock()
+	if c.next == nil {
+		c.next = &round{done: make(chan struct{})}
+	}
+	r := c.next
+	if !c.running {
+		c.running = true
+		go c.run(confirm)
+	}
+	c.mu.Unlock()
+	select {
+	case <-r.done:
+		return r.index, r.err
+	case <-ctx.Done():
+		return 0, store.Errorf(store.CodeUnavailable, "leadership was not confirmed in time")
+	}
+}
+
+func (c *confirmer) run(confirm func() (uint64, error)) {
+	for {
+		c.mu.Lock()
+		r := c.next
+		c.next = nil
+		if r == nil {
+			c.running = false
+			c.mu.Unlock()
+			return
+		}
+		c.mu.Unlock()
+		r.index, r.err = confirm()
+		close(r.done)
+	}
+}
+
+// ReadIndex returns the log index that a linearizable read beginning now must
+// have seen. Only a leader that has applied an entry of its own term answers,
+// and only after a quorum confirmed that it still leads.
+func (n *Node) ReadIndex(ctx context.Context) (uint64, error) {
+	if _, err := n.leading(ctx); err != nil {
+		return 0, err
+	}
+	return n.confirm.index(ctx, func() (uint64, error) {
+		index := n.raft().CommitIndex()
+		if err := n.raft().VerifyLeader().Error(); err != nil {
+			return 0, store.Errorf(store.CodeUnavailable, "this node leads no longer: %v", err)
+		}
+		return index, nil
+	})
+}

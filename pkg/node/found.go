@@ -1,0 +1,118 @@
+package node
+
+import (
+	"encoding/json"
+	"fmt"
+	"time"
+
+	"github.com/google/uuid"
+
+	"github.com/cpctl/cpctl/pkg/applier"
+	"github.com/cpctl/cpctl/pkg/mutation"
+	"github.com/cpctl/cpctl/pkg/pki"
+	"github.com/cpctl/cpctl/pkg/store"
+)
+
+// certificateLife is how long a node's certificate is good: as long as the
+// CA's, since nothing renews one yet.
+const certificateLife = 10 * 365 * 24 * time.Hour
+
+// found makes a new cluster of this one node: its id, its CA and its key. They
+// are durable before the first entry names them.
+func (d *dataDir) found(name string, now time.Time) (*identity, *founding, error) {
+	id := &identity{FormatVersion: store.FormatVersion, NodeID: uuid.NewString(), Name: name,
+		ClusterID: uuid.NewString(), Generation: 1, Phase: phaseFounding, Voter: true}
+	key, err := pki.NewClusterKey()
+	if err != nil {
+		return nil, nil, err
+	}
+	ca, err := pki.NewAuthority(id.ClusterID, now)
+	if err != nil {
+		return nil, nil, err
+	}
+	csr, signer, err := pki.NewCSR(name)
+	if err != nil {
+		return nil, nil, err
+	}
+	cert, serial, err := ca.Sign(csr, id.certified(), certificateLife, now)
+	if err != nil {
+		return nil, nil, err
+	}
+	keyPEM, err := pki.EncodeKeyPEM(signer)
+	if err != nil {
+		return nil, nil, err
+	}
+	if err := d.saveSecrets(key, pki.Credentials{CertPEM: cert, KeyPEM: keyPEM, CAPEM: ca.CertPEM()}); err != nil {
+		return nil, nil, err
+	}
+	private, err := ca.PrivateKey()
+	if err != nil {
+		return nil, nil, err
+	}
+	sealed, err := key.Seal(private, caKeyLabel, id.ClusterID)
+	if err != nil {
+		return nil, nil, err
+	}
+	f := &founding{
+		Found: mutation.Found{ClusterID: id.ClusterID, Generation: id.Generation, CA: string(ca.CertPEM()), CAKey: sealed,
+			KeyCheck: key.Check(), KeyID: key.ID(), Level: mutation.Level},
+		Certificate: mutation.Certificate{Serial: serial, Role: string(pki.RoleNode), Name: name, NodeID: id.NodeID,
+			NotAfter: store.TimeOf(now.Add(certificateLife)), IssuedAt: store.TimeOf(now)},
+	}
+	b, err := json.Marshal(f)
+	if err != nil {
+		return nil, nil, err
+	}
+	if err := durable(d.file("founding.json"), b); err != nil {
+		return nil, nil, err
+	}
+	return id, f, d.save(id)
+}
+
+// caKeyLabel binds the sealed private key of the CA to its use.
+const caKeyLabel = "cpctl ca private key"
+
+// founding is what the first command of the cluster says. It waits in
+// founding.json until that command is applied, so that a crash in between
+// founds the same cluster.
+type founding struct {
+	Found       mutation.Found       `json:"found"`
+	Certificate mutation.Certificate `json:"certificate"`
+}
+
+func (f *founding) mutations() ([]mutation.Mutation, error) {
+	found, err := json.Marshal(f.Found)
+	if err != nil {
+		return nil, err
+	}
+	cert, err := json.Marshal(f.Certificate)
+	if err != nil {
+		return nil, err
+	}
+	return []mutation.Mutation{{Kind: mutation.SysFound, Payload: found}, {Kind: mutation.SysCert, Payload: cert}}, nil
+}
+
+// certified is the identity that the node's certificate bears.
+func (id *identity) certified() pki.Identity {
+	return pki.Identity{Role: pki.RoleNode, Name: id.Name, ClusterID: id.ClusterID, NodeID: id.NodeID, Generation: id.Generation}
+}
+
+// certificateOf returns what the cluster has on record of a certificate, the
+// zero value if nothing.
+func certificateOf(img *store.Image, serial string) (c mutation.Certificate) {
+	img.System(applier.CertPath(serial), &c)
+	return c
+}
+
+// authority opens the cluster's CA, as the leader does to sign for a joiner.
+func (n *Node) authority(img *store.Image) (*pki.Authority, error) {
+	var f mutation.Found
+	if !img.System(applier.ClusterPath, &f) {
+		return nil, fmt.Errorf("the cluster is not founded yet")
+	}
+	private, err := n.key.Open(f.CAKey, caKeyLabel, f.ClusterID)
+	if err != nil {
+		return nil, fmt.Errorf("open the CA's private key: %w", err)
+	}
+	return pki.LoadAuthority([]byte(f.CA), private)
+}

@@ -1,0 +1,176 @@
+package node
+
+import (
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io"
+	"os"
+	"path/filepath"
+
+	"golang.org/x/sys/unix"
+
+	"github.com/cpctl/cpctl/pkg/pki"
+	"github.com/cpctl/cpctl/pkg/store"
+)
+
+// The phases of a node's life, in node.json.
+const (
+	phaseFounding = "founding" // the first node of a cluster that is not on record yet
+	phaseJoining  = "joining"  // it has a certificate but is no member yet
+	phaseMember   = "member"
+)
+
+// identity is node.json: who this node is, for ever.
+type identity struct {
+	FormatVersion string `json:"format_version"`
+	NodeID        string `json:"node_id"` // UUID, never used again by another directory
+	Name          string `json:"name"`
+	ClusterID     string `json:"cluster_id"`
+	Generation    uint64 `json:"generation"`
+	Phase         string `json:"phase"`
+	Listen        string `json:"listen"`
+	Advertise     string `json:"advertise"`
+	Voter         bool   `json:"voter"`
+}
+
+// dataDir is the data directory, locked.
+type dataDir struct {
+	path string
+	lock *os.File
+}
+
+func (d *dataDir) file(parts ...string) string {
+	return filepath.Join(append([]string{d.path}, parts...)...)
+}
+
+// openDir makes the data directory if it is not there, checks that nobody else
+// may write to it, and locks it for this process. group allows others to pass
+// through it to data/.
+func openDir(path string, group bool) (*dataDir, error) {
+	if err := os.MkdirAll(path, 0o700); err != nil {
+		return nil, err
+	}
+	info, err := os.Stat(path)
+	if err != nil {
+		return nil, err
+	}
+	want := os.FileMode(0o700)
+	if group {
+		want = 0o710
+	}
+	if info.Mode().Perm()&^want != 0 {
+		return nil, fmt.Errorf("the data directory %s has mode %04o: others could read or change what is in it; make it %04o with chmod", path, info.Mode().Perm(), want)
+	}
+	if err := os.Chmod(path, want); err != nil {
+		return nil, err
+	}
+	lock, err := os.OpenFile(filepath.Join(path, "lock"), os.O_RDWR|os.O_CREATE|unix.O_CLOEXEC, 0o600)
+	if err != nil {
+		return nil, err
+	}
+	if err := unix.Flock(int(lock.Fd()), unix.LOCK_EX|unix.LOCK_NB); err != nil {
+		pid, _ := io.ReadAll(io.LimitReader(lock, 20))
+		lock.Close()
+		if errors.Is(err, unix.EWOULDBLOCK) {
+			return nil, fmt.Errorf("the data directory %s is in use by process %s", path, pid)
+		}
+		return nil, fmt.Errorf("lock %s: %w", path, err)
+	}
+	if err := errors.Join(lock.Truncate(0), writeAt(lock, fmt.Sprint(os.Getpid()))); err != nil {
+		lock.Close()
+		return nil, err
+	}
+	return &dataDir{path: path, lock: lock}, nil
+}
+
+func writeAt(f *os.File, s string) error {
+	_, err := f.WriteAt([]byte(s), 0)
+	return err
+}
+
+func (d *dataDir) close() error { return d.lock.Close() }
+
+// load returns who this node is, nil in an empty directory.
+func (d *dataDir) load() (*identity, error) {
+	b, err := os.ReadFile(d.file("node.json"))
+	if errors.Is(err, os.ErrNotExist) {
+		if _, err := os.Stat(d.file("raft", "raft.db")); err == nil {
+			return nil, store.Errorf(store.CodeIntegrity, "%s is missing, but there is a log beside it: this is not the data directory it was", d.file("node.json"))
+		}
+		return nil, nil
+	}
+	if err != nil {
+		return nil, err
+	}
+	var id identity
+	if err := json.Unmarshal(b, &id); err != nil {
+		return nil, store.Errorf(store.CodeIntegrity, "%s cannot be read: %v", d.file("node.json"), err)
+	}
+	if id.FormatVersion != store.FormatVersion {
+		return nil, store.Errorf(store.CodeNewer, "%s has format version %q; this build reads %s", d.file("node.json"), id.FormatVersion, store.FormatVersion)
+	}
+	return &id, nil
+}
+
+func (d *dataDir) save(id *identity) error {
+	b, err := json.MarshalIndent(id, "", "  ")
+	if err != nil {
+		return err
+	}
+	return durable(d.file("node.json"), append(b, '\n'))
+}
+
+// saveSecrets makes the cluster key and the certificate durable, before anybody
+// counts on this node having them.
+func (d *dataDir) saveSecrets(key pki.ClusterKey, c pki.Credentials) error {
+	if err := os.MkdirAll(d.file("tls"), 0o700); err != nil {
+		return err
+	}
+	return errors.Join(
+		durable(d.file("cluster.key"), key.Encode()),
+		durable(d.file("tls", "node.key"), c.KeyPEM),
+		durable(d.file("tls", "node.crt"), c.CertPEM),
+		durable(d.file("tls", "ca.crt"), c.CAPEM),
+	)
+}
+
+func (d *dataDir) loadSecrets() (key pki.ClusterKey, c pki.Credentials, err error) {
+	read := func(parts ...string) []byte {
+		b, rerr := os.ReadFile(d.file(parts...))
+		err = errors.Join(err, rerr)
+		return b
+	}
+	b := read("cluster.key")
+	c = pki.Credentials{KeyPEM: read("tls", "node.key"), CertPEM: read("tls", "node.crt"), CAPEM: read("tls", "ca.crt")}
+	if err != nil {
+		return key, c, err
+	}
+	key, err = pki.ParseClusterKey(b)
+	if err != nil {
+		err = fmt.Errorf("%s: %w", d.file("cluster.key"), err)
+	}
+	return key, c, err
+}
+
+// durable leaves either the old file or the new one at path, even after a power
+// cut, and returns once the new one is on disk.
+func durable(path string, b []byte) error {
+	f, err := os.CreateTemp(filepath.Dir(path), ".save-*") // 0600
+	if err != nil {
+		return err
+	}
+	defer os.Remove(f.Name()) // a no-op once renamed
+	_, err = f.Write(b)
+	if err := errors.Join(err, f.Sync(), f.Close()); err != nil {
+		return err
+	}
+	if err := os.Rename(f.Name(), path); err != nil {
+		return err
+	}
+	dir, err := os.Open(filepath.Dir(path))
+	if err != nil {
+		return err
+	}
+	return errors.Join(dir.Sync(), dir.Close())
+}

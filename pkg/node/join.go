@@ -1,0 +1,128 @@
+package node
+
+import (
+	"context"
+	"encoding/json"
+	"fmt"
+	"time"
+
+	"github.com/google/uuid"
+
+	"github.com/cpctl/cpctl/pkg/mutation"
+	"github.com/cpctl/cpctl/pkg/pki"
+	"github.com/cpctl/cpctl/pkg/store"
+)
+
+// EnrolRequest is how a new node asks for a certificate.
+type EnrolRequest struct {
+	NodeID string
+	Name   string
+	CSR    []byte // DER
+	Voter  bool   // it wants a vote once it has caught up
+}
+
+// Enrolment is what it gets: who it is in which cluster, and the cluster key.
+// The node makes it durable before it asks to be admitted.
+type Enrolment struct {
+	ClusterID  string
+	Generation uint64
+	CertPEM    []byte
+	CAPEM      []byte
+	ClusterKey []byte // the text of the file cluster.key
+}
+
+// AdmitRequest asks for membership; Address must answer by now.
+type AdmitRequest struct {
+	NodeID  string
+	Address string
+}
+
+// Joiner reaches a member of the cluster that a new node wants to join.
+type Joiner interface {
+	Enrol(ctx context.Context, req EnrolRequest) (*Enrolment, error)
+	Admit(ctx context.Context, req AdmitRequest) error
+}
+
+// enrol makes this node somebody in an existing cluster, but no member yet.
+func (n *Node) enrol(ctx context.Context) (*identity, error) {
+	id := &identity{FormatVersion: store.FormatVersion, NodeID: uuid.NewString(), Name: n.cfg.Name, Phase: phaseJoining, Voter: !n.cfg.NonVoter}
+	csr, signer, err := pki.NewCSR(id.Name)
+	if err != nil {
+		return nil, err
+	}
+	keyPEM, err := pki.EncodeKeyPEM(signer)
+	if err != nil {
+		return nil, err
+	}
+	e, err := n.cfg.Join.Enrol(ctx, EnrolRequest{NodeID: id.NodeID, Name: id.Name, CSR: csr, Voter: id.Voter})
+	if err != nil {
+		return nil, fmt.Errorf("join the cluster: %w", err)
+	}
+	id.ClusterID, id.Generation = e.ClusterID, e.Generation
+	key, err := pki.ParseClusterKey(e.ClusterKey)
+	if err != nil {
+		return nil, fmt.Errorf("join the cluster: %w", err)
+	}
+	if err := n.dir.saveSecrets(key, pki.Credentials{CertPEM: e.CertPEM, KeyPEM: keyPEM, CAPEM: e.CAPEM}); err != nil {
+		return nil, err
+	}
+	n.cfg.Log.Info("enrolled", "cluster", id.ClusterID, "node", id.NodeID)
+	return id, n.dir.save(id)
+}
+
+// join asks for membership until it is granted or the node stops.
+func (n *Node) join() {
+	ctx, cancel := context.WithCancel(context.Background())
+	defer cancel()
+	n.goRun(func() {
+		select {
+		case <-n.closing:
+			cancel()
+		case <-ctx.Done():
+		}
+	})
+	for {
+		err := n.cfg.Join.Admit(ctx, AdmitRequest{NodeID: n.self.NodeID, Address: n.self.Advertise})
+		if err == nil {
+			break
+		}
+		n.cfg.Log.Warn("not admitted yet", "error", err)
+		select {
+		case <-ctx.Done():
+			return
+		case <-time.After(500 * time.Millisecond):
+		}
+	}
+	n.self.Phase = phaseMember
+	if err := n.dir.save(n.self); err != nil {
+		n.cfg.Log.Error("the membership could not be noted", "error", err)
+	}
+	n.cfg.Log.Info("admitted to the cluster", "cluster", n.self.ClusterID)
+}
+
+// Enrol signs the certificate of a new node and puts it on record. Only the
+// leader does; actor is who asked.
+func (n *Node) Enrol(ctx context.Context, req EnrolRequest, actor string) (*Enrolment, error) {
+	if _, err := n.leading(ctx); err != nil {
+		return nil, err
+	}
+	ca, err := n.authority(n.Image())
+	if err != nil {
+		return nil, err
+	}
+	who := &identity{NodeID: req.NodeID, Name: req.Name, ClusterID: n.self.ClusterID, Generation: n.self.Generation}
+	now := n.cfg.Now()
+	cert, serial, err := ca.Sign(req.CSR, who.certified(), certificateLife, now)
+	if err != nil {
+		return nil, store.Errorf(store.CodeInvalid, "no certificate for node %q: %v", req.Name, err)
+	}
+	record, err := json.Marshal(mutation.Certificate{Serial: serial, Role: string(pki.RoleNode), Name: req.Name, NodeID: req.NodeID,
+		Voter: req.Voter, NotAfter: store.TimeOf(now.Add(certificateLife)), IssuedAt: store.TimeOf(now)})
+	if err != nil {
+		return nil, err
+	}
+	if _, _, err := n.system(ctx, "", actor, mutation.Mutation{Kind: mutation.SysCert, Payload: record}); err != nil {
+		return nil, err
+	}
+	return &Enrolment{ClusterID: n.self.ClusterID, Generation: n.self.Generation, CertPEM: cert, CAPEM: ca.CertPEM(), ClusterKey: n.key.Encode()}, nil
+}

@@ -1,0 +1,205 @@
+// Package node is one raft member: it completes requests, carries commands
+// through the log, and keeps the state machine, the files and the membership of
+// the cluster. It knows nothing of the wire to its callers: package rpc asks it
+// through an interface of its own, and cmd joins the two.
+package node
+
+import (
+	"context"
+	"crypto/tls"
+	"errors"
+	"fmt"
+	"log/slog"
+	"net"
+	"sync"
+	"sync/atomic"
+	"time"
+
+	"github.com/hashicorp/raft"
+
+	"github.com/cpctl/cpctl/pkg/fsm"
+	"github.com/cpctl/cpctl/pkg/mutation"
+	"github.com/cpctl/cpctl/pkg/pki"
+	"github.com/cpctl/cpctl/pkg/publish"
+	"github.com/cpctl/cpctl/pkg/store"
+)
+
+// The protocols on a node's one port, told apart by ALPN.
+const (
+	ProtocolRaft   = "cpctl-raft/1"
+	ProtocolRPC    = "cpctl-rpc/1"
+	ProtocolStream = "cpctl-stream/1"
+)
+
+// Config is how a node runs. The zero value of every field but Dir works.
+type Config struct {
+	Dir       string // the data directory, made if it is not there
+	Name      string // unique in the cluster; the host name if empty
+	Listen    string // host:port; 127.0.0.1:7700 if empty, port 0 picks one once and keeps it
+	Advertise string // host:port by which the others reach this node; Listen if empty
+	NonVoter  bool   // joins without a vote
+	Group     int    // owner group of data/, 0 if the files are the node's alone
+	Version   string // of the program, for status
+
+	SnapshotInterval  time.Duration // how often to see whether a snapshot is due; 30 s if zero
+	SnapshotThreshold uint64        // entries after which it is; 1024 if zero
+	TrailingLogs      uint64        // entries kept behind a snapshot; 4096 if zero, at least 1024
+	HeartbeatTimeout  time.Duration // 500 ms if zero
+	ElectionTimeout   time.Duration // 500 ms if zero
+
+	Log  *slog.Logger
+	Now  func() time.Time // the leader's clock; time.Now if nil
+	Stop func(error)      // called once when the node cannot go on; ends the process (see ExitCode)
+
+	Join Joiner // how a new node gets into a cluster; nil: it founds one
+
+	// Probe asks another member how it is. Nil: only what raft knows is used.
+	Probe func(ctx context.Context, m Member) (Progress, error)
+}
+
+// ErrLog is wrapped by the error given to Stop when the log cannot be written.
+var ErrLog = errors.New("the log cannot be written")
+
+// ErrRemoved is given to Stop when this node is no longer a member.
+var ErrRemoved = errors.New("this node was removed from the cluster")
+
+// ExitCode is the process's exit code for an error given to Stop.
+func ExitCode(err error) int {
+	switch {
+	case errors.Is(err, mutation.ErrUnreadable), errors.Is(err, store.ErrNewer):
+		return 12
+	case errors.Is(err, store.ErrIntegrity): // also of a log entry: it was written, and is no longer what it was
+		return 11
+	case errors.Is(err, ErrLog), errors.Is(err, fsm.ErrMarker):
+		return 13
+	}
+	return 1
+}
+
+// Node is a running member.
+type Node struct {
+	cfg  Config
+	dir  *dataDir
+	self *identity
+	key  pki.ClusterKey
+	tls  pki.Credentials
+
+	logs      *logStore
+	committed *publish.CommittedMarker
+	files     *publish.Publisher
+	fsm       *fsm.FSM
+	mux       *Mux
+	running   atomic.Pointer[running] // raft and its transport; made anew by restartRaft
+	stale     chan struct{}           // raft's memory of its log is wrong: restart it
+
+	proposer *proposer
+	confirm  confirmer
+	lead     atomic.Pointer[leadership]
+	full     atomic.Pointer[store.Error] // why no write is taken for want of disk space; kept by watch
+	settled  atomic.Bool                 // the image is not older than what this node showed before its start
+
+	notes   chan bool // raft's notes of leadership won and lost
+	peers   peerStates
+	members sync.Mutex   // one change of membership at a time
+	writers sync.RWMutex // held for writing while a restore commits
+	closing chan struct{}
+	stopped sync.Once
+	done    sync.WaitGroup
+}
+
+// Image returns the newest state of this node. It never changes.
+func (n *Node) Image() *store.Image { return n.fsm.Image() }
+
+// Name returns the node's name.
+func (n *Node) Name() string { return n.self.Name }
+
+// ID returns the node's id.
+func (n *Node) ID() string { return n.self.NodeID }
+
+// ClusterID returns the id of the cluster.
+func (n *Node) ClusterID() string { return n.self.ClusterID }
+
+// Address returns the host:port by which the others reach this node.
+func (n *Node) Address() string { return n.self.Advertise }
+
+// Listener returns the accepted connections of one protocol of the port. Their
+// peers hold a good certificate of this cluster.
+func (n *Node) Listener(protocol string) net.Listener { return n.mux.Listener(protocol) }
+
+// Dial connects to another member with one of the port's protocols. The peer is
+// the member, or the connection fails.
+func (n *Node) Dial(ctx context.Context, m Member, protocol string) (net.Conn, error) {
+	cfg, err := n.dialTLS(m.ID, protocol)
+	if err != nil {
+		return nil, err
+	}
+	d := tls.Dialer{NetDialer: &net.Dialer{Timeout: 5 * time.Second}, Config: cfg}
+	return d.DialContext(ctx, "tcp", m.Address)
+}
+
+func (n *Node) dialTLS(nodeID, protocol string) (*tls.Config, error) {
+	return pki.ClientTLS(n.tls, n.self.ClusterID, n.self.Generation, n.revoked, protocol, nodeID)
+}
+
+// revoked reports whether a certificate was taken back, as far as this node knows.
+func (n *Node) revoked(serial string) bool {
+	if n.fsm == nil {
+		return false
+	}
+	return certificateOf(n.fsm.Image(), serial).Revoked
+}
+
+// WaitApplied returns when this node has applied a log index.
+func (n *Node) WaitApplied(ctx context.Context, index uint64) error {
+	if err := n.fsm.Wait(ctx, index); err != nil {
+		return store.Errorf(store.CodeUnavailable, "node %s has applied index %d, not %d yet", n.self.Name, n.fsm.Image().Index, index)
+	}
+	return nil
+}
+
+// WaitPublished returns when this node's files show a log index. It fails when
+// they cannot be written now.
+func (n *Node) WaitPublished(ctx context.Context, index uint64) error {
+	return n.files.Wait(ctx, index)
+}
+
+// Readable reports whether stale reads may be answered: after a start without a
+// marker the node first has to hear from a quorum.
+func (n *Node) Readable() error {
+	if n.settled.Load() {
+		return nil
+	}
+	return store.Errorf(store.CodeUnavailable, "node %s does not know yet how far it had come before its start; it needs a leader first", n.self.Name)
+}
+
+// fail ends the node's work: the process is about to end.
+func (n *Node) fail(err error) {
+	n.stopped.Do(func() {
+		select {
+		case <-n.closing:
+			return // already on the way out
+		default:
+		}
+		n.cfg.Log.Error("the node stops", "error", err)
+		n.cfg.Stop(err)
+	})
+}
+
+// Close hands leadership over, stops raft, publishes what is pending and closes
+// every file.
+func (n *Node) Close() error {
+	close(n.closing)
+	if n.raft().State() == raft.Leader && n.voters() > 1 {
+		if err := n.raft().LeadershipTransfer().Error(); err != nil {
+			n.cfg.Log.Warn("leadership was not handed over", "error", err)
+		}
+	}
+	errs := []error{n.running.Load().stop(), n.mux.Close()}
+	n.proposer.close()
+	n.done.Wait()
+	errs = append(errs, n.files.Close(), n.committed.Close(), n.logs.Close(), n.dir.close())
+	if err := errors.Join(errs...); err != nil {
+		return fmt.Errorf("stop node %s: %w", n.self.Name, err)
+	}
+	return nil
+}

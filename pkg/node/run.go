@@ -1,0 +1,102 @@
+package node
+
+import (
+	"crypto/tls"
+	"errors"
+	"fmt"
+	"time"
+
+	"github.com/hashicorp/raft"
+)
+
+const (
+	maxPool    = 3 // connections kept to a peer
+	rpcTimeout = 10 * time.Second
+)
+
+// running is one raft, from its start to its shutdown.
+type running struct {
+	raft      *raft.Raft
+	transport *raft.NetworkTransport
+}
+
+func (r *running) stop() error {
+	return errors.Join(r.raft.Shutdown().Error(), r.transport.Close())
+}
+
+func (n *Node) raft() *raft.Raft { return n.running.Load().raft }
+
+// openRaft opens the port and starts raft on what openState found.
+func (n *Node) openRaft(founding bool) error {
+	if err := n.listen(); err != nil {
+		return err
+	}
+	snaps, err := n.snapshots()
+	if err != nil {
+		return err
+	}
+	if err := n.logs.followSnapshots(snaps, n.noteStale); err != nil {
+		return err
+	}
+	has, err := raft.HasExistingState(n.logs, n.logs, snaps)
+	if err != nil {
+		return err
+	}
+	if founding && !has {
+		first := raft.Configuration{Servers: []raft.Server{{ID: raft.ServerID(n.self.NodeID), Address: joinAddress(n.self.NodeID, n.self.Advertise)}}}
+		transport := n.newTransport()
+		err := raft.BootstrapCluster(n.raftConfig(), n.logs, n.logs, snaps, transport, first)
+		if err = errors.Join(err, transport.Close()); err != nil {
+			return fmt.Errorf("found the cluster: %w", err)
+		}
+	}
+	return n.startRaft()
+}
+
+// startRaft makes a raft on the node's stores.
+func (n *Node) startRaft() error {
+	snaps, err := n.snapshots()
+	if err != nil {
+		return err
+	}
+	cached, err := raft.NewLogCache(cachedLogs, n.logs)
+	if err != nil {
+		return err
+	}
+	transport := n.newTransport()
+	r, err := raft.NewRaft(n.raftConfig(), n.fsm, cached, n.logs, snaps, transport)
+	if err != nil {
+		return errors.Join(fmt.Errorf("start raft: %w", err), transport.Close())
+	}
+	n.running.Store(&running{raft: r, transport: transport})
+	return nil
+}
+
+func (n *Node) newTransport() *raft.NetworkTransport {
+	layer := newStreamLayer(n.mux.Listener(ProtocolRaft), string(joinAddress(n.self.NodeID, n.self.Advertise)), func(nodeID string) (*tls.Config, error) {
+		return n.dialTLS(nodeID, ProtocolRaft)
+	})
+	return raft.NewNetworkTransportWithConfig(&raft.NetworkTransportConfig{Stream: layer, MaxPool: maxPool, Timeout: rpcTimeout,
+		MaxRPCsInFlight: 2, Logger: raftLogger(n.cfg.Log)})
+}
+
+// noteStale is called by the log, inside raft, after an install that raft's
+// memory of its last entry did not survive.
+func (n *Node) noteStale() {
+	select {
+	case n.stale <- struct{}{}:
+	default:
+	}
+}
+
+// restartRaft makes raft anew on the same stores, which is the only way for it
+// to read what is in them.
+func (n *Node) restartRaft() error {
+	n.cfg.Log.Warn("restarting raft: the log ends elsewhere than raft believes, after a snapshot was installed")
+	old := n.running.Load()
+	if err := old.stop(); err != nil {
+		return err
+	}
+	n.fsm.Restarted()
+	return n.startRaft()
+}

@@ -1,0 +1,174 @@
+package node
+
+import (
+	"context"
+	"sync"
+	"time"
+
+	"golang.org/x/sys/unix"
+
+	"github.com/hashicorp/raft"
+
+	"github.com/cpctl/cpctl/pkg/store"
+)
+
+// Progress is how far a node has come and how it is.
+type Progress struct {
+	Name        string
+	ID          string
+	Address     string
+	Version     string
+	Leads       bool
+	Term        uint64
+	Commit      uint64 // as far as the node knows
+	Applied     uint64
+	Published   uint64
+	Revision    uint64
+	Digest      string // of tenants/ and keys/
+	StateDigest string
+	Degraded    bool
+	Reason      string // disk_full, io_error
+	KeyCheck    string // of the cluster key that it has
+	Short       bool   // too little disk space for the log
+	ContactMS   int64  // since it last heard of a leader; -1 never
+
+	Seen time.Time `json:"-"` // when this node last heard it, by this node's clock
+}
+
+const (
+	watchEvery = 500 * time.Millisecond
+	lostAfter  = 5 * time.Second // without an answer a member counts as lost
+)
+
+// The leader refuses writes while a voter has less free space than the smaller
+// of these: a full log would end the process.
+const (
+	minFreeBytes   = 64 << 20
+	minFreePercent = 5
+)
+
+// peerStates is what the others last said of themselves.
+type peerStates struct {
+	mu sync.Mutex
+	m  map[string]Progress
+}
+
+func (p *peerStates) get(id string) (Progress, bool) {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	s, ok := p.m[id]
+	return s, ok
+}
+
+func (p *peerStates) set(id string, s Progress) {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	if p.m == nil {
+		p.m = map[string]Progress{}
+	}
+	p.m[id] = s
+}
+
+// Progress tells how this node is.
+func (n *Node) Progress() Progress {
+	img, files := n.Image(), n.files.Status()
+	p := Progress{Name: n.self.Name, ID: n.self.NodeID, Address: n.self.Advertise, Version: n.cfg.Version, Leads: n.Leads(),
+		Term: n.raft().CurrentTerm(), Commit: n.raft().CommitIndex(), Applied: img.Index, Published: files.PublishedIndex,
+		Revision: img.Revision(), Digest: img.DataDigest(), StateDigest: img.StateDigest(), Degraded: files.Degraded, Reason: files.Reason,
+		KeyCheck: n.key.Check(), Short: short(n.cfg.Dir), ContactMS: n.SinceContact().Milliseconds()}
+	if n.SinceContact() < 0 {
+		p.ContactMS = -1
+	}
+	return p
+}
+
+// SinceContact is how long ago this node last heard of a leader: 0 while it
+// leads, negative if it never did.
+func (n *Node) SinceContact() time.Duration {
+	if n.raft().State() == raft.Leader {
+		return 0
+	}
+	at := n.raft().LastContact()
+	if at.IsZero() {
+		return -1
+	}
+	return time.Since(at)
+}
+
+// short reports whether the disk below dir has too little room for the log.
+func short(dir string) bool {
+	var s unix.Statfs_t
+	if unix.Statfs(dir, &s) != nil || s.Blocks == 0 {
+		return false
+	}
+	free, total := s.Bavail*uint64(s.Bsize), s.Blocks*uint64(s.Bsize)
+	return free < min(minFreeBytes, total/100*minFreePercent)
+}
+
+// room returns nil while every voter that answers has room for the log.
+func (n *Node) room() *store.Error {
+	for _, m := range n.Members() {
+		p, known := n.peers.get(m.ID)
+		if m.Voter && known && p.Short {
+			return store.Errorf(store.CodeUnavailable, "node %q has too little disk space left; nothing was changed", m.Name).
+				WithHint("free some space on its disk; reads go on meanwhile")
+		}
+	}
+	return nil
+}
+
+// watch keeps an eye on this node and, while it leads, on the others.
+func (n *Node) watch() {
+	tick := time.NewTicker(watchEvery)
+	defer tick.Stop()
+	for {
+		self := n.Progress()
+		self.Seen = time.Now()
+		n.peers.set(n.self.NodeID, self)
+		if img := n.Image(); !n.settled.Load() && img.Term != 0 && img.Term == n.raft().CurrentTerm() {
+			n.settled.Store(true)
+		}
+		if n.raft().State() == raft.Shutdown {
+			n.fail(ErrRemoved)
+			return
+		}
+		if n.Leads() && n.cfg.Probe != nil {
+			n.probeAll()
+		}
+		n.full.Store(n.room())
+		select {
+		case <-tick.C:
+		case <-n.stale:
+			if err := n.restartRaft(); err != nil {
+				n.fail(err)
+				return
+			}
+		case <-n.closing:
+			return
+		}
+	}
+}
+
+// probeAll asks every other member how it is, all at once.
+func (n *Node) probeAll() {
+	ctx, cancel := context.WithTimeout(context.Background(), 2*watchEvery)
+	defer cancel()
+	var asked sync.WaitGroup
+	for _, m := range n.Members() {
+		if m.ID == n.self.NodeID {
+			continue
+		}
+		asked.Add(1)
+		go func() {
+			defer asked.Done()
+			p, err := n.cfg.Probe(ctx, m)
+			if err != nil {
+				n.cfg.Log.Debug("a member does not answer", "name", m.Name, "error", err)
+				return
+			}
+			p.Seen = time.Now()
+			n.peers.set(m.ID, p)
+		}()
+	}
+	asked.Wait()
+}

@@ -1,0 +1,104 @@
+package rpc
+
+import (
+	"context"
+	"encoding/json"
+	"errors"
+	"net/rpc"
+	"time"
+
+	"github.com/cpctl/cpctl/pkg/store"
+)
+
+// Caller is who is at the other end of a connection, as it was authenticated.
+type Caller struct {
+	Actor string // unix/1000; node/n1 between nodes
+}
+
+// Call is the arguments of a method with what every call carries. Deadlines are
+// relative, since the clocks of two machines differ.
+type Call[T any] struct {
+	TimeoutMS int64  `json:"timeout_ms"`      // how long the caller will wait; 0: the server's limit
+	Actor     string `json:"actor,omitempty"` // between nodes: who asked the first node, which authenticated them
+	Args      T      `json:"args"`
+
+	caller *Caller
+}
+
+func (c *Call[T]) from(caller *Caller) { c.caller = caller }
+
+// Reply is an answer or a typed error: net/rpc itself would only carry a string.
+type Reply[T any] struct {
+	Err   *store.Error `json:"err,omitempty"`
+	Value T            `json:"value"`
+}
+
+// maxCall bounds how long a server works on one call, whatever the caller says.
+const maxCall = 10 * time.Minute
+
+// serve runs a method's work under the caller's deadline and puts what comes of
+// it into the reply.
+func serve[A, R any](call *Call[A], reply *Reply[R], work func(ctx context.Context) (R, error)) error {
+	limit := maxCall
+	if call.TimeoutMS > 0 {
+		limit = min(limit, time.Duration(call.TimeoutMS)*time.Millisecond)
+	}
+	ctx, cancel := context.WithTimeout(context.Background(), limit)
+	defer cancel()
+	v, err := work(ctx)
+	if err != nil {
+		reply.Err = typed(err)
+		return nil
+	}
+	reply.Value = v
+	return nil
+}
+
+// typed makes any error one that crosses the wire.
+func typed(err error) *store.Error {
+	var e *store.Error
+	if errors.As(err, &e) {
+		return e
+	}
+	if errors.Is(err, context.DeadlineExceeded) || errors.Is(err, context.Canceled) {
+		return store.Errorf(store.CodeUnavailable, "no answer in time")
+	}
+	return store.Errorf(store.CodeInternal, "%v", err)
+}
+
+// errBroken wraps the errors of a connection after the call was sent: the other
+// side may or may not have done it.
+var errBroken = errors.New("the connection broke")
+
+// do makes one call and waits for it until the context ends.
+func do[A, R any](ctx context.Context, c *rpc.Client, method, actor string, args A) (R, error) {
+	call := Call[A]{Actor: actor, Args: args}
+	if at, ok := ctx.Deadline(); ok {
+		call.TimeoutMS = max(time.Until(at).Milliseconds(), 1)
+	}
+	var reply Reply[R]
+	pending := c.Go(method, &call, &reply, make(chan *rpc.Call, 1))
+	var zero R
+	select {
+	case <-pending.Done:
+	case <-ctx.Done():
+		return zero, errors.Join(errBroken, ctx.Err())
+	}
+	switch {
+	case errors.Is(pending.Error, rpc.ErrShutdown):
+		return zero, errors.Join(errBroken, pending.Error)
+	case pending.Error != nil:
+		var server rpc.ServerError
+		if errors.As(pending.Error, &server) { // net/rpc's own: unknown method, arguments that cannot be read
+			return zero, store.Errorf(store.CodeInternal, "%v", server)
+		}
+		var syntax *json.SyntaxError
+		if errors.As(pending.Error, &syntax) || errors.Is(pending.Error, errTooLarge) {
+			return zero, store.Errorf(store.CodeInvalid, "%v", pending.Error)
+		}
+		return zero, errors.Join(errBroken, pending.Error)
+	case reply.Err != nil:
+		return zero, reply.Err
+	}
+	return reply.Value, nil
+}

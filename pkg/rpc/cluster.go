@@ -1,0 +1,163 @@
+package rpc
+
+import (
+	"context"
+	"errors"
+	"time"
+
+	"github.com/cpctl/cpctl/pkg/mutation"
+	"github.com/cpctl/cpctl/pkg/store"
+)
+
+// Cluster is what operators may call. Any node takes every call; what only the
+// leader can do is forwarded to it, once.
+type Cluster struct{ s *Server }
+
+// Peer is what nodes may call of each other, over the port.
+type Peer struct{ s *Server }
+
+// publishWait bounds how long an answer waits for the files of this node; then
+// it says that they do not show the change yet.
+const publishWait = 5 * time.Second
+
+// onLeader does a leader's work here, or asks the leader that this node knows:
+// unavailable means that certainly nothing was proposed.
+// A leader that was asked answers for itself: a call is forwarded once.
+func onLeader[A, R any](ctx context.Context, s *Server, here func(context.Context) (R, error), method, actor string, args A) (R, error) {
+	v, err := here(ctx)
+	if !errors.Is(err, store.ErrUnavailable) {
+		return v, err
+	}
+	m, known := s.node.Leader()
+	if !known {
+		return v, store.Errorf(store.CodeUnavailable, "node %q knows of no leader", s.node.Name())
+	}
+	if m.ID == s.node.ID() {
+		return v, err
+	}
+	return ask[A, R](ctx, s.peers, m, method, actor, args)
+}
+
+// Write carries out a change. The answer comes when the node that was asked
+// shows it in its files, or says that it does not.
+func (c *Cluster) Write(call *Call[mutation.Request], reply *Reply[*mutation.Answer]) error {
+	return serve(call, reply, func(ctx context.Context) (*mutation.Answer, error) {
+		s, actor := c.s, call.caller.Actor
+		a, err := onLeader(ctx, s, func(ctx context.Context) (*mutation.Answer, error) {
+			return s.node.Write(ctx, &call.Args, actor)
+		}, "Peer.Write", actor, call.Args)
+		if err != nil {
+			return nil, err
+		}
+		a.Published = s.published(ctx, a.Index)
+		return a, nil
+	})
+}
+
+// published waits until the files here show an index, not longer than is useful.
+func (s *Server) published(ctx context.Context, index uint64) bool {
+	wait := publishWait
+	if at, ok := ctx.Deadline(); ok {
+		wait = min(wait, time.Until(at)*3/4) // the answer itself has to arrive in time
+	}
+	ctx, cancel := context.WithTimeout(ctx, wait)
+	defer cancel()
+	return s.node.WaitApplied(ctx, index) == nil && s.node.WaitPublished(ctx, index) == nil
+}
+
+// Status tells how every member is, as far as this node can find out. It needs
+// no leader.
+func (c *Cluster) Status(call *Call[struct{}], reply *Reply[*ClusterStatus]) error {
+	return serve(call, reply, func(ctx context.Context) (*ClusterStatus, error) { return c.s.status(ctx), nil })
+}
+
+// Health tells whether a write would succeed through this node now.
+func (c *Cluster) Health(call *Call[struct{}], reply *Reply[*HealthReply]) error {
+	return serve(call, reply, func(ctx context.Context) (*HealthReply, error) {
+		ctx, cancel := context.WithTimeout(ctx, probeWait)
+		defer cancel()
+		h := &HealthReply{Node: c.s.node.Name()}
+		if m, known := c.s.node.Leader(); known {
+			h.Leader = c.s.node.NameOf(m.ID)
+		}
+		index, err := c.s.readIndex(ctx)
+		if err == nil {
+			err = c.s.node.WaitApplied(ctx, index)
+		}
+		if err != nil {
+			h.Reason = err.Error()
+			return h, nil
+		}
+		h.Ready, h.Index = true, index
+		return h, nil
+	})
+}
+
+// Remove takes a member out of the cluster.
+func (c *Cluster) Remove(call *Call[RemoveArgs], reply *Reply[*RemoveReply]) error {
+	return serve(call, reply, func(ctx context.Context) (*RemoveReply, error) {
+		return c.s.remove(ctx, call.Args, call.caller.Actor)
+	})
+}
+
+func (s *Server) remove(ctx context.Context, args RemoveArgs, actor string) (*RemoveReply, error) {
+	return onLeader(ctx, s, func(ctx context.Context) (*RemoveReply, error) { return s.removeHere(ctx, args, actor) }, "Peer.Remove", actor, args)
+}
+
+func (s *Server) removeHere(ctx context.Context, args RemoveArgs, actor string) (*RemoveReply, error) {
+	m, voters, err := s.node.Remove(ctx, args.Name, actor)
+	if err != nil {
+		return nil, err
+	}
+	return &RemoveReply{Removed: NodeStatus{Name: m.Name, ID: m.ID, Address: m.Address}, Voters: voters}, nil
+}
+
+// Enrol gives a new node its certificate: whoever may open this socket may
+// admit a node.
+func (c *Cluster) Enrol(call *Call[EnrolArgs], reply *Reply[*Enrolment]) error {
+	return serve(call, reply, func(ctx context.Context) (*Enrolment, error) {
+		s, actor := c.s, call.caller.Actor
+		return onLeader(ctx, s, func(ctx context.Context) (*Enrolment, error) { return s.node.Enrol(ctx, call.Args, actor) }, "Peer.Enrol", actor, call.Args)
+	})
+}
+
+// Admit makes an enrolled node a member.
+func (c *Cluster) Admit(call *Call[AdmitArgs], reply *Reply[struct{}]) error {
+	return serve(call, reply, func(ctx context.Context) (struct{}, error) {
+		s := c.s
+		return onLeader(ctx, s, func(ctx context.Context) (struct{}, error) { return struct{}{}, s.node.Admit(ctx, call.Args) }, "Peer.Admit", call.caller.Actor, call.Args)
+	})
+}
+
+// Write carries out a change that another node forwarded, on behalf of the
+// actor that it authenticated.
+func (p *Peer) Write(call *Call[mutation.Request], reply *Reply[*mutation.Answer]) error {
+	return serve(call, reply, func(ctx context.Context) (*mutation.Answer, error) {
+		return p.s.node.Write(ctx, &call.Args, call.Actor)
+	})
+}
+
+// ReadIndex returns the index that a linearizable read beginning now must have seen.
+func (p *Peer) ReadIndex(call *Call[struct{}], reply *Reply[uint64]) error {
+	return serve(call, reply, func(ctx context.Context) (uint64, error) { return p.s.node.ReadIndex(ctx) })
+}
+
+// Progress tells how this node is.
+func (p *Peer) Progress(call *Call[struct{}], reply *Reply[Progress]) error {
+	return serve(call, reply, func(context.Context) (Progress, error) { return p.s.node.Progress(), nil })
+}
+
+// Remove is Cluster.Remove, forwarded.
+func (p *Peer) Remove(call *Call[RemoveArgs], reply *Reply[*RemoveReply]) error {
+	return serve(call, reply, func(ctx context.Context) (*RemoveReply, error) { return p.s.removeHere(ctx, call.Args, call.Actor) })
+}
+
+// Enrol is Cluster.Enrol, forwarded.
+func (p *Peer) Enrol(call *Call[EnrolArgs], reply *Reply[*Enrolment]) error {
+	return serve(call, reply, func(ctx context.Context) (*Enrolment, error) { return p.s.node.Enrol(ctx, call.Args, call.Actor) })
+}
+
+// Admit is Cluster.Admit, forwarded.
+func (p *Peer) Admit(call *Call[AdmitArgs], reply *Reply[struct{}]) error {
+	return serve(call, reply, func(ctx context.Context) (struct{}, error) { return struct{}{}, p.s.node.Admit(ctx, call.Args) })
+}

@@ -1,0 +1,203 @@
+package rpc
+
+import (
+	"bufio"
+	"encoding/binary"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io"
+	"net"
+	"net/rpc"
+	"os"
+	"sync"
+	"sync/atomic"
+	"time"
+)
+
+// Limits of a connection. A frame holds one call or one answer; what is larger
+// goes over a stream. A connection with no call under way is closed after a while.
+const (
+	MaxFrame     = 1 << 20
+	maxMethod    = 64
+	idleTimeout  = 2 * time.Minute
+	writeTimeout = 30 * time.Second // for a peer that does not read
+)
+
+// The codec of net/rpc on our wire. A frame is
+//
+//	length  uint32, big endian, of what follows
+//	seq     uint64
+//	method  one byte of length, then the name; in an answer the error of net/rpc itself
+//	body    JSON
+//
+// JSON and not gob: its decoder allocates in proportion to its input, whoever sent it.
+type codec struct {
+	conn   net.Conn
+	r      *bufio.Reader
+	caller *Caller // whom the connection belongs to, at a server
+
+	body    []byte // of the frame whose header was read last
+	writing sync.Mutex
+	calls   atomic.Int64 // under way, at a server
+	idle    time.Duration
+}
+
+func newCodec(conn net.Conn, caller *Caller) *codec {
+	c := &codec{conn: conn, r: bufio.NewReaderSize(conn, 32<<10), caller: caller}
+	if caller != nil {
+		c.idle = idleTimeout
+	}
+	return c
+}
+
+// called is what a call's arguments know about their caller; the codec tells them.
+type called interface{ from(*Caller) }
+
+func (c *codec) readFrame() (seq uint64, method string, err error) {
+	if err := c.awaitFrame(); err != nil {
+		return 0, "", err
+	}
+	var head [4]byte
+	if _, err := io.ReadFull(c.r, head[:]); err != nil {
+		return 0, "", err
+	}
+	n := binary.BigEndian.Uint32(head[:])
+	if n < 9 || n > MaxFrame {
+		return 0, "", fmt.Errorf("a frame of %d bytes; at most %d are allowed", n, MaxFrame)
+	}
+	if c.idle > 0 {
+		if err := c.conn.SetReadDeadline(time.Now().Add(c.idle)); err != nil {
+			return 0, "", err
+		}
+	}
+	b, err := readAtMost(c.r, int(n))
+	if err != nil {
+		return 0, "", err
+	}
+	m := int(b[8])
+	if 9+m > len(b) || m > maxMethod && c.caller != nil {
+		return 0, "", errors.New("a frame with a broken header")
+	}
+	c.body = b[9+m:]
+	return binary.BigEndian.Uint64(b), string(b[9 : 9+m]), nil
+}
+
+// readAtMost reads n bytes without allocating for more than have arrived.
+func readAtMost(r io.Reader, n int) ([]byte, error) {
+	const step = 64 << 10
+	b := make([]byte, 0, min(n, step))
+	for len(b) < n {
+		m := min(n-len(b), step)
+		at := len(b)
+		b = append(b, make([]byte, m)...)
+		if _, err := io.ReadFull(r, b[at:]); err != nil {
+			return nil, err
+		}
+	}
+	return b, nil
+}
+
+// awaitFrame waits for the first byte of a frame; at a server not longer than
+// the idle time, unless a call is under way.
+func (c *codec) awaitFrame() error {
+	for c.idle > 0 {
+		if err := c.conn.SetReadDeadline(time.Now().Add(c.idle)); err != nil {
+			return err
+		}
+		_, err := c.r.Peek(1)
+		if err == nil || !errors.Is(err, os.ErrDeadlineExceeded) || c.calls.Load() == 0 {
+			return err
+		}
+	}
+	return nil
+}
+
+func (c *codec) writeFrame(seq uint64, method string, body any) error {
+	b := make([]byte, 13, 1024)
+	binary.BigEndian.PutUint64(b[4:], seq)
+	if len(method) > 255 {
+		method = method[:255]
+	}
+	b[12] = byte(len(method))
+	b = append(b, method...)
+	payload, err := json.Marshal(body)
+	if err != nil {
+		return err
+	}
+	b = append(b, payload...)
+	if len(b)-4 > MaxFrame {
+		return fmt.Errorf("%w: %d bytes, at most %d are allowed", errTooLarge, len(b)-4, MaxFrame)
+	}
+	binary.BigEndian.PutUint32(b, uint32(len(b)-4))
+	c.writing.Lock()
+	defer c.writing.Unlock()
+	if err := c.conn.SetWriteDeadline(time.Now().Add(writeTimeout)); err != nil {
+		return err
+	}
+	_, err = c.conn.Write(b)
+	return err
+}
+
+var errTooLarge = errors.New("too large for one message")
+
+func (c *codec) Close() error { return c.conn.Close() }
+
+// serverCodec implements rpc.ServerCodec.
+type serverCodec struct{ *codec }
+
+func (c serverCodec) ReadRequestHeader(r *rpc.Request) (err error) {
+	r.Seq, r.ServiceMethod, err = c.readFrame()
+	if err == nil {
+		c.calls.Add(1)
+	}
+	return err
+}
+
+func (c serverCodec) ReadRequestBody(body any) error {
+	if body == nil {
+		return nil
+	}
+	if err := json.Unmarshal(c.body, body); err != nil {
+		return err
+	}
+	if call, ok := body.(called); ok {
+		call.from(c.caller)
+	}
+	return nil
+}
+
+func (c serverCodec) WriteResponse(r *rpc.Response, body any) error {
+	defer c.calls.Add(-1)
+	err := c.writeFrame(r.Seq, r.Error, body)
+	if errors.Is(err, errTooLarge) {
+		return c.writeFrame(r.Seq, err.Error(), struct{}{})
+	}
+	return err
+}
+
+// clientCodec implements rpc.ClientCodec. dead, if set, is told in a goroutine
+// of its own when nothing more will come.
+type clientCodec struct {
+	*codec
+	dead func()
+}
+
+func (c clientCodec) WriteRequest(r *rpc.Request, body any) error {
+	return c.writeFrame(r.Seq, r.ServiceMethod, body)
+}
+
+func (c clientCodec) ReadResponseHeader(r *rpc.Response) (err error) {
+	r.Seq, r.Error, err = c.readFrame()
+	if err != nil && c.dead != nil {
+		go c.dead()
+	}
+	return err
+}
+
+func (c clientCodec) ReadResponseBody(body any) error {
+	if body == nil {
+		return nil
+	}
+	return json.Unmarshal(c.body, body)
+}

@@ -1,0 +1,113 @@
+package rpc
+
+import (
+	"context"
+	"io"
+	"net"
+	"time"
+
+	"github.com/cpctl/cpctl/pkg/mutation"
+	"github.com/cpctl/cpctl/pkg/snapshot"
+	"github.com/cpctl/cpctl/pkg/store"
+)
+
+// The protocols that a node speaks to others, by ALPN on its port and by the
+// first line of a connection to its socket.
+const (
+	ProtocolRPC    = "cpctl-rpc/1"
+	ProtocolStream = "cpctl-stream/1"
+)
+
+// Node is what the server needs of the raft node. What only a leader can do
+// returns an error of CodeUnavailable elsewhere, with nothing changed.
+type Node interface {
+	Name() string
+	ID() string
+	ClusterID() string
+
+	Image() *store.Image
+	Readable() error                                                            // whether stale reads may be answered
+	ReadIndex(ctx context.Context) (uint64, error)                              // leader only
+	WaitApplied(ctx context.Context, index uint64) error                        // by this node
+	WaitPublished(ctx context.Context, index uint64) error                      // in this node's files
+	SinceContact() time.Duration                                                // since it heard of a leader; negative: never
+	Write(context.Context, *mutation.Request, string) (*mutation.Answer, error) // leader only
+
+	Progress() Progress
+	Members() []Member
+	Leader() (Member, bool)
+	NameOf(nodeID string) string
+
+	Enrol(ctx context.Context, req EnrolArgs, actor string) (*Enrolment, error)                                     // leader only
+	Admit(ctx context.Context, req AdmitArgs) error                                                                 // leader only
+	Remove(ctx context.Context, name, actor string) (gone Member, voters int, err error)                            // leader only
+	Restore(ctx context.Context, archive io.Reader, requestID string, dryRun bool, actor string) (*Restored, error) // leader only
+
+	Dial(ctx context.Context, m Member, protocol string) (net.Conn, error)
+	Listener(protocol string) net.Listener
+}
+
+// Member is one server of the cluster.
+type Member struct {
+	ID      string
+	Name    string
+	Address string // host:port
+	Voter   bool
+}
+
+// Progress is how far a node has come and how it is, in its own words.
+type Progress struct {
+	Name        string
+	ID          string
+	Address     string
+	Version     string
+	Leads       bool
+	Term        uint64
+	Commit      uint64
+	Applied     uint64
+	Published   uint64
+	Revision    uint64
+	Digest      string
+	StateDigest string
+	Degraded    bool
+	Reason      string
+	KeyCheck    string
+	Short       bool
+	ContactMS   int64
+
+	Seen time.Time `json:"-"`
+}
+
+// EnrolArgs is how a new node asks for a certificate.
+type EnrolArgs struct {
+	NodeID string
+	Name   string
+	CSR    []byte // DER
+	Voter  bool
+}
+
+// Enrolment is what it gets.
+type Enrolment struct {
+	ClusterID  string
+	Generation uint64
+	CertPEM    []byte
+	CAPEM      []byte
+	ClusterKey []byte
+}
+
+// AdmitArgs asks for membership of a node that is enrolled and answers.
+type AdmitArgs struct {
+	NodeID  string
+	Address string
+}
+
+// Restored says what a restore did, or would do.
+type Restored struct {
+	Archive  snapshot.Manifest
+	Before   store.Counts
+	After    store.Counts
+	Changes  []snapshot.Change
+	Digest   string
+	Revision uint64
+	Index    uint64
+}

@@ -1,0 +1,75 @@
+package rpc
+
+import (
+	"context"
+	"sync"
+	"time"
+
+	"github.com/cpctl/cpctl/pkg/store"
+)
+
+// probeWait is how long a member may take to say how it is.
+const probeWait = time.Second
+
+func (s *Server) status(ctx context.Context) *ClusterStatus {
+	members, self := s.node.Members(), s.node.Progress()
+	out := &ClusterStatus{FormatVersion: store.FormatVersion, Kind: "cluster_status", ClusterID: s.node.ClusterID(),
+		Term: self.Term, CommitIndex: self.Commit, Counts: s.node.Image().Counts(), Nodes: make([]NodeStatus, len(members))}
+	ctx, cancel := context.WithTimeout(ctx, probeWait)
+	defer cancel()
+	said := make([]*Progress, len(members))
+	var asked sync.WaitGroup
+	for i, m := range members {
+		if m.ID == s.node.ID() {
+			said[i] = &self
+			continue
+		}
+		asked.Go(func() {
+			if p, err := s.Probe(ctx, m); err == nil {
+				said[i] = &p
+			}
+		})
+	}
+	asked.Wait()
+	voters, alive := 0, 0
+	for i, m := range members {
+		p := said[i]
+		if m.Voter {
+			voters++
+			if p != nil {
+				alive++
+			}
+		}
+		if p != nil {
+			out.Term, out.CommitIndex = max(out.Term, p.Term), max(out.CommitIndex, p.Commit)
+		}
+	}
+	for i, m := range members {
+		out.Nodes[i] = nodeStatus(m, said[i], out)
+	}
+	out.CanLose = max(alive-(voters/2+1), 0)
+	return out
+}
+
+func nodeStatus(m Member, p *Progress, all *ClusterStatus) NodeStatus {
+	n := NodeStatus{Name: m.Name, ID: m.ID, Address: m.Address, Role: "follower", State: "lost", LastContactMS: -1}
+	if !m.Voter {
+		n.Role = "non-voter"
+	}
+	if p == nil {
+		return n
+	}
+	n.State = "alive"
+	if p.Degraded {
+		n.State, n.Reason = "degraded", p.Reason
+	}
+	if p.Leads && p.Term == all.Term {
+		n.Role, all.Leader = "leader", m.Name
+	}
+	n.AppliedIndex, n.PublishedIndex, n.Revision, n.LastContactMS = p.Applied, p.Published, p.Revision, p.ContactMS
+	n.Digest, n.StateDigest, n.Version = p.Digest, p.StateDigest, p.Version
+	if all.CommitIndex > p.Applied {
+		n.Lag = all.CommitIndex - p.Applied
+	}
+	return n
+}

@@ -1,0 +1,315 @@
+package rpc
+
+import (
+	"bufio"
+	"context"
+	"encoding/binary"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io"
+	"net"
+	"time"
+
+	"github.com/cpctl/cpctl/pkg/snapshot"
+	"github.com/cpctl/cpctl/pkg/store"
+)
+
+// A stream carries what is larger than a frame: an archive, one way or the
+// other. It begins with a streamRequest; then come chunks and an empty chunk
+// that ends them, from the side that has the archive; then the server's reply.
+// Each of these is a length (uint32, big endian) and that many bytes.
+const (
+	chunkSize     = 128 << 10
+	maxHead       = 64 << 10
+	streamStall   = 30 * time.Second // without a byte from the other side
+	maxDrain      = 4 << 30          // of an archive that was refused before its end
+	preambleLimit = 32
+	preambleWait  = 5 * time.Second
+)
+
+// streamRequest says what the stream is for.
+type streamRequest struct {
+	Op        string      `json:"op"` // snapshot, restore
+	TimeoutMS int64       `json:"timeout_ms"`
+	Actor     string      `json:"actor,omitempty"` // between nodes
+	Restore   RestoreArgs `json:"restore"`
+}
+
+// streamReply ends a stream.
+type streamReply struct {
+	Err      *store.Error       `json:"err,omitempty"`
+	Manifest *snapshot.Manifest `json:"manifest,omitempty"`
+	Restored *RestoreReply      `json:"restored,omitempty"`
+}
+
+// readPreamble reads the first line of a connection to the socket, which does
+// for it what ALPN does for the port.
+func readPreamble(conn net.Conn) (string, error) {
+	if err := conn.SetReadDeadline(time.Now().Add(preambleWait)); err != nil {
+		return "", err
+	}
+	var line []byte
+	for len(line) < preambleLimit {
+		var b [1]byte
+		if _, err := io.ReadFull(conn, b[:]); err != nil {
+			return "", err
+		}
+		if b[0] == '\n' {
+			switch p := string(line); p {
+			case ProtocolRPC, ProtocolStream:
+				return p, conn.SetReadDeadline(time.Time{})
+			}
+			break
+		}
+		line = append(line, b[0])
+	}
+	return "", fmt.Errorf("unknown protocol %q", line)
+}
+
+// stalling gives each read and write of a connection a deadline of its own.
+type stalling struct{ net.Conn }
+
+func (c stalling) Read(b []byte) (int, error) {
+	if err := c.SetReadDeadline(time.Now().Add(streamStall)); err != nil {
+		return 0, err
+	}
+	return c.Conn.Read(b)
+}
+
+func (c stalling) Write(b []byte) (int, error) {
+	if err := c.SetWriteDeadline(time.Now().Add(streamStall)); err != nil {
+		return 0, err
+	}
+	return c.Conn.Write(b)
+}
+
+func writeChunk(w io.Writer, b []byte) error {
+	head := binary.BigEndian.AppendUint32(make([]byte, 0, 4+len(b)), uint32(len(b)))
+	_, err := w.Write(append(head, b...))
+	return err
+}
+
+func readHead(r io.Reader, limit uint32) ([]byte, error) {
+	var head [4]byte
+	if _, err := io.ReadFull(r, head[:]); err != nil {
+		return nil, err
+	}
+	n := binary.BigEndian.Uint32(head[:])
+	if n > limit {
+		return nil, fmt.Errorf("a chunk of %d bytes; at most %d are allowed", n, limit)
+	}
+	b := make([]byte, n)
+	_, err := io.ReadFull(r, b)
+	return b, err
+}
+
+func writeJSON(w io.Writer, v any) error {
+	b, err := json.Marshal(v)
+	if err != nil {
+		return err
+	}
+	return writeChunk(w, b)
+}
+
+func readJSON(r io.Reader, limit uint32, v any) error {
+	b, err := readHead(r, limit)
+	if err != nil {
+		return err
+	}
+	return json.Unmarshal(b, v)
+}
+
+// chunks reads an archive out of a stream, to its empty chunk.
+type chunks struct {
+	r    io.Reader
+	left []byte
+	end  bool
+}
+
+func (c *chunks) Read(p []byte) (int, error) {
+	for len(c.left) == 0 {
+		if c.end {
+			return 0, io.EOF
+		}
+		b, err := readHead(c.r, chunkSize)
+		if errors.Is(err, io.EOF) {
+			err = io.ErrUnexpectedEOF // only the empty chunk ends an archive
+		}
+		if err != nil {
+			return 0, err
+		}
+		c.left, c.end = b, len(b) == 0
+	}
+	n := copy(p, c.left)
+	c.left = c.left[n:]
+	return n, nil
+}
+
+// chunkWriter writes an archive into a stream. Close sends the empty chunk.
+type chunkWriter struct{ w *bufio.Writer }
+
+func newChunkWriter(w io.Writer) chunkWriter {
+	return chunkWriter{bufio.NewWriterSize(chunked{w}, chunkSize)}
+}
+
+func (c chunkWriter) Write(p []byte) (int, error) { return c.w.Write(p) }
+
+func (c chunkWriter) finish(to io.Writer) error {
+	if err := c.w.Flush(); err != nil {
+		return err
+	}
+	return writeChunk(to, nil)
+}
+
+type chunked struct{ w io.Writer }
+
+func (c chunked) Write(p []byte) (int, error) {
+	for at := 0; at < len(p); at += chunkSize {
+		if err := writeChunk(c.w, p[at:min(at+chunkSize, len(p))]); err != nil {
+			return at, err
+		}
+	}
+	return len(p), nil
+}
+
+// stream serves one stream. Between nodes the request names the actor that the
+// first node authenticated.
+func (s *Server) stream(raw net.Conn, caller *Caller, between bool) {
+	conn := stalling{raw}
+	var req streamRequest
+	if err := readJSON(conn, maxHead, &req); err != nil {
+		s.log.Debug("a stream that asks for nothing we know", "error", err)
+		return
+	}
+	actor := caller.Actor
+	if between {
+		actor = req.Actor
+	}
+	limit := maxCall
+	if req.TimeoutMS > 0 {
+		limit = min(limit, time.Duration(req.TimeoutMS)*time.Millisecond)
+	}
+	ctx, cancel := context.WithTimeout(context.Background(), limit)
+	defer cancel()
+	var err error
+	switch req.Op {
+	case "snapshot":
+		err = s.sendSnapshot(ctx, conn)
+	case "restore":
+		err = s.receiveRestore(ctx, conn, req, actor, between)
+	default:
+		err = writeJSON(conn, streamReply{Err: store.Errorf(store.CodeInvalid, "unknown stream %q", req.Op)})
+	}
+	if err != nil {
+		s.log.Debug("a stream broke", "op", req.Op, "error", err)
+	}
+}
+
+// sendSnapshot streams the state as it is now; changes go on meanwhile.
+func (s *Server) sendSnapshot(ctx context.Context, conn io.ReadWriter) error {
+	img, _, err := s.image(ctx, ReadOptions{})
+	if err != nil {
+		if err := writeChunk(conn, nil); err != nil {
+			return err
+		}
+		return writeJSON(conn, streamReply{Err: typed(err)})
+	}
+	w := newChunkWriter(conn)
+	if err := snapshot.Write(w, img, s.node.ClusterID()); err != nil {
+		return err
+	}
+	if err := w.finish(conn); err != nil {
+		return err
+	}
+	m := snapshot.ManifestOf(img, s.node.ClusterID())
+	return writeJSON(conn, streamReply{Manifest: &m})
+}
+
+// receiveRestore restores from the archive that the stream carries, or passes
+// it on to the leader. What is left of a refused archive is read and dropped, so
+// that the reply arrives.
+func (s *Server) receiveRestore(ctx context.Context, conn io.ReadWriter, req streamRequest, actor string, between bool) error {
+	archive := &chunks{r: conn}
+	var reply streamReply
+	if leader, known := s.node.Leader(); known && leader.ID != s.node.ID() && !between {
+		reply = s.forwardRestore(ctx, leader, archive, req, actor)
+	} else if r, err := s.node.Restore(ctx, archive, req.Restore.RequestID, req.Restore.DryRun, actor); err != nil {
+		reply.Err = typed(err)
+	} else {
+		reply.Restored = restoreReply(r, req.Restore.DryRun)
+	}
+	if _, err := io.CopyN(io.Discard, archive, maxDrain); err != nil && !errors.Is(err, io.EOF) {
+		return err
+	}
+	if reply.Restored != nil && !between && !req.Restore.DryRun {
+		reply.Restored.Published = s.published(ctx, reply.Restored.Index)
+	}
+	return writeJSON(conn, reply)
+}
+
+func (s *Server) forwardRestore(ctx context.Context, leader Member, archive io.Reader, req streamRequest, actor string) streamReply {
+	fail := func(code store.Code, err error) streamReply {
+		return streamReply{Err: store.Errorf(code, "the archive could not be passed on to the leader: %v", err)}
+	}
+	raw, err := s.node.Dial(ctx, leader, ProtocolStream)
+	if err != nil {
+		return fail(store.CodeUnavailable, err)
+	}
+	defer raw.Close()
+	stop := context.AfterFunc(ctx, func() { raw.Close() })
+	defer stop()
+	conn := stalling{raw}
+	req.Actor = actor
+	if err := writeJSON(conn, req); err != nil {
+		return fail(store.CodeUnavailable, err)
+	}
+	w := newChunkWriter(conn)
+	if _, err := io.Copy(w, archive); err != nil {
+		return fail(store.CodeUnavailable, err) // the leader never saw the end of it
+	}
+	if err := w.finish(conn); err != nil {
+		return fail(store.CodeUnknown, err)
+	}
+	var reply streamReply
+	if err := readReply(ctx, raw, &reply); err != nil {
+		return fail(store.CodeUnknown, err)
+	}
+	return reply
+}
+
+// readReply waits for the end of a stream as long as the context allows: the
+// work on a large archive takes longer than a stall.
+func readReply(ctx context.Context, conn net.Conn, reply *streamReply) error {
+	deadline, ok := ctx.Deadline()
+	if !ok {
+		deadline = time.Now().Add(maxCall)
+	}
+	if err := conn.SetReadDeadline(deadline); err != nil {
+		return err
+	}
+	return readJSON(conn, MaxFrame, reply)
+}
+
+func restoreReply(r *Restored, dryRun bool) *RestoreReply {
+	out := &RestoreReply{FormatVersion: store.FormatVersion, Kind: "restore", Archive: r.Archive, Before: r.Before, After: r.After,
+		Changes: []Change{}, Digest: r.Digest, Revision: r.Revision, Index: r.Index, DryRun: dryRun}
+	for _, c := range r.Changes {
+		switch c.Op {
+		case '+':
+			out.Added++
+		case '-':
+			out.Removed++
+		default:
+			out.Changed++
+		}
+		if len(out.Changes) < MaxChanges {
+			name := c.Path
+			if ref, err := store.ParsePath(c.Path); err == nil {
+				name = ref.String()
+			}
+			out.Changes = append(out.Changes, Change{Op: string(c.Op), Name: name})
+		}
+	}
+	return out
+}

@@ -1,0 +1,237 @@
+package cmd
+
+import (
+	"context"
+	"encoding/json"
+	"fmt"
+	"io"
+	"strconv"
+	"time"
+
+	"github.com/spf13/cobra"
+
+	"github.com/cpctl/cpctl/pkg/rpc"
+	"github.com/cpctl/cpctl/pkg/store"
+)
+
+func newCluster(env *Env) *cobra.Command {
+	return group(&cobra.Command{Use: "cluster", Short: "The members and how they are"},
+		newClusterStatus(env), newClusterMembers(env), newClusterHealth(env), newClusterRemove(env))
+}
+
+func newClusterStatus(env *Env) *cobra.Command {
+	return &cobra.Command{
+		Use: "status", Short: "Show the members, the leader and how far each is",
+		Long: "Show the cluster as the node asked sees it. It needs no leader.",
+		Args: named(), ValidArgsFunction: cobra.NoFileCompletions,
+		RunE: func(cmd *cobra.Command, _ []string) error {
+			return env.client(cmd.Context(), func(ctx context.Context, c Cluster) error { return env.status(ctx, c) })
+		},
+	}
+}
+
+func (e *Env) status(ctx context.Context, c statuser) error {
+	st, err := c.Status(ctx)
+	if err != nil {
+		return err
+	}
+	if st.Nodes == nil {
+		st.Nodes = []rpc.NodeStatus{}
+	}
+	return e.show(st, "cluster/"+st.ClusterID, func() error {
+		cluster, content := panel{"Cluster", e.clusterLines(st)}, panel{"Store", storeLines(st.Counts)}
+		if e.OutTerminal {
+			if _, err := io.WriteString(e.Out, e.ui().boxes(cluster, content)); err != nil {
+				return err
+			}
+		} else if err := e.pairs(append(cluster.lines, content.lines...)); err != nil {
+			return err
+		}
+		return e.table(e.nodeTable(st.Nodes))
+	})
+}
+
+func (e *Env) clusterLines(st *rpc.ClusterStatus) []pair {
+	leader, applied := "none", uint64(0)
+	for _, n := range st.Nodes {
+		if n.Name == st.Leader && st.Leader != "" {
+			leader, applied = n.Name+" "+n.Address, n.AppliedIndex
+		}
+	}
+	lines := []pair{
+		{"leader", leader},
+		{"term", st.Term},
+		{"applied", fmt.Sprintf("%d of %d", applied, st.CommitIndex)},
+		{"can lose", plural(st.CanLose, "voter")},
+	}
+	if e.flags.output == formatWide {
+		lines = append(lines, pair{"cluster id", st.ClusterID})
+	}
+	return lines
+}
+
+func storeLines(c store.Counts) []pair {
+	return []pair{{"tenants", c.Tenants}, {"clients", c.Clients}, {"scopes", c.Scopes}, {"keys", c.Keys}}
+}
+
+func (e *Env) nodeTable(nodes []rpc.NodeStatus) table {
+	u := e.ui()
+	t := table{titles: []string{"NODE", "ROLE", "STATE", "LAG>", "CONTACT>"}, paint: map[int]func(string) string{2: u.state}}
+	wide := e.flags.output == formatWide
+	if wide {
+		t.titles = append(t.titles, "REASON", "ADDRESS", "APPLIED>", "PUBLISHED>", "REVISION>", "DIGEST", "VERSION")
+	}
+	for _, n := range nodes {
+		row := []string{n.Name, n.Role, n.State, strconv.FormatUint(n.Lag, 10), contact(n.LastContactMS)}
+		if wide {
+			row = append(row, n.Reason, n.Address, strconv.FormatUint(n.AppliedIndex, 10),
+				strconv.FormatUint(n.PublishedIndex, 10), strconv.FormatUint(n.Revision, 10), n.Digest, n.Version)
+		}
+		t.rows = append(t.rows, row)
+	}
+	return t
+}
+
+// contact writes when a node was last heard of: 0ms, 41s; "-" for never.
+func contact(ms int64) string {
+	switch {
+	case ms < 0:
+		return ""
+	case ms < 1000:
+		return fmt.Sprintf("%dms", ms)
+	}
+	return span(time.Duration(ms) * time.Millisecond)
+}
+
+func newClusterMembers(env *Env) *cobra.Command {
+	return &cobra.Command{
+		Use: "members", Short: "List the members",
+		Args: named(), ValidArgsFunction: cobra.NoFileCompletions,
+		RunE: func(cmd *cobra.Command, _ []string) error {
+			return env.client(cmd.Context(), func(ctx context.Context, c Cluster) error { return env.members(ctx, c) })
+		},
+	}
+}
+
+func (e *Env) members(ctx context.Context, c statuser) error {
+	st, err := c.Status(ctx)
+	if err != nil {
+		return err
+	}
+	l := listing{Kind: "member_list", Index: st.CommitIndex}
+	t := table{titles: []string{"NODE", "ROLE", "STATE", "ADDRESS", "ID"}, paint: map[int]func(string) string{2: e.ui().state}}
+	var names []string
+	for _, n := range st.Nodes {
+		item, err := encode(n)
+		if err != nil {
+			return err
+		}
+		l.Items, names = append(l.Items, item), append(names, "node/"+n.Name)
+		t.rows = append(t.rows, []string{n.Name, n.Role, n.State, n.Address, n.ID})
+	}
+	return e.list(l, "members", func() []string { return names }, func() table { return t })
+}
+
+// healther tells whether a write would succeed.
+type healther interface {
+	Health(ctx context.Context, wait bool) (*rpc.HealthReply, error)
+}
+
+func newClusterHealth(env *Env) *cobra.Command {
+	cmd := &cobra.Command{
+		Use: "health", Short: "Tell whether a write would succeed through this server",
+		Long: "Exit 0 if a write would succeed through this server, 10 if not. With --wait it asks\n" +
+			"until it would, or until --timeout.",
+		Args: named(), ValidArgsFunction: cobra.NoFileCompletions,
+	}
+	wait := cmd.Flags().Bool("wait", false, "until a write would succeed")
+	cmd.RunE = func(cmd *cobra.Command, _ []string) error {
+		return env.client(cmd.Context(), func(ctx context.Context, c Cluster) error { return env.health(ctx, c, *wait) })
+	}
+	return cmd
+}
+
+func (e *Env) health(ctx context.Context, c healther, wait bool) error {
+	h, err := c.Health(ctx, wait)
+	if err != nil {
+		return err
+	}
+	if !h.Ready {
+		reason := h.Reason
+		if reason == "" {
+			reason = "a write would not succeed now"
+		}
+		return store.Errorf(store.CodeUnavailable, "node %s is not ready: %s", h.Node, reason).
+			WithHint("see: cpctl cluster status")
+	}
+	raw, err := encode(h)
+	if err != nil {
+		return err
+	}
+	more, err := members(raw)
+	if err != nil {
+		return err
+	}
+	doc := object(append([]rawMember{{"format_version", quoted(store.FormatVersion)}, {"kind", quoted("cluster_health")}}, more...))
+	return e.show(json.RawMessage(doc), "node/"+h.Node, func() error {
+		return e.line(fmt.Sprintf("node %s is ready: leader %s, index %d", h.Node, h.Leader, h.Index))
+	})
+}
+
+// remover takes a member out of the cluster.
+type remover interface {
+	Remove(context.Context, rpc.RemoveArgs) (*rpc.RemoveReply, error)
+}
+
+func newClusterRemove(env *Env) *cobra.Command {
+	cmd := &cobra.Command{
+		Use: "remove NAME", Short: "Remove a member and revoke its certificate",
+		Args: named("NAME"), ValidArgsFunction: completeMembers(env),
+	}
+	var yes bool
+	cmd.Flags().BoolVarP(&yes, "yes", "y", false, "do not ask")
+	cmd.RunE = func(cmd *cobra.Command, args []string) error {
+		what := "remove node " + string(quoted(args[0])) + " from the cluster"
+		if err := env.confirm(cmd.Context(), yes, what, "its certificate is revoked; it cannot come back with its data", ""); err != nil {
+			return err
+		}
+		return env.client(cmd.Context(), func(ctx context.Context, c Cluster) error { return env.remove(ctx, c, args[0]) })
+	}
+	return cmd
+}
+
+// removal is the JSON of `cluster remove`.
+type removal struct {
+	FormatVersion string `json:"format_version"`
+	Kind          string `json:"kind"` // member_removal
+	*rpc.RemoveReply
+}
+
+func (e *Env) remove(ctx context.Context, c remover, name string) error {
+	r, err := c.Remove(ctx, rpc.RemoveArgs{Name: name})
+	if err != nil {
+		return err
+	}
+	return e.show(removal{store.FormatVersion, "member_removal", r}, "node/"+name, func() error {
+		return e.line(fmt.Sprintf("node/%s removed, %s left", name, plural(r.Voters, "voter")))
+	})
+}
+
+func completeMembers(env *Env) completing {
+	return func(cmd *cobra.Command, args []string, to string) ([]cobra.Completion, cobra.ShellCompDirective) {
+		if len(args) > 0 || env.settle(cmd) != nil {
+			return nil, cobra.ShellCompDirectiveNoFileComp
+		}
+		return env.completions(cmd, args, to, func(ctx context.Context, c Cluster) ([]string, error) {
+			st, err := c.Status(ctx)
+			if err != nil {
+				return nil, err
+			}
+			var names []string
+			for _, n := range st.Nodes {
+				names = append(names, n.Name)
+			}
+			return names, nil
+		}), cobra.ShellCompDirectiveNoFileComp
+	}
+}

@@ -1,0 +1,201 @@
+package cmd
+
+import (
+	"context"
+	"io"
+	"log/slog"
+	"os"
+	"os/signal"
+	"path/filepath"
+	"strings"
+	"syscall"
+	"time"
+
+	"golang.org/x/term"
+
+	"github.com/cpctl/cpctl/pkg/mutation"
+	"github.com/cpctl/cpctl/pkg/rpc"
+	"github.com/cpctl/cpctl/pkg/snapshot"
+)
+
+// Env is what a command may take from the world outside it.
+type Env struct {
+	In       io.Reader
+	Out, Err io.Writer
+
+	InTerminal, OutTerminal, ErrTerminal bool
+
+	Root   bool                // runs as the superuser: the data directory is the system's
+	Getenv func(string) string // nil: no environment
+	Now    func() time.Time    // for the ages that people read; nil: time.Now
+
+	// ReadSecret reads a line from the terminal without echo.
+	ReadSecret func() ([]byte, error)
+
+	// Dial returns a client of the servers ("unix:PATH" each). It does not
+	// connect before it is used, so that --help never dials. Log is nil unless
+	// the client's log was asked for.
+	Dial func(servers []string, log *slog.Logger) Cluster
+
+	args      []string // the command line, as given
+	flags     globals
+	documents int // printed so far, for the separator of YAML
+}
+
+// Cluster is what the commands together need of the wire; each function asks
+// for the methods it calls. *rpc.Client provides it.
+type Cluster interface {
+	writer
+	reader
+	statuser
+	Health(ctx context.Context, wait bool) (*rpc.HealthReply, error)
+	Remove(context.Context, rpc.RemoveArgs) (*rpc.RemoveReply, error)
+	Snapshot(context.Context, io.Writer) (*snapshot.Manifest, error)
+	Restore(context.Context, io.Reader, rpc.RestoreArgs) (*rpc.RestoreReply, error)
+	Close() error
+}
+
+type writer interface {
+	Write(context.Context, *mutation.Request) (*mutation.Answer, error)
+}
+
+type reader interface {
+	Get(context.Context, rpc.GetArgs) (*rpc.GetReply, error)
+	List(context.Context, rpc.ListArgs) (*rpc.ListReply, error)
+}
+
+type statuser interface {
+	Status(context.Context) (*rpc.ClusterStatus, error)
+}
+
+// System is the world of a process: its streams, environment and terminals.
+// From here on a broken pipe is an error of the write, not a signal.
+func System() *Env {
+	signal.Ignore(syscall.SIGPIPE)
+	stdin := int(os.Stdin.Fd())
+	return &Env{
+		In: os.Stdin, Out: os.Stdout, Err: os.Stderr,
+		InTerminal:  term.IsTerminal(stdin),
+		OutTerminal: term.IsTerminal(int(os.Stdout.Fd())),
+		ErrTerminal: term.IsTerminal(int(os.Stderr.Fd())),
+		Root:        os.Geteuid() == 0,
+		Getenv:      os.Getenv,
+		ReadSecret:  func() ([]byte, error) { return term.ReadPassword(stdin) },
+		Dial:        dial,
+	}
+}
+
+func (e *Env) getenv(name string) string {
+	if e.Getenv == nil {
+		return ""
+	}
+	return e.Getenv(name)
+}
+
+func (e *Env) now() time.Time {
+	if e.Now == nil {
+		return time.Now()
+	}
+	return e.Now()
+}
+
+// dataDir is where the local node lives: --data-dir, CPCTL_DATA_DIR, else the
+// system's directory for root and the XDG state directory for others.
+func (e *Env) dataDir() string {
+	switch {
+	case e.flags.dataDir != "":
+		return e.flags.dataDir
+	case e.getenv("CPCTL_DATA_DIR") != "":
+		return e.getenv("CPCTL_DATA_DIR")
+	case e.Root:
+		return "/var/lib/cpctl"
+	case filepath.IsAbs(e.getenv("XDG_STATE_HOME")): // the XDG rule: relative ones are ignored
+		return filepath.Join(e.getenv("XDG_STATE_HOME"), "cpctl")
+	}
+	return filepath.Join(e.getenv("HOME"), ".local", "state", "cpctl")
+}
+
+// servers are the addresses to try, each "unix:PATH".
+func (e *Env) servers() ([]string, error) {
+	if e.flags.server == "" {
+		return []string{"unix:" + filepath.Join(e.dataDir(), "cpctl.sock")}, nil
+	}
+	servers := strings.Split(e.flags.server, ",")
+	for _, s := range servers {
+		if err := checkServer(s); err != nil {
+			return nil, err
+		}
+	}
+	return servers, nil
+}
+
+func checkServer(s string) error {
+	path, local := strings.CutPrefix(s, "unix:")
+	switch {
+	case s == "":
+		return usagef("--server has an empty address")
+	case local && path == "":
+		return usagef("--server %q has no path", s)
+	case local:
+		return nil
+	case strings.HasPrefix(s, "/") || strings.HasPrefix(s, "."):
+		return usagef("--server %q is not an address", s).WithHint("a socket is written unix:%s", s)
+	}
+	return usagef("--server %q: this version talks to unix sockets only, because operators have no certificates yet", s).
+		WithHint("use unix:PATH, the cpctl.sock in the data directory of a node on this machine")
+}
+
+// client gives work a client of the cluster and a context that ends with
+// --timeout, which covers dialling, retries and waiting.
+func (e *Env) client(ctx context.Context, work func(context.Context, Cluster) error) error {
+	servers, err := e.servers()
+	if err != nil {
+		return err
+	}
+	c := e.Dial(servers, e.log())
+	defer c.Close()
+	ctx, cancel := e.deadline(ctx)
+	defer cancel()
+	return work(ctx, c)
+}
+
+func (e *Env) deadline(ctx context.Context) (context.Context, context.CancelFunc) {
+	if e.flags.timeout <= 0 {
+		return context.WithCancel(ctx)
+	}
+	return context.WithTimeout(ctx, time.Duration(e.flags.timeout))
+}
+
+func (e *Env) log() *slog.Logger {
+	if !e.flags.verbose {
+		return nil
+	}
+	return slog.New(slog.NewTextHandler(e.Err, &slog.HandlerOptions{Level: slog.LevelDebug}))
+}
+
+// tenant is the tenant that client, scope and key commands are about.
+func (e *Env) tenant() (string, error) {
+	if e.flags.tenant == "" {
+		return "", usagef("which tenant?").WithHint("pass -t SLUG or set CPCTL_TENANT")
+	}
+	return e.flags.tenant, nil
+}
+
+// siblings lists the names of a kind as this node has them now, for
+// suggestions and completion: quickly or not at all.
+func siblings(ctx context.Context, c reader, kind, tenant string) ([]string, error) {
+	ctx, cancel := context.WithTimeout(ctx, patience)
+	defer cancel()
+	page, err := c.List(ctx, rpc.ListArgs{Kind: kind, Tenant: tenant, Read: rpc.ReadOptions{Stale: true}})
+	if err != nil {
+		return nil, err
+	}
+	names := make([]string, 0, len(page.Items))
+	for _, item := range page.Items {
+		names = append(names, identify(item).Name)
+	}
+	return names, nil
+}
+
+// patience is how long a nicety may take.
+const patience = 400 * time.Millisecond

@@ -1,0 +1,199 @@
+package cmd
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"log/slog"
+	"os/user"
+	"path/filepath"
+	"strconv"
+	"strings"
+	"sync"
+	"time"
+
+	"github.com/spf13/cobra"
+	"golang.org/x/sys/unix"
+
+	"github.com/cpctl/cpctl/pkg/node"
+	"github.com/cpctl/cpctl/pkg/rpc"
+)
+
+// nodeFlags are those of `cpctl node`; each may also come from the environment.
+type nodeFlags struct {
+	config     node.Config
+	join       string
+	filesGroup string
+	snapshot   duration
+	threshold  uint64
+	trailing   uint64
+	heartbeat  duration
+	election   duration
+	logLevel   string
+	logFormat  string
+}
+
+func newNode(env *Env) *cobra.Command {
+	var f nodeFlags
+	c := &cobra.Command{
+		Use: "node", Short: "Run a member of the cluster", Args: named(),
+		Long: `Runs a member of the cluster until SIGTERM or SIGINT; a second signal stops at once.
+
+In an empty data directory, "cpctl node" founds a new cluster and "cpctl node --join"
+makes a new member of an existing one. In a directory that belongs to a cluster
+already, --join means nothing, so that one unit file serves for ever.
+
+When the socket and the port answer, one line goes to stdout; it does not promise a
+leader, "cpctl cluster health --wait" does. Everything else goes to stderr.`,
+		Example: `  cpctl node
+  cpctl node --data-dir /srv/n2 --name n2 --listen 127.0.0.1:7702 --join unix:/srv/n1/cpctl.sock`,
+		RunE: func(cmd *cobra.Command, _ []string) error {
+			if err := env.fill(cmd.Flags(), nodeFlagNames...); err != nil {
+				return err
+			}
+			return runNode(cmd.Context(), env, &f)
+		},
+	}
+	fs := c.Flags()
+	fs.StringVar(&f.config.Name, "name", "", "`NAME` of the node, unique in the cluster (default the host name)")
+	fs.StringVar(&f.config.Listen, "listen", "127.0.0.1:7700", "`HOST:PORT` for other nodes; port 0 picks one once and keeps it")
+	fs.StringVar(&f.config.Advertise, "advertise", "", "`HOST:PORT` by which other nodes reach this one (default --listen)")
+	fs.StringVar(&f.join, "join", "", "member to join through, unix:`PATH` of its socket")
+	fs.BoolVar(&f.config.NonVoter, "non-voter", false, "join without a vote")
+	fs.StringVar(&f.filesGroup, "files-group", "", "`GROUP` that may read data/ (default nobody but the node's user)")
+	fs.Var(&f.snapshot, "snapshot-interval", "how often to look whether a snapshot is due, a `DURATION` (default 30s)")
+	fs.Var(count{&f.threshold}, "snapshot-threshold", "`N` log entries after which one is (default 1024)")
+	fs.Var(count{&f.trailing}, "trailing-logs", "`N` log entries kept behind a snapshot (default 4096, at least 1024)")
+	fs.Var(&f.heartbeat, "heartbeat-timeout", "a follower without news for this `DURATION` calls an election (default 500ms)")
+	fs.Var(&f.election, "election-timeout", "a candidate without a majority for this `DURATION` calls another (default 500ms)")
+	fs.StringVar(&f.logLevel, "log-level", "info", "`LEVEL`: debug, info, warn, error")
+	fs.StringVar(&f.logFormat, "log-format", "text", "`FORMAT` of the log on stderr: text, json")
+	return c
+}
+
+var nodeFlagNames = []string{"name", "listen", "advertise", "join", "non-voter", "files-group", "snapshot-interval", "snapshot-threshold",
+	"trailing-logs", "heartbeat-timeout", "election-timeout", "log-level", "log-format"}
+
+// nodeConfig turns the flags into the node's configuration.
+func (f *nodeFlags) nodeConfig(env *Env) (node.Config, error) {
+	c := f.config
+	c.Dir, c.Version = env.dataDir(), versionText()
+	var level slog.Level
+	if err := level.UnmarshalText([]byte(f.logLevel)); err != nil {
+		return c, usagef("%q is no value of --log-level", f.logLevel).WithHint("it is debug, info, warn or error")
+	}
+	options := &slog.HandlerOptions{Level: level}
+	switch f.logFormat {
+	case "text":
+		c.Log = slog.New(slog.NewTextHandler(env.Err, options))
+	case "json":
+		c.Log = slog.New(slog.NewJSONHandler(env.Err, options))
+	default:
+		return c, usagef("%q is no value of --log-format", f.logFormat).WithHint("it is text or json")
+	}
+	if f.filesGroup != "" {
+		g, err := user.LookupGroup(f.filesGroup)
+		if err != nil {
+			return c, usagef("--files-group: %v", err)
+		}
+		if c.Group, err = strconv.Atoi(g.Gid); err != nil {
+			return c, usagef("--files-group %q has no number", f.filesGroup)
+		}
+	}
+	c.SnapshotInterval, c.HeartbeatTimeout, c.ElectionTimeout = time.Duration(f.snapshot), time.Duration(f.heartbeat), time.Duration(f.election)
+	c.SnapshotThreshold, c.TrailingLogs = f.threshold, f.trailing
+	if c.TrailingLogs != 0 && c.TrailingLogs < 1024 {
+		return c, usagef("--trailing-logs %d is too few: a follower that is slow for a moment would need a whole snapshot", c.TrailingLogs).WithHint("at least 1024")
+	}
+	return c, nil
+}
+
+// joiner is the cluster that --join names, nil without it.
+func (f *nodeFlags) joiner(log *slog.Logger) (*joiner, error) {
+	if f.join == "" {
+		return nil, nil
+	}
+	servers := strings.Split(f.join, ",")
+	for _, s := range servers {
+		if !strings.HasPrefix(s, "unix:") || s == "unix:" {
+			return nil, usagef("--join %q: nodes join through the socket of a member on this machine, because they cannot enrol over the network yet", s).
+				WithHint("use --join unix:PATH, the cpctl.sock in the member's data directory")
+		}
+	}
+	return &joiner{rpc.NewClient(rpc.Options{Servers: servers, Log: log})}, nil
+}
+
+// runNode runs a member until the context ends or it cannot go on.
+func runNode(ctx context.Context, env *Env, f *nodeFlags) error {
+	config, err := f.nodeConfig(env)
+	if err != nil {
+		return err
+	}
+	join, err := f.joiner(config.Log)
+	if err != nil {
+		return err
+	}
+	if join != nil {
+		config.Join = join
+		defer join.Close()
+	}
+	unix.Umask(0o077)
+	slog.SetDefault(config.Log)
+
+	failed := make(chan error, 1)
+	config.Stop = func(err error) {
+		if code := node.ExitCode(err); code == 12 || code == 13 {
+			env.report(&exitError{code, err}, false)
+			exit(code) // at once: raft must not go on
+		}
+		failed <- err
+	}
+	var server *rpc.Server
+	var started sync.WaitGroup // Probe needs the server, which needs the node
+	started.Add(1)
+	config.Probe = func(ctx context.Context, m node.Member) (node.Progress, error) {
+		started.Wait()
+		if server == nil {
+			return node.Progress{}, context.Canceled
+		}
+		p, err := server.Probe(ctx, rpc.Member(m))
+		return node.Progress(p), err
+	}
+	n, err := node.Open(ctx, config)
+	if err != nil {
+		started.Done()
+		return startError(err)
+	}
+	s, err := rpc.NewServer(served{n}, config.Log)
+	if err == nil {
+		err = s.Serve(filepath.Join(config.Dir, "cpctl.sock"))
+	}
+	if err != nil {
+		started.Done()
+		return errors.Join(err, n.Close())
+	}
+	server = s
+	started.Done()
+	fmt.Fprintf(env.Out, "ready: node %s, cluster %s, %s\n", n.Name(), n.ClusterID(), n.Address())
+
+	var cause error
+	select {
+	case <-ctx.Done():
+		config.Log.Info("stopping")
+	case cause = <-failed:
+	}
+	err = errors.Join(n.Close(), server.Close())
+	if cause != nil {
+		return &exitError{node.ExitCode(cause), cause}
+	}
+	if err != nil {
+		return &exitError{1, err}
+	}
+	return errStopped
+}
+
+// errStopped ends a node that was asked to stop: exit 0, and nothing is said.
+var errStopped = &exitError{}
+
+// startError gives a node that could not start the exit code of its reason.
+func startError(err error) error { return &exitError{node.ExitCode(err), err} }

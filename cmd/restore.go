@@ -1,0 +1,143 @@
+package cmd
+
+import (
+	"context"
+	"fmt"
+	"io"
+	"os"
+	"strconv"
+
+	"github.com/google/uuid"
+	"github.com/spf13/cobra"
+
+	"github.com/cpctl/cpctl/pkg/rpc"
+	"github.com/cpctl/cpctl/pkg/snapshot"
+	"github.com/cpctl/cpctl/pkg/store"
+)
+
+// restorer puts an archive in the place of the state.
+type restorer interface {
+	Restore(context.Context, io.Reader, rpc.RestoreArgs) (*rpc.RestoreReply, error)
+}
+
+func newRestore(env *Env) *cobra.Command {
+	cmd := &cobra.Command{
+		Use: "restore FILE", Short: "Put an archive in the place of the state",
+		Long: "Replace all tenants, clients, scopes and keys by those of an archive, on all nodes at\n" +
+			"once or on none. The archive is verified first. Members, certificates and the cluster's\n" +
+			"identity stay. It asks for the name of the leader, unless --yes is given.",
+		Example: "  cpctl restore backup.tgz --dry-run\n  cpctl restore backup.tgz",
+		Args:    named("FILE"),
+	}
+	var args rpc.RestoreArgs
+	var yes bool
+	fs := cmd.Flags()
+	fs.BoolVar(&args.DryRun, "dry-run", false, "show the difference, change nothing")
+	fs.StringVar(&args.RequestID, "request-id", "", "`ID` of the change: with the same one it happens once")
+	fs.BoolVarP(&yes, "yes", "y", false, "do not ask")
+	cmd.RunE = func(cmd *cobra.Command, files []string) error {
+		if env.flags.tenantGiven { // must never restore more than was meant
+			return usagef("this version restores the whole state, not one tenant of it; leave out -t")
+		}
+		if args.RequestID == "" {
+			id, err := uuid.NewV7()
+			if err != nil {
+				return err
+			}
+			args.RequestID = id.String()
+		} else if err := store.CheckRequestID(args.RequestID); err != nil {
+			return usagef("--request-id: %v", err)
+		}
+		return env.withArchive(files[0], func(path string) error {
+			if _, err := snapshot.Verify(path); err != nil {
+				return fmt.Errorf("%s: %w", files[0], err)
+			}
+			if err := env.confirmRestore(cmd.Context(), files[0], yes || args.DryRun); err != nil {
+				return err
+			}
+			return env.client(cmd.Context(), func(ctx context.Context, c Cluster) error {
+				return env.restore(ctx, c, path, files[0], args)
+			})
+		})
+	}
+	return cmd
+}
+
+// confirmRestore asks for the name of the leader: whoever restores knows which
+// cluster it is.
+func (e *Env) confirmRestore(ctx context.Context, name string, yes bool) error {
+	what := "restore " + name + " over the whole state"
+	if yes || !e.InTerminal || !e.ErrTerminal || e.flags.noInput {
+		return e.confirm(ctx, yes, what, "", "")
+	}
+	var leader string
+	err := e.client(ctx, func(ctx context.Context, c Cluster) error {
+		st, err := c.Status(ctx)
+		if err != nil {
+			return err
+		}
+		if leader = st.Leader; leader == "" {
+			return store.Errorf(store.CodeUnavailable, "the cluster has no leader").WithHint("see: cpctl cluster status")
+		}
+		e.note("it holds %s", countText(st.Counts))
+		return nil
+	})
+	if err != nil {
+		return err
+	}
+	return e.confirm(ctx, false, what, "", leader)
+}
+
+func (e *Env) restore(ctx context.Context, c restorer, path, name string, args rpc.RestoreArgs) error {
+	f, err := os.Open(path)
+	if err != nil {
+		return err
+	}
+	defer f.Close()
+	sent := &counted{w: io.Discard}
+	p := e.progress(func() string { return "restoring, " + bytesText(sent.n.Load()) + " sent" })
+	r, err := c.Restore(ctx, io.TeeReader(f, sent), args)
+	p.stop()
+	if err != nil {
+		return unsettled(err, args.RequestID)
+	}
+	if r.Changes == nil {
+		r.Changes = []rpc.Change{} // [], never null
+	}
+	if !r.Published && !r.DryRun {
+		e.note("committed; the files of this node do not show it yet")
+	}
+	return e.show(r, name, func() error { return e.restoredText(r, name) })
+}
+
+func (e *Env) restoredText(r *rpc.RestoreReply, name string) error {
+	line := fmt.Sprintf("%s restored: %d added, %d changed, %d removed", name, r.Added, r.Changed, r.Removed)
+	if r.DryRun {
+		line += " (dry run)"
+		u := e.ui()
+		for _, ch := range r.Changes {
+			if _, err := fmt.Fprintln(e.Out, u.change(ch.Op, clean(ch.Name))); err != nil {
+				return err
+			}
+		}
+		if more := r.Added + r.Changed + r.Removed - len(r.Changes); more > 0 {
+			e.note("and %d more", more)
+		}
+	}
+	if err := e.line(line); err != nil {
+		return err
+	}
+	t := table{titles: []string{"", "BEFORE>", "AFTER>"}}
+	for _, row := range []struct {
+		what          string
+		before, after int
+	}{
+		{"tenants", r.Before.Tenants, r.After.Tenants},
+		{"clients", r.Before.Clients, r.After.Clients},
+		{"scopes", r.Before.Scopes, r.After.Scopes},
+		{"keys", r.Before.Keys, r.After.Keys},
+	} {
+		t.rows = append(t.rows, []string{row.what, strconv.Itoa(row.before), strconv.Itoa(row.after)})
+	}
+	return e.table(t)
+}

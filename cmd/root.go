@@ -1,0 +1,93 @@
+package cmd
+
+import (
+	"strings"
+
+	"github.com/spf13/cobra"
+)
+
+// newRoot builds the tree of commands. It does no I/O: what a command needs of
+// the world it takes from env when it runs.
+func newRoot(env *Env) *cobra.Command {
+	root := group(&cobra.Command{
+		Use:   "cpctl",
+		Short: "Control plane of a multi-tenant identity platform",
+		Long: `cpctl runs and operates a replicated store of tenants, OAuth clients, scopes and
+signing keys. "cpctl node" is a member of the cluster; every other command is an
+operator's verb against it. Without --server they ask the node of this machine.`,
+		Example: `  cpctl node                                  # in one terminal
+  cpctl tenant create acme                    # in another
+  cpctl client create web -t acme --public --redirect-uri https://app.acme.example/cb
+  cpctl key rotate -t acme
+  cpctl client list -t acme -o json | jq -r '.items[].client_id'`,
+		Version:           versionText(),
+		SilenceUsage:      true, // an error is one line; report prints it
+		SilenceErrors:     true,
+		PersistentPreRunE: func(cmd *cobra.Command, _ []string) error { return env.settle(cmd) },
+		CompletionOptions: cobra.CompletionOptions{DisableDefaultCmd: true},
+	})
+	root.SetIn(env.In)
+	root.SetOut(env.Out)
+	root.SetErr(env.Err)
+	root.SetFlagErrorFunc(flagError)
+	env.flags.add(root.PersistentFlags())
+	root.AddGroup(
+		&cobra.Group{ID: "objects", Title: "What the cluster holds:"},
+		&cobra.Group{ID: "cluster", Title: "The cluster:"})
+	for _, c := range []*cobra.Command{newTenant(env), newClient(env), newScope(env), newKey(env)} {
+		c.GroupID = "objects"
+		root.AddCommand(c)
+	}
+	for _, c := range []*cobra.Command{newNode(env), newCluster(env), newSnapshot(env), newRestore(env), newBench(env)} {
+		c.GroupID = "cluster"
+		root.AddCommand(c)
+	}
+	root.AddCommand(newCompletion(env), newVersion(env), newDocs())
+	root.SetHelpCommand(newHelp())
+	completeGlobals(env, root)
+	return root
+}
+
+// newHelp replaces cobra's help command, which is content with unknown words.
+func newHelp() *cobra.Command {
+	return &cobra.Command{
+		Use:   "help [COMMAND]...",
+		Short: "Help about a command",
+		RunE: func(cmd *cobra.Command, args []string) error {
+			at := cmd.Root()
+			for _, word := range args {
+				next := child(at, word)
+				if next == nil {
+					return unknownCommand(at, word)
+				}
+				at = next
+			}
+			at.InitDefaultHelpFlag()
+			return at.Help()
+		},
+		ValidArgsFunction: func(cmd *cobra.Command, args []string, to string) ([]cobra.Completion, cobra.ShellCompDirective) {
+			at := cmd.Root()
+			for _, word := range args {
+				if at = child(at, word); at == nil {
+					return nil, cobra.ShellCompDirectiveNoFileComp
+				}
+			}
+			var words []cobra.Completion
+			for _, c := range at.Commands() {
+				if c.IsAvailableCommand() && strings.HasPrefix(c.Name(), to) {
+					words = append(words, cobra.CompletionWithDesc(c.Name(), c.Short))
+				}
+			}
+			return words, cobra.ShellCompDirectiveNoFileComp
+		},
+	}
+}
+
+func child(at *cobra.Command, word string) *cobra.Command {
+	for _, c := range at.Commands() {
+		if c.Name() == word || c.HasAlias(word) {
+			return c
+		}
+	}
+	return nil
+}

@@ -1,0 +1,73 @@
+package cmd
+
+import (
+	"context"
+	"io"
+	"net"
+	"os"
+
+	"github.com/cpctl/cpctl/pkg/node"
+	"github.com/cpctl/cpctl/pkg/rpc"
+)
+
+// exit ends the process at once, for a node that must not go on.
+var exit = os.Exit
+
+// served joins the node and the wire, which do not know each other: each has
+// types of its own for what crosses between them, alike in every field.
+type served struct{ *node.Node }
+
+var _ rpc.Node = served{}
+
+func (s served) Progress() rpc.Progress { return rpc.Progress(s.Node.Progress()) }
+
+func (s served) Members() []rpc.Member {
+	all := s.Node.Members()
+	out := make([]rpc.Member, len(all))
+	for i, m := range all {
+		out[i] = rpc.Member(m)
+	}
+	return out
+}
+
+func (s served) Leader() (rpc.Member, bool) {
+	m, ok := s.Node.Leader()
+	return rpc.Member(m), ok
+}
+
+func (s served) Dial(ctx context.Context, m rpc.Member, protocol string) (net.Conn, error) {
+	return s.Node.Dial(ctx, node.Member(m), protocol)
+}
+
+func (s served) Enrol(ctx context.Context, req rpc.EnrolArgs, actor string) (*rpc.Enrolment, error) {
+	e, err := s.Node.Enrol(ctx, node.EnrolRequest(req), actor)
+	return (*rpc.Enrolment)(e), err
+}
+
+func (s served) Admit(ctx context.Context, req rpc.AdmitArgs) error {
+	return s.Node.Admit(ctx, node.AdmitRequest(req))
+}
+
+func (s served) Remove(ctx context.Context, name, actor string) (rpc.Member, int, error) {
+	m, voters, err := s.Node.Remove(ctx, name, actor)
+	return rpc.Member(m), voters, err
+}
+
+func (s served) Restore(ctx context.Context, archive io.Reader, requestID string, dryRun bool, actor string) (*rpc.Restored, error) {
+	r, err := s.Node.Restore(ctx, archive, requestID, dryRun, actor)
+	return (*rpc.Restored)(r), err
+}
+
+// joiner reaches the cluster that a new node wants to join.
+type joiner struct{ *rpc.Client }
+
+var _ node.Joiner = (*joiner)(nil)
+
+func (j *joiner) Enrol(ctx context.Context, req node.EnrolRequest) (*node.Enrolment, error) {
+	e, err := j.Client.Enrol(ctx, rpc.EnrolArgs(req))
+	return (*node.Enrolment)(e), err
+}
+
+func (j *joiner) Admit(ctx context.Context, req node.AdmitRequest) error {
+	return j.Client.Admit(ctx, rpc.AdmitArgs(req))
+}

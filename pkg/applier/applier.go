@@ -89,9 +89,9 @@ func remembered(tx *store.Tx, c *mutation.Command) *Result {
 	if r := tx.Request(c.ID); r != nil {
 		return Replay(r, c.Digest)
 	}
-	if c.Asked != 0 && c.Asked < tx.Counters().Horizon {
+	if horizon := max(tx.Counters().Horizon, c.Time-store.RequestMemory); c.Asked != 0 && c.Asked < horizon {
 		return &Result{Refusal: store.Errorf(store.CodeRequestReused,
-			"request %s was made at %s, before %s: too old to know whether it was done", c.ID, c.Asked, tx.Counters().Horizon).
+			"request %s was made at %s, before %s: too old to know whether it was done", c.ID, c.Asked, horizon).
 			WithHint("nothing was changed now; look at the object, then send the change under a new request id")}
 	}
 	return nil

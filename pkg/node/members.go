@@ -3,7 +3,6 @@ package node
 import (
 	"cmp"
 	"context"
-	"encoding/json"
 	"slices"
 	"time"
 
@@ -159,6 +158,9 @@ func (n *Node) Remove(ctx context.Context, name, actor string) (Member, int, err
 	if _, err := n.leading(ctx); err != nil {
 		return Member{}, 0, err
 	}
+	if n.cfg.Probe != nil {
+		n.probeAll() // a leader of a moment ago has heard nobody yet
+	}
 	n.members.Lock()
 	defer n.members.Unlock()
 	current := n.raft().GetConfiguration()
@@ -179,7 +181,13 @@ func (n *Node) Remove(ctx context.Context, name, actor string) (Member, int, err
 			}
 		}
 	}
-	if gone == nil {
+	if gone == nil { // an earlier attempt may have come half way, or a node was enrolled and never came
+		for id, record := range n.records() {
+			if (record.Name == name || id == name) && !record.Revoked {
+				m := Member{ID: id, Name: record.Name}
+				return m, voters, n.revokeNode(ctx, m, actor)
+			}
+		}
 		return Member{}, 0, store.Errorf(store.CodeNotFound, "node %q is not a member of this cluster", name).WithHint("see: cpctl cluster members")
 	}
 	if voters == 0 {
@@ -199,13 +207,16 @@ func (n *Node) Remove(ctx context.Context, name, actor string) (Member, int, err
 	if err := n.raft().RemoveServer(raft.ServerID(gone.ID), current.Index(), changeTimeout).Error(); err != nil {
 		return Member{}, 0, notProposed(err.Error())
 	}
-	payload, err := json.Marshal(mutation.Revoke{NodeID: gone.ID, Name: gone.Name, Why: "removed by " + actor})
-	if err != nil {
-		return Member{}, 0, err
-	}
-	if _, _, err := n.system(ctx, "", actor, mutation.Mutation{Kind: mutation.SysRevoke, Payload: payload}); err != nil {
-		return Member{}, 0, err
-	}
 	n.cfg.Log.Info("removed a member", "name", gone.Name, "by", actor)
-	return *gone, voters, nil
+	return *gone, voters, n.revokeNode(ctx, *gone, actor)
+}
+
+// revokeNode takes every certificate of a node back, which frees its name.
+func (n *Node) revokeNode(ctx context.Context, m Member, actor string) error {
+	revoke, err := payload(mutation.SysRevoke, mutation.Revoke{NodeID: m.ID, Name: m.Name, Why: "removed by " + actor})
+	if err != nil {
+		return err
+	}
+	_, _, err = n.system(ctx, "", actor, revoke)
+	return err
 }

@@ -53,6 +53,8 @@ type Config struct {
 
 	Join Joiner // how a new node gets into a cluster; nil: it founds one
 
+	space func(dir string) (free, total uint64) // of the disk; diskSpace if nil, tests have others
+
 	// Probe asks another member how it is. Nil: only what raft knows is used.
 	Probe func(ctx context.Context, m Member) (Progress, error)
 }

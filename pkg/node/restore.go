@@ -76,7 +76,7 @@ func (n *Node) Restore(ctx context.Context, archive io.Reader, requestID string,
 	if dryRun || len(done.Changes) == 0 {
 		return done, nil
 	}
-	if err := n.changeable(); err != nil {
+	if err := n.Changeable(); err != nil {
 		return nil, err
 	}
 	n.cfg.Log.Info("restore begins", "changes", len(done.Changes), "archive", c.SHA256, "actor", actor)
@@ -90,8 +90,8 @@ func (n *Node) Restore(ctx context.Context, archive io.Reader, requestID string,
 	return done, nil
 }
 
-// changeable is nil when a write may be proposed now.
-func (n *Node) changeable() error {
+// Changeable is nil when a write may be proposed now: every voter has room for it.
+func (n *Node) Changeable() error {
 	if full := n.full.Load(); full != nil {
 		return full
 	}

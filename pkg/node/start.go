@@ -26,7 +26,7 @@ const (
 	defaultTimeout  = 500 * time.Millisecond
 	commitTimeout   = 5 * time.Millisecond // how long a follower may be behind what the leader has answered
 	minTrailingLogs = 1024
-	cachedLogs      = 512 // entries of at most 512 KiB; a follower reads the newest from memory
+	cachedLogs      = 128 // newest entries kept in memory for followers; at most 32 MiB, since most hold less than 256 KiB
 	keepSnapshots   = 3
 	applyBatch      = 64
 )
@@ -87,6 +87,9 @@ func (c Config) withDefaults() Config {
 	}
 	if c.Now == nil {
 		c.Now = time.Now
+	}
+	if c.space == nil {
+		c.space = diskSpace
 	}
 	if c.SnapshotInterval == 0 {
 		c.SnapshotInterval = 30 * time.Second

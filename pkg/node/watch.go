@@ -75,7 +75,7 @@ func (n *Node) Progress() Progress {
 	p := Progress{Name: n.self.Name, ID: n.self.NodeID, Address: n.self.Advertise, Version: n.cfg.Version, Leads: n.Leads(),
 		Term: n.raft().CurrentTerm(), Commit: n.raft().CommitIndex(), Applied: img.Index, Published: files.PublishedIndex,
 		Revision: img.Revision(), Digest: img.DataDigest(), StateDigest: img.StateDigest(), Degraded: files.Degraded, Reason: files.Reason,
-		KeyCheck: n.key.Check(), Short: short(n.cfg.Dir), ContactMS: n.SinceContact().Milliseconds()}
+		KeyCheck: n.key.Check(), Short: n.short(), ContactMS: n.SinceContact().Milliseconds()}
 	if n.SinceContact() < 0 {
 		p.ContactMS = -1
 	}
@@ -95,14 +95,20 @@ func (n *Node) SinceContact() time.Duration {
 	return time.Since(at)
 }
 
-// short reports whether the disk below dir has too little room for the log.
-func short(dir string) bool {
-	var s unix.Statfs_t
-	if unix.Statfs(dir, &s) != nil || s.Blocks == 0 {
-		return false
-	}
-	free, total := s.Bavail*uint64(s.Bsize), s.Blocks*uint64(s.Bsize)
+// short reports whether this node's disk has too little room for the log.
+func (n *Node) short() bool {
+	free, total := n.cfg.space(n.cfg.Dir)
 	return free < min(minFreeBytes, total/100*minFreePercent)
+}
+
+// diskSpace returns the bytes of the disk below dir; zero and zero, which is
+// not short, where it cannot be asked.
+func diskSpace(dir string) (free, total uint64) {
+	var s unix.Statfs_t
+	if unix.Statfs(dir, &s) != nil {
+		return 0, 0
+	}
+	return s.Bavail * uint64(s.Bsize), s.Blocks * uint64(s.Bsize)
 }
 
 // room returns nil while every voter that answers has room for the log.

@@ -39,7 +39,7 @@ func (n *Node) Write(ctx context.Context, req *mutation.Request, actor string) (
 		}
 		p, err := d.complete(img, n.proposer.time())
 		if err == nil && p.command != nil && !req.DryRun {
-			if err := n.changeable(); err != nil {
+			if err := n.Changeable(); err != nil {
 				return nil, err
 			}
 			if res := applier.Check(img, p.command); res.Refusal != nil && !res.Stale {
@@ -187,7 +187,7 @@ func (n *Node) newDraft(req *mutation.Request, actor string) (*draft, error) {
 	}
 	d := &draft{node: n, req: req, actor: actor, digest: digestOf(req, n.key)}
 	if !req.NoTime {
-		d.asked = store.TimeOf(n.cfg.Now()) - store.Time(max(req.AgeUS, 0))
+		d.asked = n.proposer.time() - store.Time(max(req.AgeUS, 0)) // in command time, which a leader's slow clock does not hold back
 	}
 	return d, nil
 }

@@ -334,18 +334,25 @@ func isDialError(why string) bool {
 
 // Snapshot streams the state of the cluster as an archive into w.
 func (c *Client) Snapshot(ctx context.Context, w io.Writer) (*snapshot.Manifest, error) {
-	reply, err := c.stream(ctx, streamRequest{Op: "snapshot"}, func(conn net.Conn) error {
-		_, err := io.Copy(w, &chunks{r: stalling{conn}})
-		return err
-	})
-	if err != nil {
-		return nil, err
+	pause := firstPause
+	for {
+		sent := int64(0)
+		reply, err := c.stream(ctx, streamRequest{Op: "snapshot"}, func(conn net.Conn) (err error) {
+			sent, err = io.Copy(w, &chunks{r: stalling{conn}})
+			return err
+		})
+		if err == nil {
+			return reply.Manifest, nil
+		}
+		if sent > 0 || !errors.Is(err, store.ErrUnavailable) || !rest(ctx, &pause) {
+			return nil, err
+		}
 	}
-	return reply.Manifest, nil
 }
 
 // Restore sends an archive and waits until the cluster holds what is in it. The
-// same request id makes it at most once.
+// same request id makes it at most once; an archive that can be read again from
+// its start is sent again while that may help.
 func (c *Client) Restore(ctx context.Context, r io.Reader, args RestoreArgs) (*RestoreReply, error) {
 	if args.RequestID == "" {
 		id, err := uuid.NewV7()
@@ -354,7 +361,31 @@ func (c *Client) Restore(ctx context.Context, r io.Reader, args RestoreArgs) (*R
 		}
 		args.RequestID = id.String()
 	}
-	reply, err := c.stream(ctx, streamRequest{Op: "restore", Restore: args}, func(conn net.Conn) error {
+	var reply *streamReply
+	pause, unknown := firstPause, false
+	for {
+		var err error
+		if reply, err = c.sendArchive(ctx, r, args); err == nil {
+			return reply.Restored, nil
+		}
+		unknown = unknown || errors.Is(err, errBroken) || errors.Is(err, store.ErrUnknown)
+		again, ok := r.(io.Seeker)
+		retryable := errors.Is(err, errBroken) || errors.Is(err, store.ErrUnknown) || errors.Is(err, store.ErrUnavailable)
+		if ok && retryable && rest(ctx, &pause) {
+			if _, err := again.Seek(0, io.SeekStart); err == nil {
+				continue
+			}
+		}
+		if unknown && retryable {
+			return nil, store.Errorf(store.CodeUnknown, "it is not known whether the restore was made (request id %s): %v", args.RequestID, err).
+				WithHint("the same command with --request-id %s finds out, and makes it at most once", args.RequestID)
+		}
+		return nil, err
+	}
+}
+
+func (c *Client) sendArchive(ctx context.Context, r io.Reader, args RestoreArgs) (*streamReply, error) {
+	return c.stream(ctx, streamRequest{Op: "restore", Restore: args}, func(conn net.Conn) error {
 		to := stalling{conn}
 		w := newChunkWriter(to)
 		if _, err := io.Copy(w, r); err != nil {
@@ -362,14 +393,6 @@ func (c *Client) Restore(ctx context.Context, r io.Reader, args RestoreArgs) (*R
 		}
 		return w.finish(to)
 	})
-	if errors.Is(err, errBroken) {
-		return nil, store.Errorf(store.CodeUnknown, "it is not known whether the restore was made (request id %s): %v", args.RequestID, err).
-			WithHint("the same command with --request-id %s finds out, and makes it at most once", args.RequestID)
-	}
-	if err != nil {
-		return nil, err
-	}
-	return reply.Restored, nil
 }
 
 // stream opens a stream to the first server that answers, and returns what the

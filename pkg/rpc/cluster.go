@@ -82,7 +82,7 @@ func (c *Cluster) Health(call *Call[struct{}], reply *Reply[*HealthReply]) error
 		}
 		index, err := c.s.readIndex(ctx)
 		if err == nil {
-			err = c.s.node.WaitApplied(ctx, index)
+			err = errors.Join(c.s.node.WaitApplied(ctx, index), c.s.node.Changeable())
 		}
 		if err != nil {
 			h.Reason = err.Error()

@@ -34,6 +34,7 @@ type Node interface {
 	Write(context.Context, *mutation.Request, string) (*mutation.Answer, error) // leader only
 
 	Progress() Progress
+	Changeable() error // why the leader would take no write now, as far as this node knows
 	Members() []Member
 	Leader() (Member, bool)
 	NameOf(nodeID string) string

@@ -1,0 +1,284 @@
+package node
+
+import (
+	"context"
+	"encoding/json"
+	"fmt"
+	"io"
+	"io/fs"
+	"log/slog"
+	"os"
+	"path/filepath"
+	"strings"
+	"sync"
+	"sync/atomic"
+	"testing"
+	"time"
+
+	"github.com/google/uuid"
+
+	"github.com/cpctl/cpctl/pkg/mutation"
+	"github.com/cpctl/cpctl/pkg/snapshot"
+	"github.com/cpctl/cpctl/pkg/store"
+)
+
+// patience is how long a test waits for what must come; two slow cores and the
+// race detector take their time.
+const patience = 60 * time.Second
+
+// trio is a cluster of real nodes in one process: real raft over real TCP, real
+// files. It also is the wire between them, which package rpc is elsewhere.
+type trio struct {
+	t     *testing.T
+	clock atomic.Int64           // added to the clock of every node, nanoseconds
+	full  atomic.Pointer[string] // the node whose disk has no room
+
+	mu    sync.Mutex
+	nodes map[string]*Node
+	stops map[string][]error // what Stop was told
+	dirs  map[string]string
+}
+
+func newTrio(t *testing.T, names ...string) *trio {
+	t.Helper()
+	c := &trio{t: t, nodes: map[string]*Node{}, stops: map[string][]error{}, dirs: map[string]string{}}
+	base := t.TempDir() // before the cleanup, so that it is removed after it
+	t.Cleanup(func() {
+		for name := range c.dirs {
+			c.close(name)
+		}
+	})
+	for i, name := range names {
+		c.dirs[name] = filepath.Join(base, name)
+		c.open(name, i > 0)
+		if i == 0 {
+			c.leader()
+		}
+	}
+	c.until("every node votes", func() error {
+		for _, m := range c.leader().Members() {
+			if !m.Voter {
+				return fmt.Errorf("%s does not vote", m.Name)
+			}
+		}
+		if n := len(c.leader().Members()); n != len(names) {
+			return fmt.Errorf("%d members", n)
+		}
+		return nil
+	})
+	return c
+}
+
+func (c *trio) open(name string, join bool) *Node {
+	c.t.Helper()
+	cfg := Config{Dir: c.dirs[name], Name: name, Listen: "127.0.0.1:0", Log: slog.New(slog.DiscardHandler), SnapshotInterval: time.Hour,
+		HeartbeatTimeout: time.Second, ElectionTimeout: time.Second,
+		Now:   func() time.Time { return time.Now().Add(time.Duration(c.clock.Load())) },
+		Stop:  func(err error) { c.mu.Lock(); c.stops[name] = append(c.stops[name], err); c.mu.Unlock() },
+		Probe: c.probe,
+		space: func(string) (free, total uint64) {
+			if full := c.full.Load(); full != nil && *full == name {
+				return 1 << 20, 100 << 30
+			}
+			return 50 << 30, 100 << 30
+		}}
+	if os.Getenv("CPCTL_TEST_LOG") != "" {
+		cfg.Log = slog.New(slog.NewTextHandler(os.Stderr, nil)).With("node", name)
+	}
+	if join {
+		cfg.Join = c
+	}
+	n, err := Open(context.Background(), cfg)
+	if err != nil {
+		c.t.Fatalf("open %s: %v", name, err)
+	}
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	c.nodes[name] = n
+	return n
+}
+
+func (c *trio) close(name string) {
+	c.mu.Lock()
+	n := c.nodes[name]
+	delete(c.nodes, name)
+	c.mu.Unlock()
+	if n != nil {
+		if err := n.Close(); err != nil {
+			c.t.Errorf("close %s: %v", name, err)
+		}
+	}
+}
+
+func (c *trio) running() (out []*Node) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	for _, n := range c.nodes {
+		out = append(out, n)
+	}
+	return out
+}
+
+func (c *trio) Enrol(ctx context.Context, req EnrolRequest) (*Enrolment, error) {
+	return c.leader().Enrol(ctx, req, "test")
+}
+
+func (c *trio) Admit(ctx context.Context, req AdmitRequest) error {
+	return c.leader().Admit(ctx, req)
+}
+
+func (c *trio) probe(_ context.Context, m Member) (Progress, error) {
+	for _, n := range c.running() {
+		if n.ID() == m.ID {
+			return n.Progress(), nil
+		}
+	}
+	return Progress{}, fmt.Errorf("%s does not run", m.Name)
+}
+
+// leader waits until one node leads and is ready.
+func (c *trio) leader() *Node {
+	c.t.Helper()
+	var found *Node
+	c.until("a leader", func() error {
+		for _, n := range c.running() {
+			ctx, cancel := context.WithTimeout(context.Background(), time.Second)
+			_, err := n.ReadIndex(ctx)
+			cancel()
+			if err == nil {
+				found = n
+				return nil
+			}
+		}
+		return fmt.Errorf("none of %d", len(c.running()))
+	})
+	return found
+}
+
+func (c *trio) until(what string, check func() error) {
+	c.t.Helper()
+	end := time.NewTimer(patience)
+	defer end.Stop()
+	tick := time.NewTicker(10 * time.Millisecond)
+	defer tick.Stop()
+	for {
+		err := check()
+		if err == nil {
+			return
+		}
+		select {
+		case <-tick.C:
+		case <-end.C:
+			c.t.Fatalf("no %s within %s: %v", what, patience, err)
+		}
+	}
+}
+
+// write sends a request to whoever leads, again with the same id while nothing
+// was proposed or nobody knows: what package rpc's client does.
+func (c *trio) write(req *mutation.Request) (*mutation.Answer, error) {
+	if req.ID == "" {
+		req.ID = uuid.NewString()
+	}
+	if req.Seed == nil {
+		req.Seed = make([]byte, 32)
+		copy(req.Seed, req.ID)
+	}
+	for {
+		ctx, cancel := context.WithTimeout(context.Background(), patience)
+		a, err := c.leader().Write(ctx, req, "unix/0")
+		cancel()
+		if e, ok := err.(*store.Error); ok && (e.Code == store.CodeUnavailable || e.Code == store.CodeUnknown) {
+			continue
+		}
+		return a, err
+	}
+}
+
+func (c *trio) must(req *mutation.Request) *mutation.Answer {
+	c.t.Helper()
+	a, err := c.write(req)
+	if err != nil {
+		c.t.Fatalf("%s %s/%s: %v", req.Op, req.Tenant, req.Name, err)
+	}
+	return a
+}
+
+func tenantNamed(slug string) *mutation.Request {
+	return &mutation.Request{Op: mutation.OpTenantCreate, Name: slug}
+}
+
+func clientNamed(tenant, id string) *mutation.Request {
+	return &mutation.Request{Op: mutation.OpClientCreate, Tenant: tenant, Name: id,
+		Patch: json.RawMessage(fmt.Sprintf(`{"redirect_uris":["https://%s.example/cb"]}`, id))}
+}
+
+// agree waits until every running node has the same state and the same files.
+func (c *trio) agree() {
+	c.t.Helper()
+	c.until("agreement", func() error {
+		var first *Node
+		for _, n := range c.running() {
+			if first == nil {
+				first = n
+			}
+			if a, b := first.Image(), n.Image(); a.StateDigest() != b.StateDigest() || a.Index != b.Index {
+				return fmt.Errorf("%s at %d %.8s, %s at %d %.8s", first.Name(), a.Index, a.StateDigest(), n.Name(), b.Index, b.StateDigest())
+			}
+			if s := n.files.Status(); !s.Ready || s.PublishedIndex < n.Image().Index {
+				return fmt.Errorf("%s has published %d of %d", n.Name(), s.PublishedIndex, n.Image().Index)
+			}
+		}
+		return nil
+	})
+	for _, n := range c.running() {
+		if got, want := tree(c.t, c.dirs[n.Name()]), treeOf(n.Image()); got != want {
+			c.t.Errorf("files of %s:\n%s\nwant\n%s", n.Name(), got, want)
+		}
+	}
+}
+
+// tree lists the files below data/ with their content's length and sum.
+func tree(t *testing.T, dir string) string {
+	t.Helper()
+	var b strings.Builder
+	root := filepath.Join(dir, "data")
+	err := filepath.WalkDir(root, func(path string, d fs.DirEntry, err error) error {
+		if err != nil || d.IsDir() || d.Name() == ".applied" {
+			return err
+		}
+		content, err := os.ReadFile(path)
+		rel, _ := filepath.Rel(root, path)
+		fmt.Fprintf(&b, "%s %d %s\n", rel, len(content), store.Sum(rel, content))
+		return err
+	})
+	if err != nil {
+		t.Fatal(err)
+	}
+	return b.String()
+}
+
+func treeOf(img *store.Image) string {
+	var b strings.Builder
+	for _, prefix := range []string{"keys/", "tenants/"} {
+		for d := range img.Scan(prefix) {
+			fmt.Fprintf(&b, "%s %d %s\n", d.Path, len(d.Bytes), d.Sum)
+		}
+	}
+	return b.String()
+}
+
+func archiveOf(t *testing.T, n *Node) string {
+	t.Helper()
+	var b strings.Builder
+	if err := snapshot.Write(&b, n.Image(), n.ClusterID()); err != nil {
+		t.Fatal(err)
+	}
+	return b.String()
+}
+
+func restore(n *Node, archive, id string, dryRun bool) (*Restored, error) {
+	ctx, cancel := context.WithTimeout(context.Background(), patience)
+	defer cancel()
+	return n.Restore(ctx, io.Reader(strings.NewReader(archive)), id, dryRun, "unix/0")
+}

@@ -1,0 +1,148 @@
+package rpc
+
+import (
+	"context"
+	"errors"
+	"io"
+	"log/slog"
+	"net"
+	"os"
+	"path/filepath"
+	"sync"
+	"testing"
+	"time"
+
+	"github.com/cpctl/cpctl/pkg/mutation"
+	"github.com/cpctl/cpctl/pkg/store"
+)
+
+// patience bounds every wait of these tests.
+const patience = 30 * time.Second
+
+// fake is a node that does what a test tells it: the wire is what is tested.
+type fake struct {
+	mu      sync.Mutex
+	img     *store.Image
+	writes  []mutation.Request                                                 // as they arrived
+	write   func(context.Context, *mutation.Request) (*mutation.Answer, error) // nil: created
+	leads   bool
+	leader  *Member
+	dial    func(m Member, protocol string) (net.Conn, error)
+	restore func(archive io.Reader) (*Restored, error)
+	unread  error // of Readable
+	files   error // of WaitPublished
+	port    net.Listener
+}
+
+func (f *fake) Name() string                                { return "n1" }
+func (f *fake) ID() string                                  { return "id-1" }
+func (f *fake) ClusterID() string                           { return "cluster-1" }
+func (f *fake) Image() *store.Image                         { return f.img }
+func (f *fake) Readable() error                             { return f.unread }
+func (f *fake) WaitApplied(context.Context, uint64) error   { return nil }
+func (f *fake) WaitPublished(context.Context, uint64) error { return f.files }
+func (f *fake) SinceContact() time.Duration                 { return 1500 * time.Millisecond }
+func (f *fake) Progress() Progress                          { return Progress{Name: "n1", ID: "id-1", Leads: f.leads, Term: 3} }
+func (f *fake) Changeable() error                           { return nil }
+func (f *fake) Members() []Member                           { return []Member{{ID: "id-1", Name: "n1", Voter: true}} }
+func (f *fake) NameOf(string) string                        { return "n1" }
+func (f *fake) Admit(context.Context, AdmitArgs) error      { return nil }
+func (f *fake) Listener(string) net.Listener                { return f.port }
+func (f *fake) Leader() (Member, bool) {
+	if f.leader == nil {
+		return Member{}, false
+	}
+	return *f.leader, true
+}
+
+func (f *fake) ReadIndex(context.Context) (uint64, error) {
+	if !f.leads {
+		return 0, store.Errorf(store.CodeUnavailable, "not the leader")
+	}
+	return f.img.Index, nil
+}
+
+func (f *fake) Write(ctx context.Context, req *mutation.Request, actor string) (*mutation.Answer, error) {
+	f.mu.Lock()
+	f.writes = append(f.writes, *req)
+	f.mu.Unlock()
+	if f.write != nil {
+		return f.write(ctx, req)
+	}
+	return &mutation.Answer{Outcome: mutation.Created, Name: "tenant/" + req.Name, Index: 7, Revision: 3, Note: actor}, nil
+}
+
+func (f *fake) Enrol(context.Context, EnrolArgs, string) (*Enrolment, error) { return nil, nil }
+
+func (f *fake) Remove(context.Context, string, string) (Member, int, error) {
+	return Member{Name: "n2"}, 2, nil
+}
+
+func (f *fake) Restore(_ context.Context, archive io.Reader, _ string, _ bool, _ string) (*Restored, error) {
+	return f.restore(archive)
+}
+
+func (f *fake) Dial(_ context.Context, m Member, protocol string) (net.Conn, error) {
+	if f.dial == nil {
+		return nil, errors.New("unreachable")
+	}
+	return f.dial(m, protocol)
+}
+
+func (f *fake) seen() []mutation.Request {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	return append([]mutation.Request(nil), f.writes...)
+}
+
+// serveFake starts a server for the node and returns a client of its socket.
+func serveFake(t *testing.T, f *fake) (*Client, string) {
+	t.Helper()
+	if f.img == nil {
+		f.img = store.NewImage()
+	}
+	dir, err := os.MkdirTemp("", "rpc") // short: a socket's path has at most 107 bytes
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { os.RemoveAll(dir) })
+	if f.port, err = net.Listen("tcp", "127.0.0.1:0"); err != nil {
+		t.Fatal(err)
+	}
+	s, err := NewServer(f, slog.New(slog.DiscardHandler))
+	if err != nil {
+		t.Fatal(err)
+	}
+	path := filepath.Join(dir, "s")
+	if err := s.Serve(path); err != nil {
+		t.Fatal(err)
+	}
+	c := NewClient(Options{Servers: []string{"unix:" + path}})
+	t.Cleanup(func() { c.Close(); f.port.Close(); s.Close() })
+	return c, path
+}
+
+func soon(t *testing.T) context.Context {
+	ctx, cancel := context.WithTimeout(context.Background(), patience)
+	t.Cleanup(cancel)
+	return ctx
+}
+
+func within(t *testing.T, d time.Duration) context.Context {
+	ctx, cancel := context.WithTimeout(context.Background(), d)
+	t.Cleanup(cancel)
+	return ctx
+}
+
+// stateWith is an image with documents, at index 5.
+func stateWith(t *testing.T, docs map[string]string) *store.Image {
+	t.Helper()
+	tx := store.NewImage().Begin()
+	for path, doc := range docs {
+		if err := tx.Load(path, []byte(doc)); err != nil {
+			t.Fatal(err)
+		}
+	}
+	img, _ := tx.Freeze(5, 2)
+	return img
+}

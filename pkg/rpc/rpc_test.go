@@ -1,0 +1,407 @@
+package rpc
+
+import (
+	"bytes"
+	"context"
+	"encoding/binary"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io"
+	"net"
+	"strings"
+	"sync"
+	"testing"
+	"time"
+
+	"github.com/cpctl/cpctl/pkg/mutation"
+	"github.com/cpctl/cpctl/pkg/snapshot"
+	"github.com/cpctl/cpctl/pkg/store"
+)
+
+func TestErrorsKeepTheirClassAcrossTheWire(t *testing.T) {
+	t.Parallel()
+	want := store.Invalid(`client "web"`, []store.Field{{Path: "redirect_uris[1]", Message: "has a fragment"}}).WithHint("look")
+	c, _ := serveFake(t, &fake{write: func(context.Context, *mutation.Request) (*mutation.Answer, error) { return nil, want }})
+	_, err := c.Write(soon(t), &mutation.Request{Op: mutation.OpClientCreate})
+	var got *store.Error
+	if !errors.Is(err, store.ErrInvalid) || !errors.As(err, &got) || got.Error() != want.Error() || got.Hint != "look" {
+		t.Errorf("got %v, want %v", err, want)
+	}
+}
+
+func TestTheSocketTellsWhoAsks(t *testing.T) {
+	t.Parallel()
+	c, _ := serveFake(t, &fake{})
+	a, err := c.Write(soon(t), &mutation.Request{Op: mutation.OpTenantCreate, Name: "acme"})
+	if err != nil || !strings.HasPrefix(a.Note, "unix/") || !a.Published {
+		t.Errorf("answer %+v, %v", a, err)
+	}
+}
+
+func TestAnAnswerSaysWhenTheFilesAreBehind(t *testing.T) {
+	t.Parallel()
+	c, _ := serveFake(t, &fake{files: store.ErrUnavailable})
+	if a, err := c.Write(soon(t), &mutation.Request{Op: mutation.OpTenantCreate, Name: "acme"}); err != nil || a.Published {
+		t.Errorf("answer %+v, %v", a, err)
+	}
+}
+
+func TestTheSameRequestIsSentUntilItIsSettled(t *testing.T) {
+	t.Parallel()
+	answers := []error{store.ErrUnavailable, store.Errorf(store.CodeUnknown, "lost"), store.ErrUnavailable, nil}
+	f := &fake{}
+	f.write = func(context.Context, *mutation.Request) (*mutation.Answer, error) {
+		if err := answers[len(f.seen())-1]; err != nil {
+			return nil, err
+		}
+		return &mutation.Answer{Name: "tenant/acme"}, nil
+	}
+	c, _ := serveFake(t, f)
+	if _, err := c.Write(soon(t), &mutation.Request{Op: mutation.OpTenantCreate, Name: "acme"}); err != nil {
+		t.Fatal(err)
+	}
+	all := f.seen()
+	for i, r := range all {
+		if r.ID != all[0].ID || !bytes.Equal(r.Seed, all[0].Seed) || len(r.Seed) != 32 || i > 0 && r.AgeUS <= all[i-1].AgeUS {
+			t.Errorf("attempt %d: id %s, seed %x, age %d us; the first had id %s", i, r.ID, r.Seed, r.AgeUS, all[0].ID)
+		}
+	}
+	if len(all) != 4 {
+		t.Errorf("%d attempts, want 4", len(all))
+	}
+}
+
+func TestAnOutcomeThatNobodyKnowsStaysUnknown(t *testing.T) {
+	t.Parallel()
+	n := 0
+	f := &fake{write: func(context.Context, *mutation.Request) (*mutation.Answer, error) {
+		if n++; n == 1 {
+			return nil, store.ErrUnknown
+		}
+		return nil, store.ErrUnavailable // later attempts were not proposed; the first may have been
+	}}
+	c, _ := serveFake(t, f)
+	_, err := c.Write(within(t, 400*time.Millisecond), &mutation.Request{ID: "my-id", Op: mutation.OpTenantCreate, Name: "acme"})
+	if !errors.Is(err, store.ErrUnknown) || !strings.Contains(err.(*store.Error).Hint, "--request-id my-id") {
+		t.Errorf("got %v", err)
+	}
+}
+
+func TestAgesOfRequestIDs(t *testing.T) {
+	t.Parallel()
+	f := &fake{}
+	c, _ := serveFake(t, f)
+	for _, id := range []string{"", "build-17", "0198f0c2-6a1e-7c3b-9a55-0d1f5b7d2f10"} { // the last is of August 2025
+		if _, err := c.Write(soon(t), &mutation.Request{ID: id, Op: mutation.OpTenantCreate, Name: "acme"}); err != nil {
+			t.Fatal(err)
+		}
+	}
+	all := f.seen()
+	if all[0].NoTime || all[0].AgeUS > (10*time.Second).Microseconds() {
+		t.Errorf("an id of our own: %+v", all[0])
+	}
+	if !all[1].NoTime {
+		t.Error("an id that tells no time must say so")
+	}
+	if all[2].NoTime || all[2].AgeUS < (24*time.Hour).Microseconds() {
+		t.Errorf("a UUIDv7 given by the caller has the age that is in it: %d us", all[2].AgeUS)
+	}
+}
+
+func TestNobodyAnswers(t *testing.T) {
+	t.Parallel()
+	c := NewClient(Options{Servers: []string{"unix:/nonexistent/a", "unix:/nonexistent/b"}})
+	_, err := c.Status(within(t, 100*time.Millisecond))
+	var e *store.Error
+	if !errors.As(err, &e) || e.Code != store.CodeUnavailable || !strings.Contains(e.Hint, "/nonexistent/b no such file or directory") {
+		t.Errorf("got %v, hint %q", err, e.Hint)
+	}
+}
+
+// startProxy passes connections on to a socket; cut decides after each answer
+// whether it is dropped together with its connection.
+func startProxy(t *testing.T, to string, cut func(n int) bool) string {
+	t.Helper()
+	path := to + "p"
+	l, err := net.Listen("unix", path)
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { l.Close() })
+	var mu sync.Mutex
+	answers := 0
+	go func() {
+		for {
+			in, err := l.Accept()
+			if err != nil {
+				return
+			}
+			out, err := net.Dial("unix", to)
+			if err != nil {
+				in.Close()
+				continue
+			}
+			go func() { io.Copy(out, in); out.Close() }()
+			go func() {
+				defer in.Close()
+				defer out.Close()
+				var head [4]byte
+				for {
+					if _, err := io.ReadFull(out, head[:]); err != nil {
+						return
+					}
+					b := make([]byte, binary.BigEndian.Uint32(head[:]))
+					if _, err := io.ReadFull(out, b); err != nil {
+						return
+					}
+					mu.Lock()
+					answers++
+					drop := cut(answers)
+					mu.Unlock()
+					if drop {
+						return
+					}
+					in.Write(append(head[:], b...))
+				}
+			}()
+		}
+	}()
+	return path
+}
+
+func TestALostAnswerIsAskedForAgain(t *testing.T) {
+	t.Parallel()
+	f := &fake{}
+	_, path := serveFake(t, f)
+	c := NewClient(Options{Servers: []string{"unix:" + startProxy(t, path, func(n int) bool { return n <= 2 })}})
+	defer c.Close()
+	if _, err := c.Write(soon(t), &mutation.Request{Op: mutation.OpTenantCreate, Name: "acme"}); err != nil {
+		t.Fatal(err)
+	}
+	all := f.seen()
+	if len(all) != 3 || all[0].ID != all[2].ID || !bytes.Equal(all[0].Seed, all[2].Seed) {
+		t.Errorf("%d attempts, ids %q and %q", len(all), all[0].ID, all[len(all)-1].ID)
+	}
+}
+
+func TestFramesBeyondTheLimitEndTheConnection(t *testing.T) {
+	t.Parallel()
+	_, path := serveFake(t, &fake{leads: true})
+	for name, frame := range map[string][]byte{
+		"claims 1 GiB":    {0x40, 0, 0, 0, 1, 2, 3},
+		"no header":       {0, 0, 0, 1, 9},
+		"method too long": append([]byte{0, 0, 0, 20, 0, 0, 0, 0, 0, 0, 0, 1, 200}, make([]byte, 11)...),
+		"method of 255":   append([]byte{0, 0, 1, 9, 0, 0, 0, 0, 0, 0, 0, 1, 255}, make([]byte, 256)...),
+	} {
+		conn, err := dial(soon(t), "unix:"+path, ProtocolRPC)
+		if err != nil {
+			t.Fatal(err)
+		}
+		conn.SetDeadline(time.Now().Add(patience))
+		conn.Write(frame)
+		if b, err := io.ReadAll(conn); err != nil || len(b) > 0 {
+			t.Errorf("a frame that %s: answered %q, %v; want the connection closed", name, b, err)
+		}
+		conn.Close()
+	}
+	c := NewClient(Options{Servers: []string{"unix:" + path}})
+	defer c.Close()
+	if _, err := c.Health(soon(t), false); err != nil {
+		t.Errorf("afterwards: %v", err)
+	}
+}
+
+func TestArgumentsThatCannotBeReadAreAnError(t *testing.T) {
+	t.Parallel()
+	c, _ := serveFake(t, &fake{leads: true})
+	conn, _, err := c.connection(soon(t))
+	if err != nil {
+		t.Fatal(err)
+	}
+	if _, err := do[string, any](soon(t), conn, "Cluster.Get", "", "not an object"); !errors.Is(err, store.ErrInternal) {
+		t.Errorf("arguments of another shape: %v", err)
+	}
+	if _, err := do[struct{}, any](soon(t), conn, "Peer.Write", "", struct{}{}); !errors.Is(err, store.ErrInternal) {
+		t.Errorf("the calls between nodes on the socket: %v, want none such", err)
+	}
+	if _, err := c.Health(soon(t), false); err != nil {
+		t.Errorf("afterwards: %v", err)
+	}
+}
+
+func TestARequestLargerThanAFrameIsRefusedHere(t *testing.T) {
+	t.Parallel()
+	c, _ := serveFake(t, &fake{})
+	big := json.RawMessage(`"` + strings.Repeat("x", MaxFrame) + `"`)
+	if _, err := c.Write(soon(t), &mutation.Request{Op: mutation.OpClientCreate, Patch: big}); !errors.Is(err, store.ErrInvalid) {
+		t.Errorf("got %v, want invalid", err)
+	}
+}
+
+func TestAnIdleConnectionIsClosedButNotUnderACall(t *testing.T) {
+	t.Parallel()
+	server, client := net.Pipe()
+	defer client.Close()
+	c := serverCodec{newCodec(server, &Caller{})}
+	c.idle = 20 * time.Millisecond
+	if _, _, err := c.readFrame(); err == nil {
+		t.Error("an idle connection was kept")
+	}
+	c.calls.Add(1)
+	ended := make(chan error, 1)
+	go func() { _, _, err := c.readFrame(); ended <- err }()
+	select {
+	case err := <-ended:
+		t.Errorf("closed under a call: %v", err)
+	case <-time.After(5 * c.idle):
+	}
+	c.calls.Add(-1)
+	select {
+	case <-ended:
+	case <-time.After(patience):
+		t.Error("kept after the call")
+	}
+}
+
+func TestReads(t *testing.T) {
+	t.Parallel()
+	docs := map[string]string{}
+	for _, slug := range []string{"acme", "acme-x", "acme0", "b"} {
+		docs[store.TenantPath(slug)] = fmt.Sprintf(`{"kind":"tenant","slug":%q,"labels":{"first":%q}}`, slug, slug[:1])
+		docs[store.ScopePath(slug, "openid")] = fmt.Sprintf(`{"kind":"scope","tenant":%q,"name":"openid"}`, slug)
+	}
+	for i := range 700 {
+		docs[store.ClientPath("acme", fmt.Sprintf("C%03d", i))] = fmt.Sprintf(`{"kind":"client","tenant":"acme","client_id":"C%03d","description":%q,"secrets":[{"id":"s1","hash":"sha256$x$y"}]}`, i, strings.Repeat("d", 2000))
+	}
+	f := &fake{leads: true, img: stateWith(t, docs)}
+	c, _ := serveFake(t, f)
+
+	tenants, err := c.List(soon(t), ListArgs{Kind: "tenant"})
+	if err != nil || len(tenants.Items) != 4 {
+		t.Fatalf("tenants: %v, %d", err, len(tenants.Items))
+	}
+	labelled, err := c.List(soon(t), ListArgs{Kind: "tenant", Labels: map[string]string{"first": "b"}})
+	if err != nil || len(labelled.Items) != 1 {
+		t.Errorf("tenants with a label: %v, %d", err, len(labelled.Items))
+	}
+	all, err := c.List(soon(t), ListArgs{Kind: "client", Tenant: "acme"}) // more than one frame
+	if err != nil || len(all.Items) != 700 || all.Continue != "" || all.Index != 5 {
+		t.Fatalf("clients: %v, %d, continue %q", err, len(all.Items), all.Continue)
+	}
+	var paged []json.RawMessage
+	args := ListArgs{Kind: "client", Tenant: "acme", Limit: 300}
+	for {
+		page, err := c.List(soon(t), args)
+		if err != nil {
+			t.Fatal(err)
+		}
+		paged = append(paged, page.Items...)
+		if args.Continue = page.Continue; args.Continue == "" {
+			break
+		}
+	}
+	if len(paged) != 700 || string(paged[699]) != string(all.Items[699]) {
+		t.Errorf("in pages: %d", len(paged))
+	}
+	if bytes.Contains(all.Items[0], []byte("hash")) {
+		t.Errorf("a hash in a list: %s", all.Items[0])
+	}
+	got, err := c.Get(soon(t), GetArgs{Kind: "client", Tenant: "acme", Name: "C007", Read: ReadOptions{Stale: true}})
+	if err != nil || got.AgeMS != 1500 || got.Node != "n1" {
+		t.Errorf("get: %v, %+v", err, got)
+	}
+	for _, bad := range []GetArgs{{Kind: "client", Tenant: "acme", Name: "../../x"}, {Kind: "client", Tenant: "..", Name: "x"}, {Kind: "system", Name: "cluster"}} {
+		if _, err := c.Get(soon(t), bad); !errors.Is(err, store.ErrInvalid) {
+			t.Errorf("get %+v: %v, want invalid", bad, err)
+		}
+	}
+	if _, err := c.Get(soon(t), GetArgs{Kind: "client", Tenant: "nope", Name: "x"}); !errors.Is(err, store.ErrNotFound) || !strings.Contains(err.Error(), `tenant "nope"`) {
+		t.Errorf("a client of no tenant: %v", err)
+	}
+	f.unread = store.Errorf(store.CodeUnavailable, "not yet")
+	if _, err := c.Get(within(t, 50*time.Millisecond), GetArgs{Kind: "tenant", Name: "b", Read: ReadOptions{Stale: true}}); !errors.Is(err, store.ErrUnavailable) {
+		t.Errorf("a stale read before the node knows where it was: %v", err)
+	}
+}
+
+func TestArchivesGoBothWays(t *testing.T) {
+	t.Parallel()
+	img := stateWith(t, nil)
+	var want bytes.Buffer
+	if err := snapshot.Write(&want, img, "cluster-1"); err != nil {
+		t.Fatal(err)
+	}
+	f := &fake{leads: true, img: img}
+	var received []byte
+	f.restore = func(archive io.Reader) (*Restored, error) {
+		var err error
+		received, err = io.ReadAll(archive)
+		return &Restored{Changes: []snapshot.Change{{Op: '+', Path: store.ClientPath("acme", "web")}, {Op: '~', Path: store.TenantPath("acme")}}}, err
+	}
+	c, _ := serveFake(t, f)
+	var got bytes.Buffer
+	m, err := c.Snapshot(soon(t), &got)
+	if err != nil || m.Index != 5 || !bytes.Equal(got.Bytes(), want.Bytes()) {
+		t.Fatalf("saved %d bytes, want %d; %v", got.Len(), want.Len(), err)
+	}
+	big := append(got.Bytes(), bytes.Repeat([]byte("tail"), 200_000)...) // several chunks
+	r, err := c.Restore(soon(t), bytes.NewReader(big), RestoreArgs{})
+	if err != nil || !bytes.Equal(received, big) {
+		t.Fatalf("received %d bytes of %d, %v", len(received), len(big), err)
+	}
+	if r.Added != 1 || r.Changed != 1 || r.Changes[0] != (Change{"+", "client/acme/web"}) || !r.Published {
+		t.Errorf("reply %+v", r)
+	}
+
+	f.restore = func(archive io.Reader) (*Restored, error) { return nil, store.Errorf(store.CodeIntegrity, "not ours") }
+	if _, err := c.Restore(soon(t), bytes.NewReader(big), RestoreArgs{}); !errors.Is(err, store.ErrIntegrity) {
+		t.Errorf("an archive that is refused before its end: %v", err)
+	}
+}
+
+func TestAnArchiveThatIsCutOffNeverLooksWhole(t *testing.T) {
+	t.Parallel()
+	ended := make(chan error, 1)
+	f := &fake{leads: true, restore: func(archive io.Reader) (*Restored, error) {
+		_, err := io.ReadAll(archive)
+		ended <- err
+		return nil, store.Errorf(store.CodeIntegrity, "%v", err)
+	}}
+	_, path := serveFake(t, f)
+	conn, err := dial(soon(t), "unix:"+path, ProtocolStream)
+	if err != nil {
+		t.Fatal(err)
+	}
+	writeJSON(conn, streamRequest{Op: "restore"})
+	writeChunk(conn, []byte("half of it"))
+	conn.Close()
+	select {
+	case err := <-ended:
+		if !errors.Is(err, io.ErrUnexpectedEOF) {
+			t.Errorf("the reader got %v, want unexpected EOF", err)
+		}
+	case <-time.After(patience):
+		t.Error("the reader still waits")
+	}
+}
+
+func FuzzFrame(f *testing.F) {
+	f.Add([]byte{0, 0, 0, 11, 0, 0, 0, 0, 0, 0, 0, 1, 0, '{', '}'})
+	f.Add([]byte{0x7f, 0xff, 0xff, 0xff})
+	f.Fuzz(func(t *testing.T, b []byte) {
+		server, client := net.Pipe()
+		go func() { client.Write(b); client.Close() }()
+		c := serverCodec{newCodec(server, &Caller{})}
+		for {
+			if _, method, err := c.readFrame(); err != nil {
+				break
+			} else if len(method) > maxMethod || len(c.body) > MaxFrame {
+				t.Fatalf("a method of %d bytes, a body of %d", len(method), len(c.body))
+			}
+			var call Call[mutation.Request]
+			_ = c.ReadRequestBody(&call)
+		}
+		server.Close()
+	})
+}

@@ -15,11 +15,8 @@ const (
 	StateDone   = "done"   // the files hold Index
 )
 
-// appliedName and nextName are the only names in data/ that are no documents.
-const (
-	appliedName = ".applied"
-	nextName    = ".next" // a file on its way to its place
-)
+// appliedName is the only name in data/ that is no document.
+const appliedName = ".applied"
 
 // Applied is the record of data/.applied: what the files hold. It is true only
 // within the boot that BootID names, since files are not synced.
@@ -76,11 +73,11 @@ func openApplied(t *tree) (*slots, Applied, bool, error) {
 
 // makeApplied gives a tree a marker of which nothing was written.
 func makeApplied(t *tree) (*slots, error) {
-	fd, err := t.scratch(blank())
+	fd, scratch, err := t.yard.scratch(t.own, blank())
 	if err != nil {
 		return nil, err
 	}
-	if err := t.place(t.fd, appliedName, true); err != nil {
+	if err := t.place(scratch, t.fd, appliedName, true); err != nil {
 		unix.Close(fd)
 		return nil, err
 	}

@@ -23,10 +23,20 @@ func crowd(b *testing.B, n int) (*world, []string) {
 	return w, clients
 }
 
+// atItsOwnPace is started without the haste of the tests.
+func atItsOwnPace(b *testing.B, w *world) *Publisher {
+	p := open(b, b.TempDir())
+	p.yard.respite = spareRest
+	img, _ := w.image()
+	p.Start(img)
+	wait(b, p, img.Index)
+	return p
+}
+
 // BenchmarkPublishOne is one change at a time: what an answer waits for.
 func BenchmarkPublishOne(b *testing.B) {
 	w, clients := crowd(b, 2000)
-	p := started(b, b.TempDir(), w)
+	p := atItsOwnPace(b, w)
 	n := uint64(2)
 	for b.Loop() {
 		w.set(clients[int(n)%len(clients)], n)
@@ -38,7 +48,7 @@ func BenchmarkPublishOne(b *testing.B) {
 // BenchmarkPublishBatch is the cost of a changed file among 256 that change together.
 func BenchmarkPublishBatch(b *testing.B) {
 	w, clients := crowd(b, 2000)
-	p := started(b, b.TempDir(), w)
+	p := atItsOwnPace(b, w)
 	n := uint64(2)
 	for b.Loop() {
 		for range 256 {
@@ -54,7 +64,7 @@ func BenchmarkPublishBatch(b *testing.B) {
 func BenchmarkReplace(b *testing.B) {
 	const files = 5000
 	w, _ := crowd(b, files)
-	p := started(b, b.TempDir(), w)
+	p := atItsOwnPace(b, w)
 	n := 0
 	for b.Loop() {
 		img, _ := w.image()
@@ -69,7 +79,7 @@ func BenchmarkReplace(b *testing.B) {
 func BenchmarkCompare(b *testing.B) {
 	const files = 5000
 	w, _ := crowd(b, files)
-	p := started(b, b.TempDir(), w)
+	p := atItsOwnPace(b, w)
 	n := 0
 	for b.Loop() {
 		if faults, err := p.Check(nil, false); err != nil || len(faults) > 0 {

@@ -3,7 +3,6 @@ package publish
 import (
 	"context"
 	"fmt"
-	"time"
 
 	"golang.org/x/sys/unix"
 
@@ -31,7 +30,7 @@ func (r *request) refuse(why string) {
 // written.
 func (p *Publisher) Check(img *store.Image, repair bool) ([]Fault, error) {
 	if img != nil { // it was handed over a moment ago, or is just being
-		ctx, cancel := context.WithTimeout(context.Background(), time.Second)
+		ctx, cancel := context.WithTimeout(context.Background(), p.patience)
 		_ = p.Wait(ctx, img.Index) // the answer below says more
 		cancel()
 	}

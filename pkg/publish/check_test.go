@@ -11,6 +11,7 @@ import (
 
 // Files that were edited or damaged are found and, when asked for, put right.
 func TestCheckFindsAndRepairs(t *testing.T) {
+	inMemory(t)
 	for _, c := range append(spoil,
 		struct {
 			fact   string

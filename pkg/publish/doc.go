@@ -7,10 +7,11 @@
 //
 // What readers may rely on, and how it is reached:
 //
-//   - A file is whole. It is written as data/.next, which no document is called,
-//     and swapped with its predecessor by one renameat2(RENAME_EXCHANGE), or
-//     renamed into place when there is none. (Exchange and unlink take a third of
-//     the time of a rename over a file on ext4, which flushes the new file's data.)
+//   - A file is whole. It is written in restore.tmp/ and swapped with its
+//     predecessor by one renameat2(RENAME_EXCHANGE), or renamed into place when
+//     there is none. (Exchange and unlink take a third of the time of a rename
+//     over a file on ext4, which flushes the new file's data.) The predecessor is
+//     used for a later file once nobody has it open, see spare.
 //   - Files move forward only. One goroutine writes, always the newest image's
 //     bytes; after a start it waits for an image at least as new as .applied says
 //     the files of this boot are.

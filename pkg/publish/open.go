@@ -3,6 +3,7 @@ package publish
 import (
 	"errors"
 	"fmt"
+	"math"
 	"os"
 	"strings"
 
@@ -30,7 +31,7 @@ func (p *Publisher) prepare() error {
 			return fmt.Errorf("give %s to group %d: %w", p.cfg.Dir, p.own.gid, err)
 		}
 	}
-	whole := int(^uint(0) >> 1)
+	whole := math.MaxInt
 	if _, err := deleteTree(p.sys, p.dir, yardName, &whole); err != nil {
 		return fmt.Errorf("remove the leftover %s/%s: %w", p.cfg.Dir, yardName, err)
 	}
@@ -55,9 +56,6 @@ func (p *Publisher) prepare() error {
 	}
 	if err := p.probeExchange(); err != nil {
 		return err
-	}
-	if err := p.root.take(fd, nextName); err != nil {
-		return fmt.Errorf("remove the leftover %s/%s/%s: %w", p.cfg.Dir, dataName, nextName, err)
 	}
 	return p.readMarker()
 }

@@ -76,10 +76,11 @@ type Publisher struct {
 	auditFor *request     // who asked for it; nil: the start or a recovery
 	failures int          // in a row
 	retryAt  time.Time
-	failed   batch // what the last attempt was to publish
-	compare  bool  // it is not known where files differ
-	inPlace  bool  // there was no room for a second tree
-	backoff  time.Duration
+	failed   batch         // what the last attempt was to publish
+	compare  bool          // it is not known where files differ
+	inPlace  bool          // there was no room for a second tree
+	backoff  time.Duration // before the second attempt; doubles
+	patience time.Duration // of Check, for an image that is to be handed over
 }
 
 // Open makes Dir ready for publishing: data/ is there and can be exchanged,
@@ -98,13 +99,13 @@ func Open(cfg Config) (_ *Publisher, err error) {
 		}
 	}
 	p := &Publisher{
-		cfg: cfg, log: cfg.Log, sys: cfg.sys, own: newOwner(cfg.Group), backoff: 100 * time.Millisecond,
+		cfg: cfg, log: cfg.Log, sys: cfg.sys, own: newOwner(cfg.Group), backoff: 100 * time.Millisecond, patience: time.Second,
 		wake: make(chan struct{}, 1), stop: make(chan struct{}), stopped: make(chan struct{}),
 	}
 	if p.dir, err = unix.Open(cfg.Dir, unix.O_RDONLY|unix.O_DIRECTORY|unix.O_CLOEXEC, 0); err != nil {
 		return nil, &os.PathError{Op: "open", Path: cfg.Dir, Err: err}
 	}
-	p.yard = &yard{sys: p.sys, parent: p.dir, fd: -1, grace: readerGrace}
+	p.yard = &yard{sys: p.sys, parent: p.dir, fd: -1, grace: readerGrace, respite: spareRest, idle: spareIdle}
 	if err := p.prepare(); err != nil {
 		p.release()
 		return nil, err

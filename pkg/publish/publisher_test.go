@@ -7,6 +7,7 @@ import (
 	"os"
 	"path/filepath"
 	"slices"
+	"strconv"
 	"strings"
 	"testing"
 	"time"
@@ -148,7 +149,10 @@ func TestChangesOfABatchAreInOrder(t *testing.T) {
 	p := started(t, dir, w, via(f))
 	var calls []string
 	f.set(func(call, name string) error {
-		if (call == "exchange" || call == "rename" || call == "unlink") && name != nextName {
+		if _, err := strconv.Atoi(name); err == nil { // in restore.tmp
+			name = "out"
+		}
+		if call == "exchange" || call == "rename" || call == "unlink" && strings.HasSuffix(name, ".json") {
 			calls = append(calls, call+" "+name)
 		}
 		return nil
@@ -158,9 +162,6 @@ func TestChangesOfABatchAreInOrder(t *testing.T) {
 		w.publish(p)
 		f.mu.Lock()
 		defer f.mu.Unlock()
-		calls = slices.DeleteFunc(calls, func(c string) bool {
-			return strings.Contains(c, "unlink") && (strings.HasSuffix(c, "/") || c == "unlink old" || c == "unlink acme" || c == "unlink clients")
-		})
 		if !slices.Equal(calls, want) {
 			t.Errorf("%s:\n got %q\nwant %q", fact, calls, want)
 		}
@@ -178,7 +179,7 @@ func TestChangesOfABatchAreInOrder(t *testing.T) {
 		"rename other.json", "exchange b.json", "exchange jwks.json", "exchange keyset.json", "exchange tenant.json",
 		"unlink a.json", "unlink read%3A%41ll.json")
 	w.drop("old")
-	wantCalls("a deleted tenant is taken out as a whole, then its keys", "rename 3", "rename 4")
+	wantCalls("a deleted tenant is taken out as a whole, then its keys", "rename out", "rename out")
 }
 
 func TestWhatIsHandedOverIsPublishedTogether(t *testing.T) {

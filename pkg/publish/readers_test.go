@@ -45,6 +45,7 @@ func (r *reader) look(name string) {
 
 // Invariant 4: files are whole and never step back.
 func TestReadersSeeWholeDocumentsThatNeverStepBack(t *testing.T) {
+	inMemory(t)
 	dir := t.TempDir()
 	w := newWorld(t)
 	w.tenant("acme", 1, "web", "cli")
@@ -56,7 +57,7 @@ func TestReadersSeeWholeDocumentsThatNeverStepBack(t *testing.T) {
 	}
 	stop := make(chan struct{})
 	var readers sync.WaitGroup
-	for range 3 {
+	for range 2 {
 		readers.Go(func() {
 			r := &reader{t: t, dir: dir, seen: map[string]uint64{}}
 			for {
@@ -71,7 +72,7 @@ func TestReadersSeeWholeDocumentsThatNeverStepBack(t *testing.T) {
 	}
 	var img *store.Image
 	var changed []string
-	for n := uint64(2); n < 400; n++ {
+	for n := uint64(2); n < 250; n++ {
 		for _, name := range paths {
 			w.load(name, document("acme", 1, n))
 		}
@@ -240,6 +241,7 @@ func TestNoMoreThanTwoOldTreesAreKept(t *testing.T) {
 
 // A stage that is committed, or a first import, is seen at one moment.
 func TestAChangeOfManyFilesIsSeenAtOneMoment(t *testing.T) {
+	inMemory(t)
 	dir := t.TempDir()
 	f := new(faulty)
 	w := newWorld(t)

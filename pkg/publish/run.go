@@ -3,8 +3,6 @@ package publish
 import (
 	"time"
 
-	"golang.org/x/sys/unix"
-
 	"github.com/cpctl/cpctl/pkg/store"
 )
 
@@ -158,81 +156,6 @@ func (p *Publisher) indexOf(b *batch) uint64 {
 	return max(b.img.Index, b.idle, p.shown)
 }
 
-func (p *Publisher) write(img *store.Image, b *batch) error {
-	if p.compare {
-		a, err := p.root.compare(img)
-		if err != nil {
-			return err
-		}
-		for _, f := range a {
-			b.add(f.Path)
-		}
-		b.whole = b.whole || many(len(a), img)
-	}
-	done := p.record(StateDone, img, p.indexOf(b))
-	if b.whole && !p.inPlace {
-		return p.exchange(img, done)
-	}
-	if ours, err := p.ours(); err != nil {
-		return err
-	} else if !ours {
-		return p.exchange(img, done)
-	}
-	if len(b.paths) == 0 {
-		return p.mark.write(done)
-	}
-	if p.verified || p.known && p.found.BootID == p.cfg.BootID {
-		if err := p.mark.write(p.record(StateIntent, img, done.Index)); err != nil {
-			return err
-		}
-	}
-	paths := make([]string, 0, len(b.paths))
-	for name := range b.paths { // put in order by update
-		paths = append(paths, name)
-	}
-	if err := p.root.update(img, p.last, paths); err != nil {
-		return err
-	}
-	return p.mark.write(done)
-}
-
-func (p *Publisher) record(state string, img *store.Image, index uint64) Applied {
-	return Applied{
-		State: state, Index: index, Term: img.Term, Revision: img.Revision(), Digest: img.DataDigest(),
-		ClusterID: p.cfg.ClusterID, BootID: p.cfg.BootID,
-	}
-}
-
-// ours reports whether data/ is still the directory that is open. It puts its
-// mode right, and gives it a marker if it has none that is open.
-func (p *Publisher) ours() (bool, error) {
-	if !same(p.dir, dataName, p.root.fd) {
-		return false, nil
-	}
-	if err := p.own.fix(p.sys, p.root.fd, p.own.dir); err != nil {
-		return false, err
-	}
-	if p.mark != nil && same(p.root.fd, appliedName, p.mark.fd) {
-		return true, nil
-	}
-	mark, err := makeApplied(p.root)
-	if err != nil {
-		return false, err
-	}
-	if p.mark != nil {
-		p.mark.close()
-	}
-	p.mark = mark
-	return true, nil
-}
-
-// same reports whether a name below a handle is the open file or directory.
-func same(dir int, name string, fd int) bool {
-	var open unix.Stat_t
-	st, err := lstat(dir, name)
-	return err == nil && unix.Fstat(fd, &open) == nil && st.Dev == open.Dev && st.Ino == open.Ino
-}
-
 // degrade remembers what could not be written and when to try again.
 func (p *Publisher) degrade(b batch, err error) {
 	p.failed = b
@@ -248,7 +171,9 @@ func (p *Publisher) degrade(b batch, err error) {
 		r.refuse(err.Error())
 	}
 	p.audit, p.auditFor = nil, nil // what recovers compares again
-	p.yard.hurry()                 // room is needed
+	if reason(err) == ReasonDiskFull {
+		p.yard.hurry() // room counts for more than slow readers
+	}
 	p.sweep(1 << 20)
 	p.report(func(s *Status) { s.Degraded, s.Reason, s.Err = true, reason(err), err.Error() })
 }

@@ -101,8 +101,8 @@ var spoil = []struct {
 		[]Fault{{"system", ProblemForeign}}},
 	{"an empty directory", func(d string) error { return os.Mkdir(d+"/keys/empty", 0o700) },
 		[]Fault{{"keys/empty", ProblemForeign}}},
-	{"a scratch file of a crash", func(d string) error { return os.WriteFile(d+"/tenants/.next", nil, 0o600) },
-		[]Fault{{"tenants/.next", ProblemForeign}}},
+	{"a scratch file of a crash", func(d string) error { return os.WriteFile(d+"/tenants/.tmp", nil, 0o600) },
+		[]Fault{{"tenants/.tmp", ProblemForeign}}},
 	{"a file that became a link", func(d string) error {
 		name := d + "/tenants/acme/clients/web.json"
 		return errors.Join(os.Rename(name, d+"/../copy.json"), os.Symlink("../../../../copy.json", name))
@@ -138,6 +138,7 @@ var spoil = []struct {
 
 // Files that were edited or damaged are put right at start.
 func TestStartPutsRightWhatIsWrong(t *testing.T) {
+	inMemory(t)
 	w := acme(t)
 	for _, c := range spoil {
 		for _, id := range []string{thisRun, "boot-2"} {
@@ -174,6 +175,7 @@ func TestStartOnADirectoryOfSomethingElse(t *testing.T) {
 }
 
 func TestALargeRepairIsSeenAtOneMoment(t *testing.T) {
+	inMemory(t)
 	w := newWorld(t)
 	w.tenant("acme", 1)
 	for i := range wholeFrom {
@@ -327,7 +329,7 @@ func TestOpenRemovesLeftovers(t *testing.T) {
 			t.Fatal(err)
 		}
 	}
-	for _, name := range []string{"restore.tmp/1/tenants/acme/tenant.json", "data/.next"} {
+	for _, name := range []string{"restore.tmp/1/tenants/acme/tenant.json", "restore.tmp/3"} {
 		if err := os.WriteFile(filepath.Join(dir, name), []byte("{"), 0o600); err != nil {
 			t.Fatal(err)
 		}

@@ -13,6 +13,7 @@ type sys interface {
 	create(dir int, name string, mode uint32) (fd int, err error)
 	write(fd int, b []byte) error
 	pwrite(fd int, b []byte, offset int64) error
+	truncate(fd int, size int64) error
 	rename(from int, name string, to int, newName string) error
 	exchange(a int, name string, b int, otherName string) error
 	unlink(dir int, name string) error
@@ -75,6 +76,10 @@ func (disk) pwrite(fd int, b []byte, offset int64) error {
 		}
 	}
 	return nil
+}
+
+func (disk) truncate(fd int, size int64) error {
+	return again(func() error { return unix.Ftruncate(fd, size) })
 }
 
 func (disk) rename(from int, name string, to int, newName string) error {

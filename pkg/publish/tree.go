@@ -10,42 +10,6 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// owner is who may read what is published.
-type owner struct {
-	dir, file uint32 // permission bits
-	gid       int    // -1: whatever the process has
-}
-
-func newOwner(group int) owner {
-	if group < 0 {
-		return owner{dir: 0o700, file: 0o600, gid: -1}
-	}
-	return owner{dir: 0o750, file: 0o640, gid: group}
-}
-
-// wrong reports whether mode or group are not as they should be.
-func (o owner) wrong(st *unix.Stat_t, mode uint32) bool {
-	return st.Mode&0o7777 != mode || o.gid >= 0 && st.Gid != uint32(o.gid)
-}
-
-// fix sets group, then mode: never open to a group that is not the right one.
-// It makes the result independent of the umask.
-func (o owner) fix(s sys, fd int, mode uint32) error {
-	var st unix.Stat_t
-	if err := unix.Fstat(fd, &st); err != nil {
-		return err
-	}
-	if o.gid >= 0 && st.Gid != uint32(o.gid) {
-		if err := s.chown(fd, o.gid); err != nil {
-			return err
-		}
-	}
-	if st.Mode&0o7777 != mode {
-		return s.chmod(fd, mode)
-	}
-	return nil
-}
-
 // maxHandles bounds the open directories of one tree.
 const maxHandles = 128
 
@@ -137,72 +101,60 @@ func (t *tree) mkdir(parent int, name string) (int, error) {
 }
 
 // fill makes a new file below a handle and returns it open.
-func (t *tree) fill(dir int, name string, b []byte) (int, error) {
-	fd, err := t.sys.create(dir, name, 0o600)
+func fill(s sys, own owner, dir int, name string, b []byte) (int, error) {
+	fd, err := s.create(dir, name, 0o600)
 	if err != nil {
 		return -1, err
 	}
-	err = t.sys.write(fd, b)
+	err = s.write(fd, b)
 	if err == nil {
-		err = t.own.fix(t.sys, fd, t.own.file)
+		err = own.fix(s, fd, own.file)
 	}
 	if err != nil {
 		unix.Close(fd)
-		return -1, errors.Join(err, t.sys.unlink(dir, name))
+		return -1, errors.Join(err, s.unlink(dir, name))
 	}
 	return fd, nil
 }
 
-// scratch makes data/.next, in place of one that was left behind.
-func (t *tree) scratch(b []byte) (int, error) {
-	fd, err := t.fill(t.fd, nextName, b)
-	if err == unix.EEXIST {
-		if err := t.take(t.fd, nextName); err != nil {
-			return -1, err
-		}
-		fd, err = t.fill(t.fd, nextName, b)
-	}
-	return fd, err
-}
-
-// place moves data/.next to its name; replaces is a guess whether there is a
-// file of that name, which decides what is tried first. A reader sees the old
+// place moves a scratch file to its name; replaces is a guess whether there is
+// a file of that name, which decides what is tried first. A reader sees the old
 // file or the new one at every moment.
-func (t *tree) place(dir int, name string, replaces bool) error {
+func (t *tree) place(scratch string, dir int, name string, replaces bool) error {
 	if !replaces {
-		switch err := t.sys.rename(t.fd, nextName, dir, name); err {
+		switch err := t.sys.rename(t.yard.fd, scratch, dir, name); err {
 		case nil:
 			return nil
 		case unix.EISDIR, unix.ENOTEMPTY, unix.EEXIST: // a directory has the name
 		default:
-			return errors.Join(err, t.sys.unlink(t.fd, nextName))
+			return errors.Join(err, t.yard.drop(scratch))
 		}
 	}
-	err := t.sys.exchange(t.fd, nextName, dir, name)
+	err := t.sys.exchange(t.yard.fd, scratch, dir, name)
 	if err == nil {
-		return t.take(t.fd, nextName) // the old one
+		return t.yard.rest(scratch) // the old one
 	}
 	if err == unix.ENOENT {
-		err = t.sys.rename(t.fd, nextName, dir, name)
+		err = t.sys.rename(t.yard.fd, scratch, dir, name)
 	}
 	if err != nil {
-		return errors.Join(err, t.sys.unlink(t.fd, nextName))
+		return errors.Join(err, t.yard.drop(scratch))
 	}
 	return nil
 }
 
 // put makes a document the file at its path.
 func (t *tree) put(name string, b []byte, replaces bool) error {
-	fd, err := t.scratch(b)
+	fd, scratch, err := t.yard.scratch(t.own, b)
 	if err != nil {
 		return fmt.Errorf("write %s: %w", name, err)
 	}
 	unix.Close(fd)
 	dir, err := t.dir(path.Dir(name), true)
 	if err != nil {
-		return errors.Join(err, t.sys.unlink(t.fd, nextName))
+		return errors.Join(err, t.yard.drop(scratch))
 	}
-	if err := t.place(dir, path.Base(name), replaces); err != nil {
+	if err := t.place(scratch, dir, path.Base(name), replaces); err != nil {
 		return fmt.Errorf("write %s: %w", name, err)
 	}
 	return nil
@@ -214,7 +166,7 @@ func (t *tree) add(name string, b []byte) error {
 	if err != nil {
 		return err
 	}
-	fd, err := t.fill(dir, path.Base(name), b)
+	fd, err := fill(t.sys, t.own, dir, path.Base(name), b)
 	if err != nil {
 		return fmt.Errorf("write %s: %w", name, err)
 	}

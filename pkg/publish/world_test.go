@@ -16,6 +16,8 @@ import (
 	"testing"
 	"time"
 
+	"golang.org/x/sys/unix"
+
 	"github.com/cpctl/cpctl/pkg/store"
 )
 
@@ -144,9 +146,18 @@ func open(t testing.TB, dir string, change ...func(*Config)) *Publisher {
 	if err != nil {
 		t.Fatal(err)
 	}
-	p.backoff = time.Millisecond
+	p.backoff, p.patience = time.Millisecond, 10*time.Millisecond
+	p.yard.respite = time.Millisecond // so that tests come by it
 	t.Cleanup(func() { p.Close() })
 	return p
+}
+
+// inMemory gives a test with thousands of files a file system in memory, if
+// there is one: some disks are slow to create files after many were deleted.
+func inMemory(t testing.TB) {
+	if unix.Access("/dev/shm", unix.W_OK) == nil {
+		t.Setenv("TMPDIR", "/dev/shm")
+	}
 }
 
 func boot(id string) func(*Config) { return func(c *Config) { c.BootID = id } }
@@ -280,6 +291,13 @@ func (f *faulty) pwrite(fd int, b []byte, offset int64) error {
 		return errors.Join(err, f.disk.pwrite(fd, b[:len(b)/2], offset))
 	}
 	return f.disk.pwrite(fd, b, offset)
+}
+
+func (f *faulty) truncate(fd int, size int64) error {
+	if err := f.ask("truncate", ""); err != nil {
+		return err
+	}
+	return f.disk.truncate(fd, size)
 }
 
 func (f *faulty) rename(from int, name string, to int, newName string) error {

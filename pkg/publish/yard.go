@@ -4,6 +4,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"math"
 	"os"
 	"strconv"
 	"time"
@@ -24,8 +25,12 @@ type yard struct {
 	parent int // handle of the directory that holds it
 	fd     int // -1 while it does not exist
 	next   int // number of the next name
-	grace  time.Duration
 	graves []grave
+	spares []spare // the one that rests longest first
+
+	grace   time.Duration // before a tree is deleted
+	respite time.Duration // before a spare is written again
+	idle    time.Duration // after which it is deleted
 }
 
 type grave struct {
@@ -90,15 +95,21 @@ func (y *yard) keepTree(name string) {
 }
 
 // due returns when the next deletion is to begin.
-func (y *yard) due() (time.Time, bool) {
-	if len(y.graves) == 0 {
-		return time.Time{}, false
+func (y *yard) due() (next time.Time, ok bool) {
+	if len(y.graves) > 0 {
+		next, ok = y.graves[0].due, true
 	}
-	return y.graves[0].due, true
+	if len(y.spares) > 0 {
+		if end := y.spares[0].since.Add(y.idle); !ok || end.Before(next) {
+			next, ok = end, true
+		}
+	}
+	return next, ok
 }
 
 // hurry ends the grace of everything: space is needed, or the process ends.
 func (y *yard) hurry() {
+	y.dropSpares(time.Now())
 	for i := range y.graves {
 		y.graves[i].due = time.Time{}
 	}
@@ -119,6 +130,7 @@ func (y *yard) sweep(now time.Time, budget int) (more bool, err error) {
 		}
 		y.graves = y.graves[1:]
 	}
+	y.dropSpares(now.Add(-y.idle))
 	y.tidy()
 	return false, nil
 }
@@ -181,7 +193,7 @@ func deleteTree(s sys, dir int, name string, budget *int) (done bool, err error)
 
 // discard deletes a staged tree that is of no use.
 func (y *yard) discard(name string) error {
-	whole := int(^uint(0) >> 1)
+	whole := math.MaxInt
 	_, err := deleteTree(y.sys, y.fd, name, &whole)
 	y.tidy()
 	return err
@@ -189,7 +201,7 @@ func (y *yard) discard(name string) error {
 
 // tidy removes the yard itself once nothing is in it.
 func (y *yard) tidy() {
-	if y.fd < 0 || len(y.graves) > 0 {
+	if y.fd < 0 || len(y.graves)+len(y.spares) > 0 {
 		return
 	}
 	if err := y.sys.rmdir(y.parent, yardName); errors.Is(err, unix.ENOTEMPTY) {

@@ -1,0 +1,84 @@
+package publish
+
+import (
+	"golang.org/x/sys/unix"
+
+	"github.com/cpctl/cpctl/pkg/store"
+)
+
+// write makes the files equal to an image: intent, the files, done; or the
+// whole tree at once, which brings its marker along.
+func (p *Publisher) write(img *store.Image, b *batch) error {
+	if p.compare {
+		a, err := p.root.compare(img)
+		if err != nil {
+			return err
+		}
+		for _, f := range a {
+			b.add(f.Path)
+		}
+		b.whole = b.whole || many(len(a), img)
+	}
+	done := p.record(StateDone, img, p.indexOf(b))
+	if b.whole && !p.inPlace {
+		return p.exchange(img, done)
+	}
+	if ours, err := p.ours(); err != nil {
+		return err
+	} else if !ours {
+		return p.exchange(img, done)
+	}
+	if len(b.paths) == 0 {
+		return p.mark.write(done)
+	}
+	if p.verified || p.known && p.found.BootID == p.cfg.BootID {
+		if err := p.mark.write(p.record(StateIntent, img, done.Index)); err != nil {
+			return err
+		}
+	}
+	paths := make([]string, 0, len(b.paths))
+	for name := range b.paths { // put in order by update
+		paths = append(paths, name)
+	}
+	if err := p.root.update(img, p.last, paths); err != nil {
+		return err
+	}
+	return p.mark.write(done)
+}
+
+func (p *Publisher) record(state string, img *store.Image, index uint64) Applied {
+	return Applied{
+		State: state, Index: index, Term: img.Term, Revision: img.Revision(), Digest: img.DataDigest(),
+		ClusterID: p.cfg.ClusterID, BootID: p.cfg.BootID,
+	}
+}
+
+// ours reports whether data/ is still the directory that is open. It puts its
+// mode right, and gives it a marker if it has none that is open.
+func (p *Publisher) ours() (bool, error) {
+	if !same(p.dir, dataName, p.root.fd) {
+		return false, nil
+	}
+	if err := p.own.fix(p.sys, p.root.fd, p.own.dir); err != nil {
+		return false, err
+	}
+	if p.mark != nil && same(p.root.fd, appliedName, p.mark.fd) {
+		return true, nil
+	}
+	mark, err := makeApplied(p.root)
+	if err != nil {
+		return false, err
+	}
+	if p.mark != nil {
+		p.mark.close()
+	}
+	p.mark = mark
+	return true, nil
+}
+
+// same reports whether a name below a handle is the open file or directory.
+func same(dir int, name string, fd int) bool {
+	var open unix.Stat_t
+	st, err := lstat(dir, name)
+	return err == nil && unix.Fstat(fd, &open) == nil && st.Dev == open.Dev && st.Ino == open.Ino
+}

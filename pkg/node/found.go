@@ -10,6 +10,7 @@ import (
 	"github.com/cpctl/cpctl/pkg/applier"
 	"github.com/cpctl/cpctl/pkg/mutation"
 	"github.com/cpctl/cpctl/pkg/pki"
+	"github.com/cpctl/cpctl/pkg/publish"
 	"github.com/cpctl/cpctl/pkg/store"
 )
 
@@ -63,7 +64,7 @@ func (d *dataDir) found(name string, now time.Time) (*identity, *founding, error
 	if err != nil {
 		return nil, nil, err
 	}
-	if err := durable(d.file("founding.json"), b); err != nil {
+	if err := publish.Save(d.file("founding.json"), b); err != nil {
 		return nil, nil, err
 	}
 	return id, f, d.save(id)

@@ -11,6 +11,7 @@ import (
 	"golang.org/x/sys/unix"
 
 	"github.com/cpctl/cpctl/pkg/pki"
+	"github.com/cpctl/cpctl/pkg/publish"
 	"github.com/cpctl/cpctl/pkg/store"
 )
 
@@ -113,12 +114,31 @@ func (d *dataDir) load() (*identity, error) {
 	return &id, nil
 }
 
+// tidy removes what a crash has left behind: files on their way, snapshots that
+// were not finished, trees that were not swapped in.
+func (d *dataDir) tidy() error {
+	left := []string{d.file("restore.tmp")}
+	for _, pattern := range []string{".save-*", "tls/.save-*", "raft/.save-*", "raft/snapshots/*.tmp"} {
+		found, err := filepath.Glob(d.file(pattern))
+		if err != nil {
+			return err
+		}
+		left = append(left, found...)
+	}
+	for _, l := range left {
+		if err := os.RemoveAll(l); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
 func (d *dataDir) save(id *identity) error {
 	b, err := json.MarshalIndent(id, "", "  ")
 	if err != nil {
 		return err
 	}
-	return durable(d.file("node.json"), append(b, '\n'))
+	return publish.Save(d.file("node.json"), append(b, '\n'))
 }
 
 // saveSecrets makes the cluster key and the certificate durable, before anybody
@@ -128,10 +148,10 @@ func (d *dataDir) saveSecrets(key pki.ClusterKey, c pki.Credentials) error {
 		return err
 	}
 	return errors.Join(
-		durable(d.file("cluster.key"), key.Encode()),
-		durable(d.file("tls", "node.key"), c.KeyPEM),
-		durable(d.file("tls", "node.crt"), c.CertPEM),
-		durable(d.file("tls", "ca.crt"), c.CAPEM),
+		publish.Save(d.file("cluster.key"), key.Encode()),
+		publish.Save(d.file("tls", "node.key"), c.KeyPEM),
+		publish.Save(d.file("tls", "node.crt"), c.CertPEM),
+		publish.Save(d.file("tls", "ca.crt"), c.CAPEM),
 	)
 }
 
@@ -151,26 +171,4 @@ func (d *dataDir) loadSecrets() (key pki.ClusterKey, c pki.Credentials, err erro
 		err = fmt.Errorf("%s: %w", d.file("cluster.key"), err)
 	}
 	return key, c, err
-}
-
-// durable leaves either the old file or the new one at path, even after a power
-// cut, and returns once the new one is on disk.
-func durable(path string, b []byte) error {
-	f, err := os.CreateTemp(filepath.Dir(path), ".save-*") // 0600
-	if err != nil {
-		return err
-	}
-	defer os.Remove(f.Name()) // a no-op once renamed
-	_, err = f.Write(b)
-	if err := errors.Join(err, f.Sync(), f.Close()); err != nil {
-		return err
-	}
-	if err := os.Rename(f.Name(), path); err != nil {
-		return err
-	}
-	dir, err := os.Open(filepath.Dir(path))
-	if err != nil {
-		return err
-	}
-	return errors.Join(dir.Sync(), dir.Close())
 }

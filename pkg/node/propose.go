@@ -75,8 +75,8 @@ func (p *proposer) notBefore(t store.Time) {
 }
 
 // propose puts a command into the log and waits for its result. build completes
-// it for a given time; it is called again, with others kept waiting, when a
-// later command was faster into the queue.
+// it, for a time not before the one given; it is called again, with others kept
+// waiting, when a later command was faster into the queue.
 func (p *proposer) propose(ctx context.Context, build func(now store.Time) (*mutation.Command, error)) settled {
 	pr := &proposal{done: make(chan settled, 1)}
 	if err := p.enqueue(ctx, pr, build); err != nil {

@@ -113,10 +113,8 @@ func (c Config) withDefaults() Config {
 // become finds out who this node is, and makes it somebody in an empty
 // directory. It returns the founding that is still to be put on record.
 func (n *Node) become(ctx context.Context) (*founding, error) {
-	for _, left := range []string{"restore.tmp"} {
-		if err := os.RemoveAll(n.dir.file(left)); err != nil {
-			return nil, err
-		}
+	if err := n.dir.tidy(); err != nil {
+		return nil, err
 	}
 	id, err := n.dir.load()
 	if err != nil {
@@ -160,15 +158,7 @@ func (n *Node) openState() error {
 	if err := os.MkdirAll(raftDir, 0o700); err != nil {
 		return err
 	}
-	leftovers, err := filepath.Glob(filepath.Join(raftDir, "snapshots", "*.tmp"))
-	if err != nil {
-		return err
-	}
-	for _, l := range leftovers {
-		if err := os.RemoveAll(l); err != nil {
-			return err
-		}
-	}
+	var err error
 	if n.logs, err = openLog(filepath.Join(raftDir, "raft.db"), func(err error) { n.fail(fmt.Errorf("%w: %w", ErrLog, err)) }); err != nil {
 		return err
 	}

@@ -1,0 +1,157 @@
+package rpc
+
+import (
+	"context"
+	"errors"
+	"io"
+	"net"
+	"net/rpc"
+	"slices"
+	"strings"
+	"time"
+
+	"github.com/cpctl/cpctl/pkg/store"
+)
+
+// repeat makes a call that may be repeated however its last attempt ended.
+func repeat[A, R any](ctx context.Context, c *Client, method string, args A) (R, error) {
+	return retry(ctx, c, func(ctx context.Context, conn *rpc.Client) (R, error) {
+		return do[A, R](ctx, conn, method, "", args)
+	}, func(err error) (bool, error) {
+		again := errors.Is(err, errBroken) || errors.Is(err, store.ErrUnavailable) || errors.Is(err, store.ErrUnknown)
+		return again, err
+	}, func(last *store.Error) *store.Error { return last })
+}
+
+// retry makes attempts until one settles the matter or the context ends. again
+// says whether an error is worth another attempt; final makes the error that
+// the caller gets when time is over.
+func retry[R any](ctx context.Context, c *Client, attempt func(context.Context, *rpc.Client) (R, error),
+	again func(error) (bool, error), final func(*store.Error) *store.Error) (R, error) {
+	began, pause := time.Now(), firstPause
+	said := map[string]string{} // server -> what it said last
+	var zero R
+	for {
+		conn, server, err := c.connection(ctx)
+		if err == nil {
+			var v R
+			v, err = attempt(ctx, conn)
+			if err == nil {
+				return v, nil
+			}
+			more, err2 := again(err)
+			if !more {
+				return zero, err2
+			}
+			c.next(conn, errors.Is(err, errBroken))
+		}
+		if ctx.Err() == nil || said[server] == "" {
+			said[server] = reason(err)
+		}
+		c.opts.Log.Debug("not done yet", "server", server, "error", err)
+		if !rest(ctx, &pause) {
+			return zero, final(c.timedOut(ctx, said, time.Since(began)))
+		}
+	}
+}
+
+// rest waits before the next attempt. It reports whether there may be one.
+func rest(ctx context.Context, pause *time.Duration) bool {
+	select {
+	case <-ctx.Done():
+		return false
+	case <-time.After(*pause):
+	}
+	*pause = min(*pause*2, maxPause)
+	return true
+}
+
+// connection returns the connection in use, or dials the servers in turn.
+func (c *Client) connection(ctx context.Context) (*rpc.Client, string, error) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	server := c.opts.Servers[c.at%len(c.opts.Servers)]
+	if c.conn != nil {
+		return c.conn, server, nil
+	}
+	conn, err := dial(ctx, server, ProtocolRPC)
+	if err != nil {
+		c.at++
+		return nil, server, err
+	}
+	c.opts.Log.Debug("connected", "server", server)
+	c.conn = rpc.NewClientWithCodec(clientCodec{codec: newCodec(conn, nil)})
+	return c.conn, server, nil
+}
+
+// next goes on to the next server, and gives up a connection that broke.
+func (c *Client) next(conn *rpc.Client, broken bool) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	if c.conn == conn && (broken || len(c.opts.Servers) > 1) {
+		c.conn.Close()
+		c.conn = nil
+		c.at++
+	}
+}
+
+// dial connects to the socket of a node and names the protocol.
+func dial(ctx context.Context, server, protocol string) (net.Conn, error) {
+	path, ok := strings.CutPrefix(server, "unix:")
+	if !ok {
+		return nil, store.Errorf(store.CodeInvalid, "server %q is not unix:PATH", server)
+	}
+	var d net.Dialer
+	conn, err := d.DialContext(ctx, "unix", path)
+	if err != nil {
+		return nil, err
+	}
+	if _, err := io.WriteString(conn, protocol+"\n"); err != nil {
+		conn.Close()
+		return nil, err
+	}
+	return conn, nil
+}
+
+// reason shortens an error to what tells one server from another.
+func reason(err error) string {
+	var op *net.OpError
+	if errors.As(err, &op) {
+		parts := strings.Split(op.Err.Error(), ": ")
+		return parts[len(parts)-1] // "connection refused", "no such file or directory"
+	}
+	if errors.Is(err, errBroken) {
+		return "the connection broke"
+	}
+	return err.Error()
+}
+
+// timedOut is the error when every server was asked until the time was over.
+func (c *Client) timedOut(ctx context.Context, said map[string]string, after time.Duration) *store.Error {
+	servers := slices.Clone(c.opts.Servers)
+	var lines []string
+	reached := ""
+	for _, s := range servers {
+		why := said[s]
+		if why == "" {
+			continue
+		}
+		lines = append(lines, s+" "+why)
+		if !isDialError(why) {
+			reached = s
+		}
+	}
+	took := after.Round(100 * time.Millisecond).String()
+	if reached == "" {
+		e := store.Errorf(store.CodeUnavailable, "cannot connect to %s after %s", strings.Join(servers, ", "), took)
+		e.Hint = strings.Join(lines, "; ") + "\nis the node running? start it with: cpctl node"
+		return e
+	}
+	e := store.Errorf(store.CodeUnavailable, "no leader among %s after %s", strings.Join(servers, ", "), took)
+	e.Hint = strings.Join(lines, "; ") + "\nsee: cpctl cluster status --server " + reached
+	return e
+}
+
+func isDialError(why string) bool {
+	return slices.Contains([]string{"connection refused", "no such file or directory", "permission denied"}, why)
+}

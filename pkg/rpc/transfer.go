@@ -1,0 +1,124 @@
+package rpc
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"net"
+	"time"
+
+	"github.com/google/uuid"
+
+	"github.com/cpctl/cpctl/pkg/snapshot"
+	"github.com/cpctl/cpctl/pkg/store"
+)
+
+// Snapshot streams the state of the cluster as an archive into w.
+func (c *Client) Snapshot(ctx context.Context, w io.Writer) (*snapshot.Manifest, error) {
+	pause := firstPause
+	for {
+		sent := int64(0)
+		reply, err := c.stream(ctx, streamRequest{Op: "snapshot"}, func(conn net.Conn) (err error) {
+			sent, err = io.Copy(w, &chunks{r: stalling{conn}})
+			return err
+		})
+		if err == nil {
+			return reply.Manifest, nil
+		}
+		if sent > 0 || !errors.Is(err, store.ErrUnavailable) || !rest(ctx, &pause) {
+			return nil, err
+		}
+	}
+}
+
+// Restore sends an archive and waits until the cluster holds what is in it. The
+// same request id makes it at most once; an archive that can be read again from
+// its start is sent again while that may help.
+func (c *Client) Restore(ctx context.Context, r io.Reader, args RestoreArgs) (*RestoreReply, error) {
+	if args.RequestID == "" {
+		id, err := uuid.NewV7()
+		if err != nil {
+			return nil, err
+		}
+		args.RequestID = id.String()
+	}
+	var reply *streamReply
+	pause, unknown := firstPause, false
+	for {
+		var err error
+		if reply, err = c.sendArchive(ctx, r, args); err == nil {
+			return reply.Restored, nil
+		}
+		unknown = unknown || errors.Is(err, errBroken) || errors.Is(err, store.ErrUnknown)
+		again, ok := r.(io.Seeker)
+		retryable := errors.Is(err, errBroken) || errors.Is(err, store.ErrUnknown) || errors.Is(err, store.ErrUnavailable)
+		if ok && retryable && rest(ctx, &pause) {
+			if _, err := again.Seek(0, io.SeekStart); err == nil {
+				continue
+			}
+		}
+		if unknown && retryable {
+			return nil, store.Errorf(store.CodeUnknown, "it is not known whether the restore was made (request id %s): %v", args.RequestID, err).
+				WithHint("the same command with --request-id %s finds out, and makes it at most once", args.RequestID)
+		}
+		return nil, err
+	}
+}
+
+func (c *Client) sendArchive(ctx context.Context, r io.Reader, args RestoreArgs) (*streamReply, error) {
+	return c.stream(ctx, streamRequest{Op: "restore", Restore: args}, func(conn net.Conn) error {
+		to := stalling{conn}
+		w := newChunkWriter(to)
+		if _, err := io.Copy(w, r); err != nil {
+			return fmt.Errorf("send the archive: %w", err)
+		}
+		return w.finish(to)
+	})
+}
+
+// stream opens a stream to the first server that answers, and returns what the
+// server says at its end.
+func (c *Client) stream(ctx context.Context, req streamRequest, transfer func(net.Conn) error) (*streamReply, error) {
+	conn, err := c.dialStream(ctx)
+	if err != nil {
+		return nil, err
+	}
+	defer conn.Close()
+	stop := context.AfterFunc(ctx, func() { conn.Close() })
+	defer stop()
+	if at, ok := ctx.Deadline(); ok {
+		req.TimeoutMS = max(time.Until(at).Milliseconds(), 1)
+	}
+	if err := writeJSON(stalling{conn}, req); err != nil {
+		return nil, store.Errorf(store.CodeUnavailable, "the connection broke: %v", err)
+	}
+	if err := transfer(conn); err != nil {
+		return nil, store.Errorf(store.CodeUnavailable, "the transfer broke: %v", err)
+	}
+	var reply streamReply
+	if err := readReply(ctx, conn, &reply); err != nil {
+		return nil, errors.Join(errBroken, err)
+	}
+	if reply.Err != nil {
+		return nil, reply.Err
+	}
+	return &reply, nil
+}
+
+func (c *Client) dialStream(ctx context.Context) (net.Conn, error) {
+	began, pause := time.Now(), firstPause
+	said := map[string]string{}
+	for {
+		for _, server := range c.opts.Servers {
+			conn, err := dial(ctx, server, ProtocolStream)
+			if err == nil {
+				return conn, nil
+			}
+			said[server] = reason(err)
+		}
+		if !rest(ctx, &pause) {
+			return nil, c.timedOut(ctx, said, time.Since(began))
+		}
+	}
+}

@@ -54,8 +54,9 @@ func (e *Env) status(ctx context.Context, c statuser) error {
 func (e *Env) clusterLines(st *rpc.ClusterStatus) []pair {
 	leader, applied := "none", uint64(0)
 	for _, n := range st.Nodes {
+		applied = max(applied, n.AppliedIndex)
 		if n.Name == st.Leader && st.Leader != "" {
-			leader, applied = n.Name+" "+n.Address, n.AppliedIndex
+			leader = n.Name + " " + n.Address
 		}
 	}
 	lines := []pair{

@@ -21,6 +21,11 @@ var _ rpc.Node = served{}
 
 func (s served) Progress() rpc.Progress { return rpc.Progress(s.Node.Progress()) }
 
+func (s served) LastHeard(nodeID string) (rpc.Progress, bool) {
+	p, ok := s.Node.LastHeard(nodeID)
+	return rpc.Progress(p), ok
+}
+
 func (s served) Members() []rpc.Member {
 	all := s.Node.Members()
 	out := make([]rpc.Member, len(all))

@@ -42,9 +42,10 @@ func Open(ctx context.Context, cfg Config) (n *Node, err error) {
 		return nil, err
 	}
 	n = &Node{cfg: cfg, dir: dir, closing: make(chan struct{}), notes: make(chan bool, 64), stale: make(chan struct{}, 1)}
+	opened := n // a return of an error sets n to nil
 	defer func() {
 		if err != nil {
-			n.release()
+			opened.release()
 		}
 	}()
 	birth, err := n.become(ctx)

@@ -38,6 +38,8 @@ type Progress struct {
 const (
 	watchEvery = 500 * time.Millisecond
 	lostAfter  = 5 * time.Second // without an answer a member counts as lost
+
+	followerTurns = 6 // a follower asks the others this many times less often: only status wants to know
 )
 
 // The leader refuses writes while a voter has less free space than the smaller
@@ -68,6 +70,9 @@ func (p *peerStates) set(id string, s Progress) {
 	}
 	p.m[id] = s
 }
+
+// LastHeard returns what a member last said of itself, and when in Seen.
+func (n *Node) LastHeard(nodeID string) (Progress, bool) { return n.peers.get(nodeID) }
 
 // Progress tells how this node is.
 func (n *Node) Progress() Progress {
@@ -127,7 +132,7 @@ func (n *Node) room() *store.Error {
 func (n *Node) watch() {
 	tick := time.NewTicker(watchEvery)
 	defer tick.Stop()
-	for {
+	for turn := 0; ; turn++ {
 		self := n.Progress()
 		self.Seen = time.Now()
 		n.peers.set(n.self.NodeID, self)
@@ -138,7 +143,7 @@ func (n *Node) watch() {
 			n.fail(ErrRemoved)
 			return
 		}
-		if n.Leads() && n.cfg.Probe != nil {
+		if n.cfg.Probe != nil && (n.Leads() || turn%followerTurns == 0) {
 			n.probeAll()
 		}
 		n.full.Store(n.room())

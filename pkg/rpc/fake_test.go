@@ -45,6 +45,7 @@ func (f *fake) SinceContact() time.Duration                 { return 1500 * time
 func (f *fake) Progress() Progress                          { return Progress{Name: "n1", ID: "id-1", Leads: f.leads, Term: 3} }
 func (f *fake) Changeable() error                           { return nil }
 func (f *fake) Members() []Member                           { return []Member{{ID: "id-1", Name: "n1", Voter: true}} }
+func (f *fake) LastHeard(string) (Progress, bool)           { return Progress{}, false }
 func (f *fake) NameOf(string) string                        { return "n1" }
 func (f *fake) Admit(context.Context, AdmitArgs) error      { return nil }
 func (f *fake) Listener(string) net.Listener                { return f.port }

@@ -35,6 +35,7 @@ type Node interface {
 
 	Progress() Progress
 	Changeable() error // why the leader would take no write now, as far as this node knows
+	LastHeard(nodeID string) (Progress, bool) // what another member said of itself before
 	Members() []Member
 	Leader() (Member, bool)
 	NameOf(nodeID string) string

@@ -45,18 +45,21 @@ func (s *Server) status(ctx context.Context) *ClusterStatus {
 		}
 	}
 	for i, m := range members {
-		out.Nodes[i] = nodeStatus(m, said[i], out)
+		out.Nodes[i] = s.nodeStatus(m, said[i], out)
 	}
 	out.CanLose = max(alive-(voters/2+1), 0)
 	return out
 }
 
-func nodeStatus(m Member, p *Progress, all *ClusterStatus) NodeStatus {
+func (s *Server) nodeStatus(m Member, p *Progress, all *ClusterStatus) NodeStatus {
 	n := NodeStatus{Name: m.Name, ID: m.ID, Address: m.Address, Role: "follower", State: "lost", LastContactMS: -1}
 	if !m.Voter {
 		n.Role = "non-voter"
 	}
-	if p == nil {
+	if p == nil { // what it said when it was last heard
+		if last, ok := s.node.LastHeard(m.ID); ok {
+			n.Lag, n.LastContactMS = behind(all, last.Applied), time.Since(last.Seen).Milliseconds()
+		}
 		return n
 	}
 	n.State = "alive"
@@ -68,8 +71,12 @@ func nodeStatus(m Member, p *Progress, all *ClusterStatus) NodeStatus {
 	}
 	n.AppliedIndex, n.PublishedIndex, n.Revision, n.LastContactMS = p.Applied, p.Published, p.Revision, p.ContactMS
 	n.Digest, n.StateDigest, n.Version = p.Digest, p.StateDigest, p.Version
-	if all.CommitIndex > p.Applied {
-		n.Lag = all.CommitIndex - p.Applied
-	}
+	n.Lag = behind(all, p.Applied)
 	return n
+}
+
+// behind is how many entries a node lacks. What it applied may be newer than
+// what the others said a moment before.
+func behind(all *ClusterStatus, applied uint64) uint64 {
+	return max(all.CommitIndex, applied) - applied
 }

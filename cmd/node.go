@@ -162,6 +162,9 @@ func runNode(ctx context.Context, env *Env, f *nodeFlags) error {
 	n, err := node.Open(ctx, config)
 	if err != nil {
 		started.Done()
+		if ctx.Err() != nil { // asked to stop while it waited for its cluster
+			return errStopped
+		}
 		return startError(err)
 	}
 	s, err := rpc.NewServer(served{n}, config.Log)
@@ -195,5 +198,13 @@ func runNode(ctx context.Context, env *Env, f *nodeFlags) error {
 // errStopped ends a node that was asked to stop: exit 0, and nothing is said.
 var errStopped = &exitError{}
 
-// startError gives a node that could not start the exit code of its reason.
-func startError(err error) error { return &exitError{node.ExitCode(err), err} }
+// startError gives a node that could not start the exit code of its reason: what
+// the node knows of first, such as a log that cannot be written, else the class
+// of the refusal, such as a name that is taken.
+func startError(err error) error {
+	code := node.ExitCode(err)
+	if code == 1 {
+		code = exitCode(err)
+	}
+	return &exitError{code, err}
+}

@@ -58,8 +58,8 @@ func (s served) Remove(ctx context.Context, name, actor string) (rpc.Member, int
 	return rpc.Member(m), voters, err
 }
 
-func (s served) Restore(ctx context.Context, archive io.Reader, requestID string, dryRun bool, actor string) (*rpc.Restored, error) {
-	r, err := s.Node.Restore(ctx, archive, requestID, dryRun, actor)
+func (s served) Restore(ctx context.Context, archive io.Reader, args rpc.RestoreArgs, actor string) (*rpc.Restored, error) {
+	r, err := s.Node.Restore(ctx, archive, node.RestoreRequest{ID: args.RequestID, AgeUS: args.AgeUS, NoTime: args.NoTime, DryRun: args.DryRun}, actor)
 	return (*rpc.Restored)(r), err
 }
 

@@ -108,8 +108,9 @@ func (e *Env) answered(ans *mutation.Answer) error {
 // deletion is the JSON of a delete.
 type deletion struct {
 	FormatVersion string   `json:"format_version"`
-	Kind          string   `json:"kind"`    // deletion
-	Deleted       []string `json:"deleted"` // tenant/acme, ...
+	Kind          string   `json:"kind"`                    // deletion
+	Deleted       []string `json:"deleted"`                 // tenant/acme, ..., at most mutation.MaxListed
+	DeletedTotal  int      `json:"deleted_total,omitempty"` // only if the list is cut
 	Revision      uint64   `json:"revision"`
 	Index         uint64   `json:"index"`
 	Replayed      bool     `json:"replayed"`
@@ -117,7 +118,10 @@ type deletion struct {
 
 // deleted prints what came of a delete.
 func (e *Env) deleted(ans *mutation.Answer) error {
-	d := deletion{store.FormatVersion, "deletion", ans.Deleted, ans.Revision, ans.Index, ans.Replayed}
+	d := deletion{store.FormatVersion, "deletion", ans.Deleted, 0, ans.Revision, ans.Index, ans.Replayed}
+	if ans.DeletedTotal > len(ans.Deleted) {
+		d.DeletedTotal = ans.DeletedTotal
+	}
 	if d.Deleted == nil {
 		d.Deleted = []string{} // [], never null
 	}

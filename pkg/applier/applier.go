@@ -36,7 +36,7 @@ type change struct {
 // Apply applies one command of the log entry at index.
 func Apply(tx *store.Tx, index uint64, c *mutation.Command) Result {
 	if c.ID != "" {
-		if r := remembered(tx, c); r != nil {
+		if r := Remembered(tx, c); r != nil {
 			tx.Touch(c.Time)
 			return *r
 		}
@@ -83,22 +83,30 @@ func Check(img *store.Image, c *mutation.Command) Result {
 	return Apply(img.Overlay(), img.Index, c)
 }
 
-// remembered answers a command whose request id was seen before, or is older
-// than the request table reaches back.
-func remembered(tx *store.Tx, c *mutation.Command) *Result {
+// table is the part of a state that remembers requests.
+type table interface {
+	Request(id string) *store.Record
+	Counters() store.Counters
+}
+
+// Remembered answers a command whose request id was seen before, or is older
+// than the request table reaches back. Nil: it is new.
+func Remembered(tx table, c *mutation.Command) *Result {
 	if r := tx.Request(c.ID); r != nil {
-		return Replay(r, c.Digest)
+		return replay(r, c.Digest)
 	}
-	if horizon := max(tx.Counters().Horizon, c.Time-store.RequestMemory); c.Asked != 0 && c.Asked < horizon {
+	// A request is never asked for after its command was made. One that was asked
+	// for at the horizon itself may be the last that was forgotten.
+	if horizon := max(tx.Counters().Horizon, c.Time-store.RequestMemory-1); c.Asked != 0 && c.Asked <= horizon {
 		return &Result{Refusal: store.Errorf(store.CodeRequestReused,
-			"request %s was made at %s, before %s: too old to know whether it was done", c.ID, c.Asked, horizon).
+			"request %s was made at %s, and those made until %s are forgotten: too old to know whether it was done", c.ID, c.Asked, horizon).
 			WithHint("nothing was changed now; look at the object, then send the change under a new request id")}
 	}
 	return nil
 }
 
-// Replay is the answer to a request that is remembered, asked with the given digest.
-func Replay(r *store.Record, digest store.RequestDigest) *Result {
+// replay is the answer to a request that is remembered, asked with the given digest.
+func replay(r *store.Record, digest store.RequestDigest) *Result {
 	if r.Digest != digest {
 		return &Result{Refusal: store.Errorf(store.CodeRequestReused,
 			"request id %s was already used for another change (%s)", r.ID, r.Op).

@@ -123,3 +123,18 @@ func (ch *change) revoke(m *mutation.Mutation) error {
 	}
 	return nil
 }
+
+// decode returns the payload of one of the cluster's own mutations. An entry
+// whose payload cannot be decoded never comes this far.
+func decode[T any](m *mutation.Mutation) (T, error) {
+	var zero T
+	v, err := m.System()
+	if err != nil {
+		return zero, store.Errorf(store.CodeInternal, "%s: %v", m.Kind, err)
+	}
+	p, ok := v.(*T)
+	if !ok {
+		return zero, store.Errorf(store.CodeInternal, "%s has a payload of another kind", m.Kind)
+	}
+	return *p, nil
+}

@@ -1,7 +1,6 @@
 package applier
 
 import (
-	"encoding/json"
 	"fmt"
 	"strings"
 
@@ -124,15 +123,4 @@ func count(n int, noun string) string {
 		return "1 " + noun
 	}
 	return fmt.Sprintf("%d %ss", n, noun)
-}
-
-// decode reads a payload of the cluster's own, strictly.
-func decode[T any](m *mutation.Mutation) (T, error) {
-	var v T
-	d := json.NewDecoder(strings.NewReader(string(m.Payload)))
-	d.DisallowUnknownFields()
-	if err := d.Decode(&v); err != nil {
-		return v, store.Errorf(store.CodeInternal, "%s: %v", m.Kind, err)
-	}
-	return v, nil
 }

@@ -225,6 +225,10 @@ func (s *frozen) Release() {}
 func (f *FSM) Restore(archive io.ReadCloser) error {
 	defer archive.Close()
 	c, err := snapshot.Read(archive, snapshot.Limits{})
+	if errors.Is(err, store.ErrNewer) {
+		f.halt(fmt.Errorf("the leader's snapshot: %w", err))
+		return ErrStopped
+	}
 	if err != nil {
 		return fmt.Errorf("restore from the leader's snapshot: %w", err)
 	}

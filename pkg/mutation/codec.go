@@ -62,6 +62,17 @@ func EncodeEntry(commands [][]byte) []byte {
 	return b
 }
 
+// Readable checks that one encoded command is what DecodeEntry will accept. The
+// leader asks before it proposes.
+func Readable(command []byte) error {
+	d := decoder{b: command}
+	d.command()
+	if d.err == nil && len(d.b) > 0 {
+		d.fail("%d bytes after the command", len(d.b))
+	}
+	return d.err
+}
+
 // DecodeEntry reads one log entry. Its errors are ErrUnreadable and say what is
 // newer or wrong. The commands share the memory of the entry.
 func DecodeEntry(entry []byte) ([]Command, error) {
@@ -144,6 +155,11 @@ func (d *decoder) command() Command {
 		}
 		if size := d.count(MaxCommand); size > 0 {
 			m.Payload = d.bytes(size)
+		}
+		if d.err == nil && systemPayload(m.Kind) != nil {
+			if _, err := m.System(); err != nil {
+				d.fail("payload of %s: %v", m.Kind, err)
+			}
 		}
 		c.Mutations = append(c.Mutations, m)
 	}

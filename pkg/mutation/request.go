@@ -84,18 +84,22 @@ func OutcomeOf(op Op) Outcome {
 	return Updated
 }
 
+// MaxListed bounds the names in an Answer, which is one message.
+const MaxListed = 1000
+
 // Answer is what came of a request that was accepted. Refusals are errors.
 type Answer struct {
-	Outcome   Outcome         `json:"outcome"`
-	Name      string          `json:"name"`               // of the object: client/acme/web
-	Deleted   []string        `json:"deleted,omitempty"`  // everything that a delete took away, the object first
-	Document  json.RawMessage `json:"document,omitempty"` // as it is shown to people; none after a delete
-	Secret    string          `json:"secret,omitempty"`   // generated, shown this once
-	Note      string          `json:"note,omitempty"`     // for people
-	Index     uint64          `json:"index"`              // of the log entry that holds the change
-	Revision  uint64          `json:"revision"`           // of the state after it
-	Replayed  bool            `json:"replayed"`           // the request was done before: this is that answer
-	Published bool            `json:"published"`          // the node asked shows it in its files
-	DryRun    bool            `json:"dry_run,omitempty"`  // checked, not committed
-	Changed   bool            `json:"changed,omitempty"`  // Replayed: the document has changed or gone since
+	Outcome      Outcome         `json:"outcome"`
+	Name         string          `json:"name"`                    // of the object: client/acme/web
+	Deleted      []string        `json:"deleted,omitempty"`       // what a delete took away, the object first; at most MaxListed names
+	DeletedTotal int             `json:"deleted_total,omitempty"` // how many it were
+	Document     json.RawMessage `json:"document,omitempty"`      // as it is shown to people; none after a delete
+	Secret       string          `json:"secret,omitempty"`        // generated, shown this once
+	Note         string          `json:"note,omitempty"`          // for people
+	Index        uint64          `json:"index"`                   // of the log entry that holds the change
+	Revision     uint64          `json:"revision"`                // of the state after it
+	Replayed     bool            `json:"replayed"`                // the request was done before: this is that answer
+	Published    bool            `json:"published"`               // the node asked shows it in its files
+	DryRun       bool            `json:"dry_run,omitempty"`       // checked, not committed
+	Changed      bool            `json:"changed,omitempty"`       // Replayed: the document has changed or gone since
 }

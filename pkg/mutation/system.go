@@ -1,6 +1,11 @@
 package mutation
 
 import (
+	"bytes"
+	"encoding/json"
+	"errors"
+	"io"
+
 	"github.com/cpctl/cpctl/pkg/store"
 )
 
@@ -76,4 +81,47 @@ type StageCommit struct {
 // StageAbort is the payload of sys.stage.abort.
 type StageAbort struct {
 	Stage string `json:"stage"`
+}
+
+// systemPayload returns an empty payload of the kind, nil for the operators' own.
+func systemPayload(kind Kind) any {
+	switch kind {
+	case SysEpoch:
+		return new(Epoch)
+	case SysFound:
+		return new(Found)
+	case SysLevel:
+		return new(Raise)
+	case SysCert:
+		return new(Certificate)
+	case SysRevoke:
+		return new(Revoke)
+	case SysStageBegin:
+		return new(StageBegin)
+	case SysStagePut:
+		return new(StagePut)
+	case SysStageCommit:
+		return new(StageCommit)
+	case SysStageAbort:
+		return new(StageAbort)
+	}
+	return nil
+}
+
+// System returns the decoded payload of one of the cluster's own mutations, a
+// pointer. An unknown member is an error: this build would not do what it says.
+func (m *Mutation) System() (any, error) {
+	v := systemPayload(m.Kind)
+	if v == nil {
+		return nil, errors.New("not one of the cluster's own")
+	}
+	d := json.NewDecoder(bytes.NewReader(m.Payload))
+	d.DisallowUnknownFields()
+	if err := d.Decode(v); err != nil {
+		return nil, err
+	}
+	if _, err := d.Token(); err != io.EOF {
+		return nil, errors.New("bytes after the payload")
+	}
+	return v, nil
 }

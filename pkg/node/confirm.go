@@ -65,9 +65,17 @@ func (n *Node) ReadIndex(ctx context.Context) (uint64, error) {
 		return 0, err
 	}
 	return n.confirm.index(ctx, func() (uint64, error) {
-		index := n.raft().CommitIndex()
-		if err := n.raft().VerifyLeader().Error(); err != nil {
+		r := n.running.Load()
+		term := r.raft.CurrentTerm()
+		if n.Image().Term != term { // elected again, and not ready: the commit index may lack what came between
+			return 0, store.Errorf(store.CodeUnavailable, "node %s has applied nothing of term %d yet", n.self.Name, term)
+		}
+		index := r.raft.CommitIndex()
+		if err := r.await(r.raft.VerifyLeader().Error); err != nil {
 			return 0, store.Errorf(store.CodeUnavailable, "this node leads no longer: %v", err)
+		}
+		if now := r.raft.CurrentTerm(); now != term {
+			return 0, store.Errorf(store.CodeUnavailable, "the term changed from %d to %d", term, now)
 		}
 		return index, nil
 	})

@@ -107,7 +107,7 @@ func (d *draft) name() string { return string(d.req.Op) + " " + d.req.Tenant + "
 // command wraps mutations with what they share.
 func (d *draft) command(now store.Time, ms ...mutation.Mutation) *mutation.Command {
 	return &mutation.Command{ID: d.req.ID, Digest: d.digest, Op: string(d.req.Op), Actor: d.actor, Time: now, Asked: min(d.asked, now),
-		Level: mutation.Level, Mutations: ms}
+		Level: d.node.level(), Mutations: ms}
 }
 
 // complete makes the command of a request for the state of an image, or says
@@ -217,7 +217,7 @@ func (d *draft) base(m *mutation.Mutation, doc *store.Doc) error {
 func (p *plan) answer(index uint64, res applier.Result) (*mutation.Answer, error) {
 	a := &mutation.Answer{Outcome: mutation.OutcomeOf(p.op), Name: p.ref.String(), Note: p.note, Secret: p.secret, Index: index, Revision: res.Revision}
 	if a.Outcome == mutation.Deleted {
-		a.Deleted = res.Names
+		a.Deleted, a.DeletedTotal = res.Names[:min(len(res.Names), mutation.MaxListed)], len(res.Names)
 		return a, nil
 	}
 	for _, m := range p.command.Mutations {

@@ -165,25 +165,26 @@ func sortKeys(ks *store.Keyset) {
 }
 
 // retireKeys proposes the end of retiring keys whose time is over. Time passes
-// for the state only by commands: applying never looks at a clock.
-func (n *Node) retireKeys(l *leadership) {
+// for the state only by commands: applying never looks at a clock. It reports
+// whether none is left.
+func (n *Node) retireKeys(l *leadership) (ok bool) {
 	for {
 		select {
 		case <-l.over:
-			return
+			return true
 		default:
 		}
 		img := n.Image()
 		slug, at, ok := img.NextExpiry()
 		if !ok || at > store.TimeOf(n.cfg.Now()) {
-			return
+			return true
 		}
 		ctx, cancel := context.WithTimeout(context.Background(), changeTimeout)
 		err := n.retire(ctx, img, slug)
 		cancel()
 		if err != nil {
 			n.cfg.Log.Warn("retiring keys were not removed", "tenant", slug, "error", err)
-			return
+			return false
 		}
 	}
 }
@@ -199,7 +200,7 @@ func (n *Node) retire(ctx context.Context, img *store.Image, slug string) error 
 		ks.CreateRevision, ks.Revision, ks.UpdatedAt, ks.UpdatedBy = 0, 0, now, actorSystem
 		payload := store.Encode(ks)
 		digest := n.key.MAC("retire", payload)
-		return &mutation.Command{ID: uuid.NewString(), Digest: digest, Op: "key.retire", Actor: actorSystem, Time: now, Level: mutation.Level,
+		return &mutation.Command{ID: uuid.NewString(), Digest: digest, Op: "key.retire", Actor: actorSystem, Time: now, Level: n.level(),
 			Mutations: []mutation.Mutation{{Kind: mutation.KeyRotate, Tenant: slug, Base: doc.Revision, Payload: payload}}}, nil
 	})
 	switch {

@@ -3,7 +3,6 @@ package node
 import (
 	"context"
 	"encoding/json"
-	"errors"
 	"os"
 	"time"
 
@@ -94,7 +93,11 @@ func (n *Node) begin(l *leadership, birth *founding) {
 	n.cfg.Log.Info("this node leads", "term", n.raft().CurrentTerm())
 	if n.self.Phase == phaseFounding {
 		n.self.Phase = phaseMember
-		if err := errors.Join(n.dir.save(n.self), os.Remove(n.dir.file("founding.json"))); err != nil {
+		err := n.dir.save(n.self)
+		if err == nil { // without node.json saying so, the next start needs founding.json
+			err = os.Remove(n.dir.file("founding.json"))
+		}
+		if err != nil {
 			n.cfg.Log.Error("the founding could not be noted", "error", err)
 		}
 	}
@@ -106,7 +109,7 @@ func (n *Node) epoch(birth *founding) error {
 	if err != nil {
 		return err
 	}
-	c := &mutation.Command{Op: string(mutation.SysEpoch), Actor: actorSystem, Level: mutation.Level,
+	c := &mutation.Command{Op: string(mutation.SysEpoch), Actor: actorSystem, Level: n.level(),
 		Time:      max(store.TimeOf(n.cfg.Now()), n.Image().Counters().Time+1),
 		Mutations: []mutation.Mutation{{Kind: mutation.SysEpoch, Payload: payload}}}
 	if birth != nil && n.Image().Get(applier.ClusterPath) == nil {
@@ -116,8 +119,9 @@ func (n *Node) epoch(birth *founding) error {
 		}
 		c.Mutations = append(first, c.Mutations...)
 	}
-	future := n.raft().Apply(mutation.EncodeEntry([][]byte{mutation.AppendCommand(nil, c)}), enqueueTimeout)
-	if err := future.Error(); err != nil {
+	r := n.running.Load()
+	future := r.raft.Apply(mutation.EncodeEntry([][]byte{mutation.AppendCommand(nil, c)}), enqueueTimeout)
+	if err := r.await(future.Error); err != nil {
 		return err
 	}
 	if o, ok := future.Response().(*fsm.Outcome); !ok {
@@ -131,7 +135,7 @@ func (n *Node) epoch(birth *founding) error {
 // system proposes a command of the cluster's own and returns its result.
 func (n *Node) system(ctx context.Context, id, actor string, ms ...mutation.Mutation) (applier.Result, uint64, error) {
 	s := n.proposer.propose(ctx, func(now store.Time) (*mutation.Command, error) {
-		return &mutation.Command{ID: id, Op: string(ms[0].Kind), Actor: actor, Time: now, Level: mutation.Level, Mutations: ms}, nil
+		return &mutation.Command{ID: id, Op: string(ms[0].Kind), Actor: actor, Time: now, Level: n.level(), Mutations: ms}, nil
 	})
 	if s.err != nil {
 		return applier.Result{}, 0, s.err
@@ -146,6 +150,7 @@ func (n *Node) system(ctx context.Context, id, actor string, ms ...mutation.Muta
 func (n *Node) tend(l *leadership) {
 	tick := time.NewTicker(chores)
 	defer tick.Stop()
+	var failed time.Time // when retiring keys were last refused
 	for {
 		select {
 		case <-l.over:
@@ -155,7 +160,9 @@ func (n *Node) tend(l *leadership) {
 		if n.raft().State() != raft.Leader {
 			continue
 		}
-		n.retireKeys(l)
+		if time.Since(failed) > retireBackoff && !n.retireKeys(l) {
+			failed = time.Now()
+		}
 		n.promote()
 		n.yield()
 	}
@@ -163,7 +170,10 @@ func (n *Node) tend(l *leadership) {
 
 // chores is how often the leader looks for keys whose time is over, members to
 // promote, and whether another node should lead.
-const chores = 250 * time.Millisecond
+const (
+	chores        = 250 * time.Millisecond
+	retireBackoff = 5 * time.Second
+)
 
 // yield hands leadership over when this node cannot write its files and another
 // voter can.
@@ -172,13 +182,15 @@ func (n *Node) yield() {
 		return
 	}
 	for _, m := range n.Members() {
-		p, ok := n.peers.get(m.ID)
-		if m.Voter && m.ID != n.self.NodeID && ok && !p.Degraded {
-			n.cfg.Log.Warn("this node cannot write its files; handing leadership over", "to", m.Name, "reason", n.files.Status().Reason)
-			if err := n.raft().LeadershipTransferToServer(raft.ServerID(m.ID), joinAddress(m.ID, m.Address)).Error(); err != nil {
-				n.cfg.Log.Warn("leadership was not handed over", "error", err)
-			}
+		p, ok := n.heard(m.ID)
+		if !m.Voter || m.ID == n.self.NodeID || !ok || p.Degraded {
+			continue
+		}
+		n.cfg.Log.Warn("this node cannot write its files; handing leadership over", "to", m.Name, "reason", n.files.Status().Reason)
+		err := n.raft().LeadershipTransferToServer(raft.ServerID(m.ID), joinAddress(m.ID, m.Address)).Error()
+		if err == nil {
 			return
 		}
+		n.cfg.Log.Warn("leadership was not handed over", "to", m.Name, "error", err)
 	}
 }

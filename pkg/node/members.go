@@ -3,6 +3,7 @@ package node
 import (
 	"cmp"
 	"context"
+	"errors"
 	"slices"
 	"time"
 
@@ -97,7 +98,7 @@ func (n *Node) Admit(ctx context.Context, req AdmitRequest) error {
 		return err
 	}
 	record, ok := n.records()[req.NodeID]
-	if !ok || record.Revoked {
+	if !ok || record.Revoked { // looked at again under the lock below
 		return store.Errorf(store.CodeDenied, "node %s has no good certificate of this cluster", req.NodeID).
 			WithHint("start it with an empty data directory and --join")
 	}
@@ -111,6 +112,9 @@ func (n *Node) Admit(ctx context.Context, req AdmitRequest) error {
 
 	n.members.Lock()
 	defer n.members.Unlock()
+	if n.records()[req.NodeID].Revoked {
+		return store.Errorf(store.CodeDenied, "node %q was removed meanwhile", m.Name)
+	}
 	current := n.raft().GetConfiguration()
 	if err := current.Error(); err != nil {
 		return notProposed(err.Error())
@@ -122,34 +126,46 @@ func (n *Node) Admit(ctx context.Context, req AdmitRequest) error {
 	}
 	f := n.raft().AddNonvoter(raft.ServerID(m.ID), joinAddress(m.ID, m.Address), current.Index(), changeTimeout)
 	if err := f.Error(); err != nil {
-		return notProposed(err.Error())
+		return classify(err)
 	}
 	n.cfg.Log.Info("admitted a node without a vote", "name", m.Name, "address", m.Address)
 	return nil
 }
 
-// promote gives the vote to members that want one and have caught up.
+// promote gives the vote to members that want one, answer, and have caught up.
 func (n *Node) promote() {
-	records := n.records()
 	for _, m := range n.Members() {
-		p, known := n.peers.get(m.ID)
-		if m.Voter || !records[m.ID].Voter || !known || p.KeyCheck != n.key.Check() ||
-			p.Applied+promoteWithin < n.raft().CommitIndex() {
+		if m.Voter || !n.ripe(m) {
 			continue
 		}
-		n.members.Lock()
-		current := n.raft().GetConfiguration()
-		err := current.Error()
-		if err == nil {
-			err = n.raft().AddVoter(raft.ServerID(m.ID), joinAddress(m.ID, m.Address), current.Index(), changeTimeout).Error()
-		}
-		n.members.Unlock()
-		if err != nil {
+		if err := n.giveVote(m); err != nil {
 			n.cfg.Log.Warn("a member that has caught up did not get its vote", "name", m.Name, "error", err)
 			continue
 		}
 		n.cfg.Log.Info("a member has caught up and votes now", "name", m.Name)
 	}
+}
+
+// ripe reports whether a member may vote: it wants to, it said a moment ago that
+// it is hardly behind, and it has the cluster key.
+func (n *Node) ripe(m Member) bool {
+	record := n.records()[m.ID]
+	p, ok := n.heard(m.ID)
+	return ok && record.Voter && !record.Revoked && p.KeyCheck == n.key.Check() && p.Applied+promoteWithin >= n.raft().CommitIndex()
+}
+
+// giveVote looks once more under the lock, since a removal may have come between.
+func (n *Node) giveVote(m Member) error {
+	n.members.Lock()
+	defer n.members.Unlock()
+	current := n.raft().GetConfiguration()
+	if err := current.Error(); err != nil {
+		return err
+	}
+	if !slices.Contains(n.membersOf(current.Configuration()), m) || !n.ripe(m) {
+		return errors.New("it is no longer what it was")
+	}
+	return n.raft().AddVoter(raft.ServerID(m.ID), joinAddress(m.ID, m.Address), current.Index(), changeTimeout).Error()
 }
 
 // Remove takes a member out of the cluster and its certificate back. It is
@@ -176,7 +192,7 @@ func (n *Node) Remove(ctx context.Context, name, actor string) (Member, int, err
 		}
 		if m.Voter {
 			voters++
-			if p, ok := n.peers.get(m.ID); m.ID == n.self.NodeID || ok && time.Since(p.Seen) < lostAfter {
+			if _, ok := n.heard(m.ID); m.ID == n.self.NodeID || ok {
 				alive++
 			}
 		}
@@ -205,7 +221,7 @@ func (n *Node) Remove(ctx context.Context, name, actor string) (Member, int, err
 		return Member{}, 0, notProposed("leadership is being handed over")
 	}
 	if err := n.raft().RemoveServer(raft.ServerID(gone.ID), current.Index(), changeTimeout).Error(); err != nil {
-		return Member{}, 0, notProposed(err.Error())
+		return Member{}, 0, classify(err)
 	}
 	n.cfg.Log.Info("removed a member", "name", gone.Name, "by", actor)
 	return *gone, voters, n.revokeNode(ctx, *gone, actor)

@@ -93,6 +93,8 @@ type Node struct {
 	mux       *Mux
 	running   atomic.Pointer[running] // raft and its transport; made anew by restartRaft
 	stale     chan struct{}           // raft's memory of its log is wrong: restart it
+	lifecycle sync.Mutex              // one of restartRaft and Close at a time
+	begun     uint64                  // index of the state that the node started with
 
 	proposer *proposer
 	confirm  confirmer
@@ -100,13 +102,14 @@ type Node struct {
 	full     atomic.Pointer[store.Error] // why no write is taken for want of disk space; kept by watch
 	settled  atomic.Bool                 // the image is not older than what this node showed before its start
 
-	notes   chan bool // raft's notes of leadership won and lost
-	peers   peerStates
-	members sync.Mutex   // one change of membership at a time
-	writers sync.RWMutex // held for writing while a restore commits
-	closing chan struct{}
-	stopped sync.Once
-	done    sync.WaitGroup
+	notes     chan bool // raft's notes of leadership won and lost
+	peers     peerStates
+	members   sync.Mutex   // one change of membership at a time
+	writers   sync.RWMutex // held for writing while a restore commits
+	restoring restoring
+	closing   chan struct{}
+	stopped   sync.Once
+	done      sync.WaitGroup
 }
 
 // Image returns the newest state of this node. It never changes.
@@ -140,11 +143,11 @@ func (n *Node) Dial(ctx context.Context, m Member, protocol string) (net.Conn, e
 }
 
 func (n *Node) dialTLS(nodeID, protocol string) (*tls.Config, error) {
-	return pki.ClientTLS(n.tls, n.self.ClusterID, n.self.Generation, n.revoked, protocol, nodeID)
+	return pki.ClientTLS(n.tls, n.self.ClusterID, n.self.Generation, n.Revoked, protocol, nodeID)
 }
 
-// revoked reports whether a certificate was taken back, as far as this node knows.
-func (n *Node) revoked(serial string) bool {
+// Revoked reports whether a certificate was taken back, as far as this node knows.
+func (n *Node) Revoked(serial string) bool {
 	if n.fsm == nil {
 		return false
 	}
@@ -196,7 +199,9 @@ func (n *Node) Close() error {
 			n.cfg.Log.Warn("leadership was not handed over", "error", err)
 		}
 	}
+	n.lifecycle.Lock()
 	errs := []error{n.running.Load().stop(), n.mux.Close()}
+	n.lifecycle.Unlock()
 	n.proposer.close()
 	n.done.Wait()
 	errs = append(errs, n.files.Close(), n.committed.Close(), n.logs.Close(), n.dir.close())

@@ -40,18 +40,19 @@ type settled struct {
 // proposer joins commands to log entries and hands them to raft, in the order
 // of their times.
 type proposer struct {
-	raft    func() *raft.Raft
+	running func() *running
 	now     func() time.Time
 	queue   chan *proposal
 	quit    chan struct{}
+	ended   chan struct{} // closed when every command that was taken is answered
 	pending sync.WaitGroup
 
 	mu   sync.Mutex
 	last store.Time // of the newest command in the queue
 }
 
-func newProposer(r func() *raft.Raft, now func() time.Time) *proposer {
-	return &proposer{raft: r, now: now, queue: make(chan *proposal, waitingCommands), quit: make(chan struct{})}
+func newProposer(r func() *running, now func() time.Time) *proposer {
+	return &proposer{running: r, now: now, queue: make(chan *proposal, waitingCommands), quit: make(chan struct{}), ended: make(chan struct{})}
 }
 
 func (p *proposer) close() { close(p.quit) }
@@ -87,10 +88,20 @@ func (p *proposer) propose(ctx context.Context, build func(now store.Time) (*mut
 		return s
 	case <-ctx.Done():
 		return settled{err: unknownOutcome("the command was proposed, but its outcome is not known yet")}
+	case <-p.ended:
+	}
+	select {
+	case s := <-pr.done:
+		return s
+	default: // nobody took it from the queue
+		return settled{err: notProposed("this node is stopping")}
 	}
 }
 
 func (p *proposer) enqueue(ctx context.Context, pr *proposal, build func(store.Time) (*mutation.Command, error)) error {
+	if ctx.Err() != nil {
+		return notProposed("the caller has given up")
+	}
 	c, err := build(p.time())
 	if err != nil {
 		return err
@@ -106,6 +117,9 @@ func (p *proposer) enqueue(ctx context.Context, pr *proposal, build func(store.T
 	}
 	if len(b) > mutation.MaxCommand {
 		return store.Errorf(store.CodeInvalid, "the change is %d KiB, at most %d KiB fit into one command", len(b)>>10, mutation.MaxCommand>>10)
+	}
+	if err := mutation.Readable(b); err != nil { // committed, it would stop every node
+		return store.Errorf(store.CodeInvalid, "the change cannot be carried by the log: %v", err)
 	}
 	pr.command = b
 	select {
@@ -124,6 +138,7 @@ func (p *proposer) enqueue(ctx context.Context, pr *proposal, build func(store.T
 func (p *proposer) run() {
 	inFlight := make(chan struct{}, entriesInFlight)
 	var left *proposal // did not fit into the last entry
+	defer close(p.ended)
 	for {
 		batch := p.batch(left, inFlight)
 		if batch == nil {
@@ -137,11 +152,12 @@ func (p *proposer) run() {
 		for i, pr := range batch {
 			commands[i] = pr.command
 		}
-		future := p.raft().Apply(mutation.EncodeEntry(commands), enqueueTimeout)
+		r := p.running()
+		future := r.raft.Apply(mutation.EncodeEntry(commands), enqueueTimeout)
 		p.pending.Add(1)
 		go func() {
 			defer p.pending.Done()
-			answer(batch, future)
+			answer(batch, r.await(future.Error), future)
 			<-inFlight
 		}()
 	}
@@ -198,8 +214,8 @@ func size(batch []*proposal) (n int) {
 }
 
 // answer waits for an entry and tells each of its callers what became of it.
-func answer(batch []*proposal, future raft.ApplyFuture) {
-	err := classify(future.Error())
+func answer(batch []*proposal, ended error, future raft.ApplyFuture) {
+	err := classify(ended)
 	var outcome *fsm.Outcome
 	if err == nil {
 		var ok bool
@@ -227,6 +243,9 @@ func classify(err error) error {
 	}
 	return unknownOutcome(err.Error())
 }
+
+// level is the level of rules that the state is at.
+func (n *Node) level() uint32 { return max(n.Image().Counters().Level, 1) }
 
 func notProposed(why string) *store.Error {
 	return store.Errorf(store.CodeUnavailable, "nothing was changed: %s", why)

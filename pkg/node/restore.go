@@ -6,7 +6,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
-	"time"
+	"sync"
 
 	"github.com/google/uuid"
 
@@ -30,6 +30,14 @@ type Restored struct {
 // opRestore is what the request table remembers of a restore.
 const opRestore = "restore"
 
+// RestoreRequest is about the call of a restore; the archive is the change.
+type RestoreRequest struct {
+	ID     string
+	AgeUS  int64 // since the caller first made it, microseconds
+	NoTime bool  // the id tells nothing of its age
+	DryRun bool
+}
+
 // Restore brings tenants/ and keys/ to what an archive holds, on all nodes at
 // one revision or on none. It goes through the log like every change: the
 // documents that differ are staged, in commands of their own, and one command
@@ -37,11 +45,11 @@ const opRestore = "restore"
 //
 // raft.Restore is never called: it changes the leader first, and a leader that
 // is cut off meanwhile can end with another state than its followers.
-func (n *Node) Restore(ctx context.Context, archive io.Reader, requestID string, dryRun bool, actor string) (*Restored, error) {
+func (n *Node) Restore(ctx context.Context, archive io.Reader, req RestoreRequest, actor string) (*Restored, error) {
 	if _, err := n.leading(ctx); err != nil {
 		return nil, err
 	}
-	if err := store.CheckRequestID(requestID); err != nil {
+	if err := store.CheckRequestID(req.ID); err != nil {
 		return nil, store.Errorf(store.CodeInvalid, "%v", err)
 	}
 	c, err := snapshot.Read(archive, snapshot.Limits{})
@@ -51,6 +59,11 @@ func (n *Node) Restore(ctx context.Context, archive io.Reader, requestID string,
 	if err := n.opens(c.Image); err != nil {
 		return nil, err
 	}
+	done, err := n.restoring.enter(ctx, req.ID)
+	if err != nil {
+		return nil, err
+	}
+	defer done()
 	index, err := n.ReadIndex(ctx)
 	if err != nil {
 		return nil, err
@@ -58,36 +71,82 @@ func (n *Node) Restore(ctx context.Context, archive io.Reader, requestID string,
 	if err := n.WaitApplied(ctx, index); err != nil {
 		return nil, err
 	}
-	u := &upload{node: n, target: c.Image, actor: actor, id: uuid.NewString(), staged: map[string]bool{}}
+	return n.restore(ctx, c, req, actor)
+}
+
+// restore does it, with no other restore under way on this node.
+func (n *Node) restore(ctx context.Context, c *snapshot.Contents, req RestoreRequest, actor string) (*Restored, error) {
 	live := n.Image()
-	done := &Restored{Archive: c.Manifest, Before: live.Counts(), After: c.Image.Counts(), Digest: c.Manifest.Digest, Index: live.Index, Revision: live.Revision()}
+	r := &Restored{Archive: c.Manifest, Before: live.Counts(), After: c.Image.Counts(), Digest: c.Manifest.Digest, Index: live.Index, Revision: live.Revision()}
 	for ch := range snapshot.Diff(live, c.Image) {
-		done.Changes = append(done.Changes, ch)
+		r.Changes = append(r.Changes, ch)
 	}
-	digest := n.key.MAC(opRestore, []byte(c.SHA256))
-	if r := live.Request(requestID); r != nil {
-		res := applier.Replay(r, digest)
-		if res.Refusal != nil {
-			return nil, res.Refusal
+	now := n.proposer.time()
+	u := &upload{node: n, target: c.Image, archive: c.Manifest.Revision, id: uuid.NewString(), staged: map[string]bool{}, command: mutation.Command{
+		ID: req.ID, Digest: n.key.MAC(opRestore, []byte(c.SHA256)), Op: opRestore, Actor: actor, Level: n.level(), Time: now}}
+	if !req.NoTime {
+		u.command.Asked = now - store.Time(max(req.AgeUS, 0))
+	}
+	if known := applier.Remembered(live, &u.command); known != nil {
+		if known.Refusal != nil {
+			return nil, known.Refusal
 		}
-		done.Index, done.Revision = r.Index, r.Revision
-		return done, nil
+		r.Index, r.Revision = known.Replayed.Index, known.Revision
+		return r, nil
 	}
-	if dryRun || len(done.Changes) == 0 {
-		return done, nil
+	if req.DryRun || len(r.Changes) == 0 {
+		return r, nil
 	}
 	if err := n.Changeable(); err != nil {
 		return nil, err
 	}
-	n.cfg.Log.Info("restore begins", "changes", len(done.Changes), "archive", c.SHA256, "actor", actor)
-	res, at, err := u.run(ctx, live, requestID, digest, c.Manifest.Revision)
-	if err != nil {
-		n.cfg.Log.Warn("restore failed", "error", err)
-		return nil, err
+	if open := live.OpenStage(); open != nil { // nobody is left to finish it
+		u.abort(open.ID)
 	}
-	done.Index, done.Revision = at, res.Revision
-	n.cfg.Log.Info("restore is done", "index", at, "revision", res.Revision)
-	return done, nil
+	n.cfg.Log.Info("restore begins", "changes", len(r.Changes), "archive", c.SHA256, "actor", actor)
+	s := u.run(ctx, live)
+	if s.err != nil {
+		n.cfg.Log.Warn("restore failed", "error", s.err)
+		return nil, s.err
+	}
+	r.Index, r.Revision = s.index, s.result.Revision
+	n.cfg.Log.Info("restore is done", "index", r.Index, "revision", r.Revision)
+	return r, nil
+}
+
+// restoring lets one restore at a time through. A second call with the same
+// request id waits for the first: it will find its answer.
+type restoring struct {
+	mu   sync.Mutex
+	id   string
+	done chan struct{} // nil: none is under way
+}
+
+func (r *restoring) enter(ctx context.Context, id string) (leave func(), err error) {
+	for {
+		r.mu.Lock()
+		if r.done == nil {
+			done := make(chan struct{})
+			r.id, r.done = id, done
+			r.mu.Unlock()
+			return func() {
+				r.mu.Lock()
+				defer r.mu.Unlock()
+				r.done = nil
+				close(done)
+			}, nil
+		}
+		other, done := r.id, r.done
+		r.mu.Unlock()
+		if other != id {
+			return nil, store.Errorf(store.CodeConflict, "another restore is under way (request id %s)", other).WithHint("wait for it to end, then try again")
+		}
+		select {
+		case <-done:
+		case <-ctx.Done():
+			return nil, unknownOutcome("the restore is still under way")
+		}
+	}
 }
 
 // Changeable is nil when a write may be proposed now: every voter has room for it.
@@ -125,54 +184,65 @@ func (n *Node) opens(img *store.Image) error {
 
 // upload is the documents of one restore on their way into the log.
 type upload struct {
-	node   *Node
-	target *store.Image
-	actor  string
-	id     string          // of the stage
-	staged map[string]bool // paths
+	node    *Node
+	target  *store.Image
+	archive uint64           // revision of the archive
+	command mutation.Command // that commits, without its mutation
+	id      string           // of the stage
+	staged  map[string]bool  // paths
 }
 
 // run stages what differs while others go on writing. Then it holds writers
-// back, stages what they changed meanwhile, and commits.
-func (u *upload) run(ctx context.Context, live *store.Image, requestID string, digest store.RequestDigest, revision uint64) (applier.Result, uint64, error) {
-	begin, err := payload(mutation.SysStageBegin, mutation.StageBegin{Stage: u.id})
+// back, stages what they changed meanwhile, and commits. Until the commit is
+// proposed nothing has changed, whatever went wrong.
+func (u *upload) run(ctx context.Context, live *store.Image) settled {
+	s, err := u.switchIn(ctx, live)
 	if err != nil {
-		return applier.Result{}, 0, err
+		s.err = err
+		if errors.Is(err, store.ErrUnknown) {
+			s.err = notProposed("the archive could not be uploaded: " + err.Error())
+		}
 	}
-	if _, _, err := u.node.system(ctx, "", u.actor, begin); err != nil {
-		return applier.Result{}, 0, err
+	if s.err == nil && s.result.Refusal != nil {
+		s.err = s.result.Refusal
 	}
-	res, at, err := u.switchIn(ctx, live, requestID, digest, revision)
-	if err != nil && !errors.Is(err, store.ErrUnknown) {
-		u.abort()
+	if s.err != nil || s.result.Replayed != nil { // an upload that was committed is gone: then this does nothing
+		u.abort(u.id)
 	}
-	return res, at, err
+	return s
 }
 
-func (u *upload) switchIn(ctx context.Context, live *store.Image, requestID string, digest store.RequestDigest, revision uint64) (applier.Result, uint64, error) {
+// switchIn returns what became of the commit, or the error that came before it.
+func (u *upload) switchIn(ctx context.Context, live *store.Image) (settled, error) {
+	if err := u.send(ctx, mutation.SysStageBegin, mutation.StageBegin{Stage: u.id}); err != nil {
+		return settled{}, err
+	}
 	if err := u.stage(ctx, live); err != nil {
-		return applier.Result{}, 0, err
+		return settled{}, err
 	}
 	u.node.writers.Lock()
 	defer u.node.writers.Unlock()
-	live = u.node.Image() // every command that was proposed before is applied: their callers have let go
+	live = u.node.Image() // what was proposed before is applied, unless its caller gave up: then the commit finds out
 	if err := u.stage(ctx, live); err != nil {
-		return applier.Result{}, 0, err
+		return settled{}, err
 	}
-	commit, err := payload(mutation.SysStageCommit, mutation.StageCommit{Stage: u.id, Base: live.Revision(), Digest: u.target.DataDigest(), Revision: revision})
+	commit, err := payload(mutation.SysStageCommit, mutation.StageCommit{Stage: u.id, Base: live.Revision(), Digest: u.target.DataDigest(), Revision: u.archive})
 	if err != nil {
-		return applier.Result{}, 0, err
+		return settled{}, err
 	}
-	s := u.node.proposer.propose(ctx, func(now store.Time) (*mutation.Command, error) {
-		return &mutation.Command{ID: requestID, Digest: digest, Op: opRestore, Actor: u.actor, Time: now, Level: mutation.Level, Mutations: []mutation.Mutation{commit}}, nil
-	})
-	if s.err != nil {
-		return applier.Result{}, 0, s.err
+	return u.node.proposer.propose(ctx, func(now store.Time) (*mutation.Command, error) {
+		c := u.command
+		c.Time, c.Mutations = now, []mutation.Mutation{commit}
+		return &c, nil
+	}), nil
+}
+
+func (u *upload) send(ctx context.Context, kind mutation.Kind, v any) error {
+	m, err := payload(kind, v)
+	if err == nil {
+		_, _, err = u.node.system(ctx, "", u.command.Actor, m)
 	}
-	if s.result.Refusal != nil {
-		return applier.Result{}, 0, s.result.Refusal
-	}
-	return s.result, s.index, nil
+	return err
 }
 
 // stage puts every document into the stage that differs from the live state and
@@ -184,13 +254,9 @@ func (u *upload) stage(ctx context.Context, live *store.Image) error {
 		if len(docs) == 0 {
 			return nil
 		}
-		m, err := payload(mutation.SysStagePut, mutation.StagePut{Stage: u.id, Docs: docs})
-		if err != nil {
-			return err
-		}
+		put := mutation.StagePut{Stage: u.id, Docs: docs}
 		docs, size = nil, 0
-		_, _, err = u.node.system(ctx, "", u.actor, m)
-		return err
+		return u.send(ctx, mutation.SysStagePut, put)
 	}
 	for ch := range snapshot.Diff(live, u.target) {
 		if u.staged[ch.Path] {
@@ -212,16 +278,12 @@ func (u *upload) stage(ctx context.Context, live *store.Image) error {
 	return flush()
 }
 
-// abort forgets the stage, so that the next restore need not wait for an
-// election. It is only a courtesy: the epoch of the next leader does the same.
-func (u *upload) abort() {
-	ctx, cancel := context.WithTimeout(context.Background(), 2*time.Second)
+// abort forgets a stage, so that the next restore need not wait for an election:
+// the epoch of the next leader would do the same.
+func (u *upload) abort(stage string) {
+	ctx, cancel := context.WithTimeout(context.Background(), changeTimeout)
 	defer cancel()
-	m, err := payload(mutation.SysStageAbort, mutation.StageAbort{Stage: u.id})
-	if err == nil {
-		_, _, err = u.node.system(ctx, "", u.actor, m)
-	}
-	if err != nil {
+	if err := u.send(ctx, mutation.SysStageAbort, mutation.StageAbort{Stage: stage}); err != nil {
 		u.node.cfg.Log.Debug("the stage was not aborted", "error", err)
 	}
 }

@@ -18,10 +18,29 @@ const (
 type running struct {
 	raft      *raft.Raft
 	transport *raft.NetworkTransport
+	stopped   chan struct{} // closed after the shutdown
 }
 
 func (r *running) stop() error {
+	defer close(r.stopped)
 	return errors.Join(r.raft.Shutdown().Error(), r.transport.Close())
+}
+
+// await waits for a future of raft's, which are not all answered at a shutdown.
+func (r *running) await(future func() error) error {
+	answered := make(chan error, 1)
+	go func() { answered <- future() }()
+	select {
+	case err := <-answered:
+		return err
+	case <-r.stopped:
+	}
+	select {
+	case err := <-answered:
+		return err
+	default:
+		return raft.ErrRaftShutdown
+	}
 }
 
 func (n *Node) raft() *raft.Raft { return n.running.Load().raft }
@@ -68,7 +87,7 @@ func (n *Node) startRaft() error {
 	if err != nil {
 		return errors.Join(fmt.Errorf("start raft: %w", err), transport.Close())
 	}
-	n.running.Store(&running{raft: r, transport: transport})
+	n.running.Store(&running{raft: r, transport: transport, stopped: make(chan struct{})})
 	return nil
 }
 
@@ -92,6 +111,13 @@ func (n *Node) noteStale() {
 // restartRaft makes raft anew on the same stores, which is the only way for it
 // to read what is in them.
 func (n *Node) restartRaft() error {
+	n.lifecycle.Lock()
+	defer n.lifecycle.Unlock()
+	select {
+	case <-n.closing:
+		return nil
+	default:
+	}
 	n.cfg.Log.Warn("restarting raft: the log ends elsewhere than raft believes, after a snapshot was installed")
 	old := n.running.Load()
 	if err := old.stop(); err != nil {

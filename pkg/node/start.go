@@ -61,11 +61,12 @@ func Open(ctx context.Context, cfg Config) (n *Node, err error) {
 	if err := n.openRaft(birth != nil); err != nil {
 		return nil, err
 	}
-	n.proposer = newProposer(n.raft, n.cfg.Now)
+	n.proposer = newProposer(n.running.Load, n.cfg.Now)
+	joining := n.self.Phase == phaseJoining // before anybody may change it
 	n.goRun(n.proposer.run)
 	n.goRun(func() { n.follow(birth) })
 	n.goRun(n.watch)
-	if n.self.Phase == phaseJoining {
+	if joining {
 		n.goRun(n.join)
 	}
 	return n, nil
@@ -187,6 +188,7 @@ func (n *Node) openState() error {
 		}
 	}
 	n.settled.Store(known || last == 0)
+	n.begun = n.fsm.Image().Index
 	n.files.Start(n.fsm.Image())
 	return nil
 }
@@ -245,14 +247,14 @@ func (n *Node) newestSnapshot() (*store.Image, error) {
 		return nil, err
 	}
 	for _, m := range metas {
-		_, archive, err := snaps.Open(m.ID)
-		if err != nil {
-			return nil, fmt.Errorf("open snapshot %s: %w", m.ID, err)
+		var c *snapshot.Contents
+		_, archive, err := snaps.Open(m.ID) // fails when raft's own checksum does not hold
+		if err == nil {
+			c, err = snapshot.Read(archive, snapshot.Limits{})
+			archive.Close()
 		}
-		c, err := snapshot.Read(archive, snapshot.Limits{})
-		archive.Close()
 		switch {
-		case errors.Is(err, store.ErrNewer):
+		case errors.Is(err, store.ErrNewer), errors.Is(err, os.ErrPermission):
 			return nil, fmt.Errorf("snapshot %s: %w", m.ID, err)
 		case err == nil && c.Manifest.Index == m.Index && c.Manifest.ClusterID == n.self.ClusterID:
 			return c.Image, nil
@@ -301,7 +303,7 @@ func (n *Node) listen() error {
 	if err != nil {
 		return err
 	}
-	cfg, err := pki.ServerTLS(n.tls, n.self.ClusterID, n.self.Generation, n.revoked, []string{ProtocolRaft, ProtocolRPC, ProtocolStream})
+	cfg, err := pki.ServerTLS(n.tls, n.self.ClusterID, n.self.Generation, n.Revoked, []string{ProtocolRaft, ProtocolRPC, ProtocolStream})
 	if err != nil {
 		ln.Close()
 		return err

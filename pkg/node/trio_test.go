@@ -4,7 +4,6 @@ import (
 	"context"
 	"encoding/json"
 	"fmt"
-	"io"
 	"io/fs"
 	"log/slog"
 	"os"
@@ -280,5 +279,5 @@ func archiveOf(t *testing.T, n *Node) string {
 func restore(n *Node, archive, id string, dryRun bool) (*Restored, error) {
 	ctx, cancel := context.WithTimeout(context.Background(), patience)
 	defer cancel()
-	return n.Restore(ctx, io.Reader(strings.NewReader(archive)), id, dryRun, "unix/0")
+	return n.Restore(ctx, strings.NewReader(archive), RestoreRequest{ID: id, DryRun: dryRun}, "unix/0")
 }

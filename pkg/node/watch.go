@@ -71,6 +71,13 @@ func (p *peerStates) set(id string, s Progress) {
 	p.m[id] = s
 }
 
+// heard returns what a member said of itself a moment ago; what is older says
+// nothing about it any more.
+func (n *Node) heard(nodeID string) (Progress, bool) {
+	p, ok := n.peers.get(nodeID)
+	return p, ok && time.Since(p.Seen) < lostAfter
+}
+
 // LastHeard returns what a member last said of itself, and when in Seen.
 func (n *Node) LastHeard(nodeID string) (Progress, bool) { return n.peers.get(nodeID) }
 
@@ -119,7 +126,7 @@ func diskSpace(dir string) (free, total uint64) {
 // room returns nil while every voter that answers has room for the log.
 func (n *Node) room() *store.Error {
 	for _, m := range n.Members() {
-		p, known := n.peers.get(m.ID)
+		p, known := n.heard(m.ID)
 		if m.Voter && known && p.Short {
 			return store.Errorf(store.CodeUnavailable, "node %q has too little disk space left; nothing was changed", m.Name).
 				WithHint("free some space on its disk; reads go on meanwhile")
@@ -136,7 +143,7 @@ func (n *Node) watch() {
 		self := n.Progress()
 		self.Seen = time.Now()
 		n.peers.set(n.self.NodeID, self)
-		if img := n.Image(); !n.settled.Load() && img.Term != 0 && img.Term == n.raft().CurrentTerm() {
+		if img := n.Image(); !n.settled.Load() && img.Index > n.begun && img.Term == n.raft().CurrentTerm() {
 			n.settled.Store(true)
 		}
 		if n.raft().State() == raft.Shutdown {

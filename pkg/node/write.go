@@ -29,10 +29,11 @@ func (n *Node) Write(ctx context.Context, req *mutation.Request, actor string) (
 	}
 	for range maxCompletions {
 		img := n.Image()
-		if r := img.Request(req.ID); r != nil {
-			return n.replayed(img, d, applier.Replay(r, d.digest))
+		now := n.proposer.time()
+		if known := applier.Remembered(img, d.command(now)); known != nil {
+			return n.replayed(img, d, known)
 		}
-		p, err := d.complete(img, n.proposer.time())
+		p, err := d.complete(img, now)
 		if err == nil && p.command != nil && !req.DryRun {
 			if err := n.Changeable(); err != nil {
 				return nil, err
@@ -45,22 +46,23 @@ func (n *Node) Write(ctx context.Context, req *mutation.Request, actor string) (
 			return n.early(ctx, d)
 		}
 		checked := p.command
+		var refused error // by a later completion: as early as the others
 		s := n.proposeChange(ctx, func(now store.Time) (*mutation.Command, error) {
 			if checked != nil { // good unless a later command was faster into the queue
 				c := checked
 				checked = nil
 				return c, nil
 			}
-			if p, err = d.complete(n.Image(), now); err != nil {
-				return nil, err
+			if p, refused = d.complete(n.Image(), now); refused == nil && p.command == nil {
+				refused = errNothingLeft
 			}
-			if p.command == nil {
-				return nil, errNothingLeft
+			if refused != nil {
+				return nil, refused
 			}
 			return p.command, nil
 		})
 		switch {
-		case s.err == errNothingLeft:
+		case refused != nil:
 			return n.early(ctx, d)
 		case s.err != nil:
 			return nil, s.err
@@ -100,10 +102,11 @@ func (n *Node) early(ctx context.Context, d *draft) (*mutation.Answer, error) {
 		return nil, err
 	}
 	img := n.Image()
-	if r := img.Request(d.req.ID); r != nil {
-		return n.replayed(img, d, applier.Replay(r, d.digest))
+	now := n.proposer.time()
+	if known := applier.Remembered(img, d.command(now)); known != nil {
+		return n.replayed(img, d, known)
 	}
-	p, err := d.complete(img, n.proposer.time())
+	p, err := d.complete(img, now)
 	if err != nil {
 		return nil, err
 	}
@@ -136,7 +139,7 @@ func (n *Node) replayed(img *store.Image, d *draft, res *applier.Result) (*mutat
 		a.Name = r.Names[0]
 	}
 	if a.Outcome == mutation.Deleted {
-		a.Deleted = r.Names
+		a.Deleted, a.DeletedTotal = r.Names, max(r.Total, len(r.Names))
 		return a, nil
 	}
 	ref, err := store.ParseRef(a.Name)

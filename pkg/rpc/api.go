@@ -113,7 +113,9 @@ type RemoveReply struct {
 // RestoreArgs goes before the archive.
 type RestoreArgs struct {
 	RequestID string `json:"request_id"`
-	DryRun    bool   `json:"dry_run"`
+	AgeUS     int64  `json:"age_us,omitempty"`  // since the caller first made it, microseconds
+	NoTime    bool   `json:"no_time,omitempty"` // the id tells nothing of its age
+	DryRun    bool   `json:"dry_run,omitempty"`
 }
 
 // RestoreReply is the JSON of `restore`.

@@ -12,7 +12,10 @@ import (
 
 // Caller is who is at the other end of a connection, as it was authenticated.
 type Caller struct {
-	Actor string // unix/1000; node/n1 between nodes
+	Actor   string          // unix/1000; node/n1 between nodes
+	gone    context.Context // ends with the connection
+	leave   func()          // ends it
+	revoked func() bool     // asked before each call; nil: never
 }
 
 // Call is the arguments of a method with what every call carries. Deadlines are
@@ -39,11 +42,13 @@ const maxCall = 10 * time.Minute
 // serve runs a method's work under the caller's deadline and puts what comes of
 // it into the reply.
 func serve[A, R any](call *Call[A], reply *Reply[R], work func(ctx context.Context) (R, error)) error {
+	// Work for a caller that is gone ends: its next attempt, with the same request
+	// id, must not be overtaken by this one.
 	limit := maxCall
 	if call.TimeoutMS > 0 {
 		limit = min(limit, time.Duration(call.TimeoutMS)*time.Millisecond)
 	}
-	ctx, cancel := context.WithTimeout(context.Background(), limit)
+	ctx, cancel := context.WithTimeout(call.caller.gone, limit)
 	defer cancel()
 	v, err := work(ctx)
 	if err != nil {

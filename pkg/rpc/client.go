@@ -64,9 +64,14 @@ func (c *Client) Close() error {
 // nobody knows. An empty id becomes a UUIDv7; the seed of a generated secret
 // stays with the request, so that every attempt yields the same.
 func (c *Client) Write(ctx context.Context, req *mutation.Request) (*mutation.Answer, error) {
-	born, err := complete(req)
+	born, timeless, err := identify(&req.ID)
 	if err != nil {
 		return nil, err
+	}
+	req.NoTime = timeless
+	if len(req.Seed) == 0 {
+		req.Seed = make([]byte, 32)
+		rand.Read(req.Seed) // never fails
 	}
 	unknown := false
 	return retry(ctx, c, func(ctx context.Context, conn *rpc.Client) (*mutation.Answer, error) {
@@ -94,26 +99,21 @@ func (c *Client) Write(ctx context.Context, req *mutation.Request) (*mutation.An
 	})
 }
 
-// complete gives a request its id and seed, and returns when it was first made.
-func complete(req *mutation.Request) (born time.Time, err error) {
+// identify makes an id for a request that has none, and returns when the request
+// was first made; timeless if its id, given by the caller, does not tell.
+func identify(id *string) (born time.Time, timeless bool, err error) {
 	born = time.Now() // monotonic from here on
-	if req.ID == "" {
-		id, err := uuid.NewV7()
-		if err != nil {
-			return born, err
-		}
-		req.ID = id.String()
-	} else if id, err := uuid.Parse(req.ID); err == nil && id.Version() == 7 && id.String() == req.ID {
-		sec, nsec := id.Time().UnixTime()
-		born = time.Unix(sec, nsec) // an earlier process may have made it
-	} else {
-		req.NoTime = true
+	if *id == "" {
+		made, err := uuid.NewV7()
+		*id = made.String()
+		return born, false, err
 	}
-	if len(req.Seed) == 0 {
-		req.Seed = make([]byte, 32)
-		rand.Read(req.Seed) // never fails
+	given, err := uuid.Parse(*id)
+	if err != nil || given.Version() != 7 || given.String() != *id {
+		return born, true, nil
 	}
-	return born, nil
+	sec, nsec := given.Time().UnixTime()
+	return time.Unix(sec, nsec), false, nil // an earlier process may have made it
 }
 
 // Get returns one document as it is shown to people.

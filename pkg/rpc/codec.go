@@ -13,6 +13,8 @@ import (
 	"sync"
 	"sync/atomic"
 	"time"
+
+	"github.com/cpctl/cpctl/pkg/store"
 )
 
 // Limits of a connection. A frame holds one call or one answer; what is larger
@@ -135,7 +137,9 @@ func (c *codec) writeFrame(seq uint64, method string, body any) error {
 	if err := c.conn.SetWriteDeadline(time.Now().Add(writeTimeout)); err != nil {
 		return err
 	}
-	_, err = c.conn.Write(b)
+	if _, err = c.conn.Write(b); err != nil {
+		c.conn.Close() // a part of it may be out: nothing after it could be understood
+	}
 	return err
 }
 
@@ -147,11 +151,15 @@ func (c *codec) Close() error { return c.conn.Close() }
 type serverCodec struct{ *codec }
 
 func (c serverCodec) ReadRequestHeader(r *rpc.Request) (err error) {
-	r.Seq, r.ServiceMethod, err = c.readFrame()
-	if err == nil {
-		c.calls.Add(1)
+	if r.Seq, r.ServiceMethod, err = c.readFrame(); err != nil {
+		c.caller.leave() // net/rpc itself would wait for the calls under way
+		return err
 	}
-	return err
+	if c.caller.revoked != nil && c.caller.revoked() {
+		return store.Errorf(store.CodeDenied, "the certificate of %s was revoked", c.caller.Actor)
+	}
+	c.calls.Add(1)
+	return nil
 }
 
 func (c serverCodec) ReadRequestBody(body any) error {

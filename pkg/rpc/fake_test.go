@@ -46,6 +46,7 @@ func (f *fake) Progress() Progress                          { return Progress{Na
 func (f *fake) Changeable() error                           { return nil }
 func (f *fake) Members() []Member                           { return []Member{{ID: "id-1", Name: "n1", Voter: true}} }
 func (f *fake) LastHeard(string) (Progress, bool)           { return Progress{}, false }
+func (f *fake) Revoked(string) bool                         { return false }
 func (f *fake) NameOf(string) string                        { return "n1" }
 func (f *fake) Admit(context.Context, AdmitArgs) error      { return nil }
 func (f *fake) Listener(string) net.Listener                { return f.port }
@@ -79,7 +80,7 @@ func (f *fake) Remove(context.Context, string, string) (Member, int, error) {
 	return Member{Name: "n2"}, 2, nil
 }
 
-func (f *fake) Restore(_ context.Context, archive io.Reader, _ string, _ bool, _ string) (*Restored, error) {
+func (f *fake) Restore(_ context.Context, archive io.Reader, _ RestoreArgs, _ string) (*Restored, error) {
 	return f.restore(archive)
 }
 

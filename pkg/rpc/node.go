@@ -34,17 +34,18 @@ type Node interface {
 	Write(context.Context, *mutation.Request, string) (*mutation.Answer, error) // leader only
 
 	Progress() Progress
-	Changeable() error // why the leader would take no write now, as far as this node knows
+	Changeable() error                        // why the leader would take no write now, as far as this node knows
 	LastHeard(nodeID string) (Progress, bool) // what another member said of itself before
 	Members() []Member
 	Leader() (Member, bool)
 	NameOf(nodeID string) string
 
-	Enrol(ctx context.Context, req EnrolArgs, actor string) (*Enrolment, error)                                     // leader only
-	Admit(ctx context.Context, req AdmitArgs) error                                                                 // leader only
-	Remove(ctx context.Context, name, actor string) (gone Member, voters int, err error)                            // leader only
-	Restore(ctx context.Context, archive io.Reader, requestID string, dryRun bool, actor string) (*Restored, error) // leader only
+	Enrol(ctx context.Context, req EnrolArgs, actor string) (*Enrolment, error)                        // leader only
+	Admit(ctx context.Context, req AdmitArgs) error                                                    // leader only
+	Remove(ctx context.Context, name, actor string) (gone Member, voters int, err error)               // leader only
+	Restore(ctx context.Context, archive io.Reader, args RestoreArgs, actor string) (*Restored, error) // leader only
 
+	Revoked(serial string) bool // whether a certificate was taken back
 	Dial(ctx context.Context, m Member, protocol string) (net.Conn, error)
 	Listener(protocol string) net.Listener
 }

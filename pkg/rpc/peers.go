@@ -9,21 +9,27 @@ import (
 	"github.com/cpctl/cpctl/pkg/store"
 )
 
+// peer is one kind of connection to a member. How it is is asked on one of its
+// own, which may be given up without harm to calls that are under way.
+type peer struct {
+	id, address string
+	probe       bool
+}
+
 // peers keeps one connection to each other node that was asked something.
 type peers struct {
 	node Node
 
 	mu      sync.Mutex
-	clients map[Member]*rpc.Client
+	clients map[peer]*rpc.Client
 	closed  bool
 }
 
-func newPeers(node Node) *peers { return &peers{node: node, clients: map[Member]*rpc.Client{}} }
+func newPeers(node Node) *peers { return &peers{node: node, clients: map[peer]*rpc.Client{}} }
 
-func (p *peers) get(ctx context.Context, m Member) (*rpc.Client, error) {
-	m.Name, m.Voter = "", false // who it is and where; the rest may change
+func (p *peers) get(ctx context.Context, m Member, to peer) (*rpc.Client, error) {
 	p.mu.Lock()
-	c := p.clients[m]
+	c := p.clients[to]
 	p.mu.Unlock()
 	if c != nil {
 		return c, nil
@@ -34,25 +40,24 @@ func (p *peers) get(ctx context.Context, m Member) (*rpc.Client, error) {
 	}
 	var made *rpc.Client
 	ready := make(chan struct{})
-	made = rpc.NewClientWithCodec(clientCodec{codec: newCodec(conn, nil), dead: func() { <-ready; p.drop(m, made) }})
+	made = rpc.NewClientWithCodec(clientCodec{codec: newCodec(conn, nil), dead: func() { <-ready; p.drop(to, made) }})
 	close(ready)
 	c = made
 	p.mu.Lock()
 	defer p.mu.Unlock()
-	if other := p.clients[m]; other != nil || p.closed {
+	if other := p.clients[to]; other != nil || p.closed {
 		c.Close()
 		return other, nil
 	}
-	p.clients[m] = c
+	p.clients[to] = c
 	return c, nil
 }
 
-func (p *peers) drop(m Member, c *rpc.Client) {
-	m.Name, m.Voter = "", false
+func (p *peers) drop(to peer, c *rpc.Client) {
 	p.mu.Lock()
 	defer p.mu.Unlock()
-	if p.clients[m] == c {
-		delete(p.clients, m)
+	if p.clients[to] == c {
+		delete(p.clients, to)
 	}
 	c.Close()
 }
@@ -72,7 +77,8 @@ const progressMethod = "Peer.Progress"
 // again; whether the call was done is then unknown.
 func ask[A, R any](ctx context.Context, p *peers, m Member, method, actor string, args A) (R, error) {
 	var zero R
-	c, err := p.get(ctx, m)
+	to := peer{id: m.ID, address: m.Address, probe: method == progressMethod}
+	c, err := p.get(ctx, m, to)
 	if err != nil {
 		return zero, err
 	}
@@ -81,8 +87,8 @@ func ask[A, R any](ctx context.Context, p *peers, m Member, method, actor string
 	}
 	v, err := do[A, R](ctx, c, method, actor, args)
 	if errors.Is(err, errBroken) {
-		if !errors.Is(err, context.Canceled) && !errors.Is(err, context.DeadlineExceeded) || method == progressMethod {
-			p.drop(m, c) // the peer is gone, or does not even say how it is
+		if !errors.Is(err, context.Canceled) && !errors.Is(err, context.DeadlineExceeded) || to.probe {
+			p.drop(to, c) // the peer is gone, or does not even say how it is
 		}
 		return zero, store.Errorf(store.CodeUnknown, "node %s at %s was asked, but its answer did not come: %v", m.ID, m.Address, err)
 	}

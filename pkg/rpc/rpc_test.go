@@ -19,6 +19,42 @@ import (
 	"github.com/cpctl/cpctl/pkg/store"
 )
 
+func someCaller() *Caller {
+	gone, leave := context.WithCancel(context.Background())
+	return &Caller{gone: gone, leave: leave}
+}
+
+func TestWorkForACallerThatIsGoneEnds(t *testing.T) {
+	t.Parallel()
+	ended := make(chan error, 1)
+	f := &fake{write: func(ctx context.Context, _ *mutation.Request) (*mutation.Answer, error) {
+		<-ctx.Done()
+		ended <- ctx.Err()
+		return nil, ctx.Err()
+	}}
+	c, path := serveFake(t, f)
+	conn, _, err := c.connection(soon(t))
+	if err != nil {
+		t.Fatal(err)
+	}
+	call := conn.Go("Cluster.Write", &Call[mutation.Request]{}, &Reply[*mutation.Answer]{}, nil)
+	for len(f.seen()) == 0 { // it has begun: another connection is served meanwhile
+		if _, err := NewClient(Options{Servers: []string{"unix:" + path}}).Status(soon(t)); err != nil {
+			t.Fatal(err)
+		}
+	}
+	conn.Close()
+	<-call.Done
+	select {
+	case err := <-ended:
+		if !errors.Is(err, context.Canceled) {
+			t.Errorf("ended with %v", err)
+		}
+	case <-time.After(patience):
+		t.Error("it goes on")
+	}
+}
+
 func TestErrorsKeepTheirClassAcrossTheWire(t *testing.T) {
 	t.Parallel()
 	want := store.Invalid(`client "web"`, []store.Field{{Path: "redirect_uris[1]", Message: "has a fragment"}}).WithHint("look")
@@ -243,7 +279,7 @@ func TestAnIdleConnectionIsClosedButNotUnderACall(t *testing.T) {
 	t.Parallel()
 	server, client := net.Pipe()
 	defer client.Close()
-	c := serverCodec{newCodec(server, &Caller{})}
+	c := serverCodec{newCodec(server, someCaller())}
 	c.idle = 20 * time.Millisecond
 	if _, _, err := c.readFrame(); err == nil {
 		t.Error("an idle connection was kept")
@@ -392,7 +428,7 @@ func FuzzFrame(f *testing.F) {
 	f.Fuzz(func(t *testing.T, b []byte) {
 		server, client := net.Pipe()
 		go func() { client.Write(b); client.Close() }()
-		c := serverCodec{newCodec(server, &Caller{})}
+		c := serverCodec{newCodec(server, someCaller())}
 		for {
 			if _, method, err := c.readFrame(); err != nil {
 				break

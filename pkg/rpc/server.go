@@ -151,6 +151,7 @@ func (s *Server) serveLocal(conn net.Conn) {
 		s.stream(conn, caller, false)
 		return
 	}
+	caller.gone, caller.leave = context.WithCancel(context.Background())
 	s.local.ServeCodec(serverCodec{newCodec(conn, caller)})
 }
 
@@ -187,7 +188,7 @@ func (s *Server) peerCaller(conn net.Conn) (*Caller, error) {
 	if id.Role != pki.RoleNode {
 		return nil, store.Errorf(store.CodeDenied, "role %s is not served here", id.Role)
 	}
-	return &Caller{Actor: "node/" + id.Name}, nil
+	return &Caller{Actor: "node/" + id.Name, revoked: func() bool { return s.node.Revoked(id.Serial) }}, nil
 }
 
 func (s *Server) servePeer(conn net.Conn) {
@@ -196,6 +197,7 @@ func (s *Server) servePeer(conn net.Conn) {
 		s.log.Warn("refused a connection", "from", conn.RemoteAddr().String(), "error", err)
 		return
 	}
+	caller.gone, caller.leave = context.WithCancel(context.Background())
 	s.between.ServeCodec(serverCodec{newCodec(conn, caller)})
 }
 

@@ -125,7 +125,7 @@ func (s *Server) receiveRestore(ctx context.Context, conn io.ReadWriter, req str
 	var reply streamReply
 	if leader, known := s.node.Leader(); known && leader.ID != s.node.ID() && !between {
 		reply = s.forwardRestore(ctx, leader, archive, req, actor)
-	} else if r, err := s.node.Restore(ctx, archive, req.Restore.RequestID, req.Restore.DryRun, actor); err != nil {
+	} else if r, err := s.node.Restore(ctx, archive, req.Restore, actor); err != nil {
 		reply.Err = typed(err)
 	} else {
 		reply.Restored = restoreReply(r, req.Restore.DryRun)

@@ -8,8 +8,6 @@ import (
 	"net"
 	"time"
 
-	"github.com/google/uuid"
-
 	"github.com/cpctl/cpctl/pkg/snapshot"
 	"github.com/cpctl/cpctl/pkg/store"
 )
@@ -36,23 +34,22 @@ func (c *Client) Snapshot(ctx context.Context, w io.Writer) (*snapshot.Manifest,
 // same request id makes it at most once; an archive that can be read again from
 // its start is sent again while that may help.
 func (c *Client) Restore(ctx context.Context, r io.Reader, args RestoreArgs) (*RestoreReply, error) {
-	if args.RequestID == "" {
-		id, err := uuid.NewV7()
-		if err != nil {
-			return nil, err
-		}
-		args.RequestID = id.String()
+	born, timeless, err := identify(&args.RequestID)
+	if err != nil {
+		return nil, err
 	}
+	args.NoTime = timeless
 	var reply *streamReply
 	pause, unknown := firstPause, false
 	for {
-		var err error
+		args.AgeUS = max(time.Since(born).Microseconds(), 0)
 		if reply, err = c.sendArchive(ctx, r, args); err == nil {
 			return reply.Restored, nil
 		}
-		unknown = unknown || errors.Is(err, errBroken) || errors.Is(err, store.ErrUnknown)
+		lost := errors.Is(err, errBroken) || errors.Is(err, store.ErrUnknown)
+		unknown = unknown || lost
 		again, ok := r.(io.Seeker)
-		retryable := errors.Is(err, errBroken) || errors.Is(err, store.ErrUnknown) || errors.Is(err, store.ErrUnavailable)
+		retryable := lost || errors.Is(err, store.ErrUnavailable)
 		if ok && retryable && rest(ctx, &pause) {
 			if _, err := again.Seek(0, io.SeekStart); err == nil {
 				continue

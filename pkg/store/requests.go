@@ -11,10 +11,16 @@ import (
 )
 
 // How long, in command time, and how many requests are remembered at most. A
-// retry within both gets the first answer.
+// retry within both gets the first answer. What is older than RequestMemory is
+// refused unless it is remembered; records are kept longer than that, since the
+// age of a retry is told by its caller's clock and the next leader's clock may
+// be ahead of the last one's.
 const (
 	RequestMemory = Time(10 * time.Minute / time.Microsecond)
 	MaxRequests   = 500_000
+
+	recordsKept   = 2 * RequestMemory
+	horizonMargin = Time(10 * time.Second / time.Microsecond) // the way of a retry to the leader
 )
 
 // maxRecordNames bounds what a record keeps of the names a command changed.
@@ -30,7 +36,8 @@ type Record struct {
 	Op       string        `json:"op"`     // what was asked for, such as client.create
 	Index    uint64        `json:"index"`
 	Revision uint64        `json:"revision"`
-	Names    []string      `json:"names,omitempty"` // client/acme/web ...
+	Names    []string      `json:"names,omitempty"` // client/acme/web ..., the first few
+	Total    int           `json:"total,omitempty"` // how many there were, if more than Names
 	Refusal  *Error        `json:"refusal,omitempty"`
 
 	sum Digest
@@ -49,6 +56,18 @@ func (d *RequestDigest) UnmarshalText(b []byte) error {
 	}
 	_, err := hex.Decode(d[:], b)
 	return err
+}
+
+// wordless returns the record with nothing of a refusal but its class: a later
+// build may say the same in other words, and states that are equal must have
+// equal digests.
+func (r *Record) wordless() *Record {
+	if r.Refusal == nil {
+		return r
+	}
+	c := *r
+	c.Refusal = &Error{Code: r.Refusal.Code}
+	return &c
 }
 
 // Line returns the record as one line of JSON, its form in archives.
@@ -89,7 +108,7 @@ func (t *Tx) Remember(r Record) {
 	r.Sequence = t.counters.Sequence
 	t.counters.Sequence++
 	if len(r.Names) > maxRecordNames {
-		r.Names = r.Names[:maxRecordNames]
+		r.Total, r.Names = len(r.Names), r.Names[:maxRecordNames]
 	}
 	if r.Refusal != nil {
 		short := *r.Refusal
@@ -100,18 +119,18 @@ func (t *Tx) Remember(r Record) {
 	t.addRecord(&r)
 	for {
 		_, oldest, ok := t.requests.bySeq.Min()
-		if !ok || (oldest.Time+RequestMemory >= t.counters.Time && t.requests.bySeq.Len() <= MaxRequests) {
+		if !ok || (oldest.Time+recordsKept >= t.counters.Time && t.requests.bySeq.Len() <= MaxRequests) {
 			return
 		}
 		t.requests.bySeq.Delete(oldest.Sequence)
 		t.requests.byID.Delete(oldest.ID)
 		t.all.sub(oldest.sum)
-		t.counters.Horizon = max(t.counters.Horizon, oldest.Time)
+		t.counters.Horizon = max(t.counters.Horizon, oldest.Time+horizonMargin)
 	}
 }
 
 func (t *Tx) addRecord(r *Record) {
-	r.sum = term("system/requests/"+r.ID, r.Line())
+	r.sum = term("system/requests/"+r.ID, r.wordless().Line())
 	t.requests.bySeq.Set(r.Sequence, r)
 	t.requests.byID.Set(r.ID, r)
 	t.all.add(r.sum)

@@ -1,0 +1,197 @@
+package node
+
+import (
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"strings"
+	"sync"
+	"testing"
+	"time"
+
+	"github.com/cpctl/cpctl/pkg/mutation"
+	"github.com/cpctl/cpctl/pkg/store"
+)
+
+func TestTheTwinOfARequestInFlightGetsItsAnswer(t *testing.T) {
+	t.Parallel()
+	c := newTrio(t, "n1")
+	c.must(tenantNamed("acme"))
+	c.must(clientNamed("acme", "web"))
+	for i := range 10 { // a second one after each would be refused: two secrets are good already
+		rotate := func() *mutation.Request {
+			return &mutation.Request{ID: fmt.Sprintf("rotate-%d", i), Seed: []byte(strings.Repeat("s", 32)), Op: mutation.OpClientSecretRotate, Tenant: "acme", Name: "web"}
+		}
+		var twins sync.WaitGroup
+		secrets := make(chan string, 4)
+		for range 4 {
+			twins.Go(func() {
+				a, err := c.write(rotate())
+				if err != nil {
+					t.Errorf("rotation %d: %v", i, err)
+					return
+				}
+				secrets <- a.Secret
+			})
+		}
+		twins.Wait()
+		close(secrets)
+		first := <-secrets
+		for s := range secrets {
+			if s != first || s == "" {
+				t.Errorf("rotation %d: secrets %q and %q", i, first, s)
+			}
+		}
+		old := fmt.Sprintf("s%d", i+1)
+		c.must(&mutation.Request{Op: mutation.OpClientSecretRevoke, Tenant: "acme", Name: "web", SecretID: old})
+	}
+}
+
+func TestARetryIsNotExecutedAgainByALeaderWhoseClockIsAhead(t *testing.T) {
+	t.Parallel()
+	c := newTrio(t, "n1")
+	c.must(tenantNamed("acme"))
+	rotate := func(age time.Duration) (*mutation.Answer, error) {
+		return c.write(&mutation.Request{ID: "rotate", AgeUS: age.Microseconds(), Op: mutation.OpKeyRotate, Tenant: "acme", Alg: "EdDSA"})
+	}
+	first, err := rotate(0)
+	if err != nil {
+		t.Fatal(err)
+	}
+	c.clock.Add(int64(10*time.Minute + 20*time.Second)) // the retry comes after 9m50s, the clock is 30 s ahead
+	c.must(clientNamed("acme", "in-between"))
+	again, err := rotate(9*time.Minute + 50*time.Second)
+	if err != nil || !again.Replayed || again.Revision != first.Revision {
+		t.Errorf("the retry: %+v, %v", again, err)
+	}
+}
+
+func TestARequestOlderThanTheMemoryIsRefused(t *testing.T) {
+	t.Parallel()
+	c := newTrio(t, "n1")
+	late := tenantNamed("late")
+	late.AgeUS = (10*time.Minute + time.Second).Microseconds()
+	if _, err := c.write(late); !errors.Is(err, store.ErrRequestReused) {
+		t.Errorf("got %v, want it refused", err)
+	}
+	undated := tenantNamed("undated")
+	undated.ID, undated.NoTime = "build-17", true
+	c.must(undated)
+}
+
+func TestWhatNoNodeCouldReadIsNotProposed(t *testing.T) {
+	t.Parallel()
+	c := newTrio(t, "n1")
+	ctx, cancel := context.WithTimeout(context.Background(), patience)
+	defer cancel()
+	req := tenantNamed("acme")
+	req.ID = "x"
+	if _, err := c.leader().Write(ctx, req, strings.Repeat("a", 300)); !errors.Is(err, store.ErrInvalid) {
+		t.Errorf("an actor of 300 bytes: %v, want invalid", err)
+	}
+	c.must(tenantNamed("acme"))
+}
+
+func TestAVoterThatFellSilentHoldsNoWriteBack(t *testing.T) {
+	t.Parallel()
+	c := newTrio(t, "n1", "n2", "n3")
+	var follower *Node
+	for _, n := range c.running() {
+		if n != c.leader() {
+			follower = n
+		}
+	}
+	name := follower.Name()
+	c.full.Store(&name)
+	c.until("note of the full disk", func() error {
+		if c.leader().room() == nil {
+			return errors.New("none yet")
+		}
+		return nil
+	})
+	c.close(name) // its log could not be written
+	c.until("accepted write", func() error {
+		ctx, cancel := context.WithTimeout(context.Background(), patience)
+		defer cancel()
+		_, err := c.leader().Write(ctx, &mutation.Request{ID: "x", Op: mutation.OpTenantCreate, Name: "acme"}, "unix/0")
+		return err
+	})
+}
+
+func TestARestoreThatRunsOutOfTimeLeavesNothingBehind(t *testing.T) {
+	t.Parallel()
+	c := newTrio(t, "n1")
+	c.must(tenantNamed("acme"))
+	for i := range 300 {
+		c.must(clientNamed("acme", fmt.Sprintf("client-%d", i)))
+	}
+	archive := archiveOf(t, c.leader())
+	c.must(&mutation.Request{Op: mutation.OpTenantDelete, Name: "acme"})
+	before := c.leader().Image().DataDigest()
+	unfinished := 0
+	for d := 2 * time.Millisecond; unfinished < 40 && d < patience; d += d / 8 {
+		ctx, cancel := context.WithTimeout(context.Background(), d)
+		_, err := c.leader().Restore(ctx, strings.NewReader(archive), RestoreRequest{ID: fmt.Sprintf("restore-%d", unfinished)}, "unix/0")
+		cancel()
+		if err == nil {
+			break
+		}
+		if !errors.Is(err, store.ErrUnavailable) && !errors.Is(err, store.ErrUnknown) {
+			t.Fatalf("within %s: %v", d, err)
+		}
+		if errors.Is(err, store.ErrUnavailable) && c.leader().Image().DataDigest() != before {
+			t.Fatalf("within %s: %v, but it was made", d, err)
+		}
+		unfinished++
+	}
+	if unfinished == 0 {
+		t.Error("the first was fast enough: nothing was tested")
+	}
+	if _, err := restore(c.leader(), archive, "the-last", false); err != nil {
+		t.Fatal(err)
+	}
+	c.until("closed stage", func() error {
+		if c.leader().Image().OpenStage() != nil {
+			return errors.New("open")
+		}
+		return nil
+	})
+}
+
+func TestALateRetryOfARestoreIsRefused(t *testing.T) {
+	t.Parallel()
+	c := newTrio(t, "n1")
+	c.must(tenantNamed("acme"))
+	archive := archiveOf(t, c.leader())
+	c.must(&mutation.Request{Op: mutation.OpTenantDelete, Name: "acme"})
+	if _, err := restore(c.leader(), archive, "r", false); err != nil {
+		t.Fatal(err)
+	}
+	c.clock.Add(int64(25 * time.Minute))
+	c.must(tenantNamed("newer"))
+	ctx, cancel := context.WithTimeout(context.Background(), patience)
+	defer cancel()
+	_, err := c.leader().Restore(ctx, strings.NewReader(archive), RestoreRequest{ID: "r", AgeUS: (25 * time.Minute).Microseconds()}, "unix/0")
+	if !errors.Is(err, store.ErrRequestReused) {
+		t.Errorf("got %v, want it refused", err)
+	}
+	if c.leader().Image().Get(store.TenantPath("newer")) == nil {
+		t.Error("it was executed again")
+	}
+}
+
+func TestASealedValueCannotBePlanted(t *testing.T) {
+	t.Parallel()
+	c := newTrio(t, "n1")
+	for name, patch := range map[string]string{
+		"plain":   `{"settings":{"smtp_password":{"sealed":{"enc":"A256GCM","key_id":"0011","nonce":"AAAAAAAAAAAAAAAA","ciphertext":"AAAAAAAAAAAAAAAAAAAAAAAA"}}}}`,
+		"escaped": `{"settings":{"smtp_password":{"\u0073ealed":{"enc":"A256GCM","key_id":"0011","nonce":"AAAAAAAAAAAAAAAA","ciphertext":"AAAAAAAAAAAAAAAAAAAAAAAA"}}}}`,
+	} {
+		req := tenantNamed("acme")
+		req.Patch = json.RawMessage(patch)
+		if _, err := c.write(req); !errors.Is(err, store.ErrInvalid) {
+			t.Errorf("%s: %v, want invalid", name, err)
+		}
+	}
+}

@@ -8,7 +8,6 @@ import (
 	"strings"
 
 	"github.com/spf13/cobra"
-	"github.com/spf13/pflag"
 
 	"github.com/cpctl/cpctl/pkg/mutation"
 	"github.com/cpctl/cpctl/pkg/store"
@@ -201,11 +200,6 @@ func (c *choice) Set(s string) error {
 	}
 	c.value = s
 	return nil
-}
-
-// changed reports whether any of the flags was given.
-func changed(fs *pflag.FlagSet, flags ...string) bool {
-	return slices.ContainsFunc(flags, fs.Changed)
 }
 
 // tail completes a row of a list: the age on table, all the rest on wide.

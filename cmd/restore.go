@@ -96,7 +96,12 @@ func (e *Env) restore(ctx context.Context, c restorer, path, name string, args r
 	defer f.Close()
 	sent := &counted{w: io.Discard}
 	p := e.progress(func() string { return "restoring, " + bytesText(sent.n.Load()) + " sent" })
-	r, err := c.Restore(ctx, io.TeeReader(f, sent), args)
+	// It can be read again from its start, so that it is sent again when a leader was lost.
+	archive := struct {
+		io.Reader
+		io.Seeker
+	}{io.TeeReader(f, sent), f}
+	r, err := c.Restore(ctx, archive, args)
 	p.stop()
 	if err != nil {
 		return unsettled(err, args.RequestID)

@@ -221,9 +221,12 @@ func (s *frozen) Release() {}
 // Restore replaces the state by an archive that a leader sent. An archive that
 // is not newer than the state is ignored: raft goes on from the archive's index
 // and what is known already is skipped. It changes nothing unless the whole
-// archive is good.
+// archive is good. One of a newer level stops the node, as an entry does.
 func (f *FSM) Restore(archive io.ReadCloser) error {
 	defer archive.Close()
+	if f.stopped {
+		return ErrStopped
+	}
 	c, err := snapshot.Read(archive, snapshot.Limits{})
 	if errors.Is(err, store.ErrNewer) {
 		f.halt(fmt.Errorf("the leader's snapshot: %w", err))
@@ -241,5 +244,8 @@ func (f *FSM) Restore(archive io.ReadCloser) error {
 	}
 	f.tx = c.Image.Begin()
 	f.show(c.Image, func() { f.cfg.Files.Replace(c.Image) })
+	if f.stopped { // it was not shown; raft must not take it for installed
+		return ErrStopped
+	}
 	return nil
 }

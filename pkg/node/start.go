@@ -314,9 +314,9 @@ func (n *Node) listen() error {
 	if advertise == "" {
 		advertise = listen
 	}
-	if host, _, err := net.SplitHostPort(advertise); err != nil {
+	if host, port, err := net.SplitHostPort(advertise); err != nil {
 		return store.Errorf(store.CodeInvalid, "cannot read %q as HOST:PORT", advertise)
-	} else if ip := net.ParseIP(host); host == "" || ip != nil && ip.IsUnspecified() {
+	} else if ip := net.ParseIP(host); host == "" || port == "" || port == "0" || ip != nil && ip.IsUnspecified() {
 		return store.Errorf(store.CodeInvalid, "others cannot reach this node at %s; say how with --advertise HOST:PORT", advertise)
 	}
 	if n.self.Listen != listen || n.self.Advertise != advertise {

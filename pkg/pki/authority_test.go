@@ -76,7 +76,6 @@ func TestLoadAuthorityRefuses(t *testing.T) {
 }
 
 func TestSignTakesOnlyTheKeyFromTheRequest(t *testing.T) {
-	a := newAuthority(t, testCluster)
 	private := must[*ecdsa.PrivateKey](t)(ecdsa.GenerateKey(elliptic.P256(), rand.Reader))
 	csr := must[[]byte](t)(x509.CreateCertificateRequest(rand.Reader, &x509.CertificateRequest{
 		Subject:     pkix.Name{CommonName: "root", Organization: []string{"others"}},
@@ -85,7 +84,7 @@ func TestSignTakesOnlyTheKeyFromTheRequest(t *testing.T) {
 		URIs:        []*url.URL{{Scheme: "cpctl", Host: testCluster, Path: "/1/admin/-/root"}},
 	}, private))
 	now := time.Date(2026, 1, 5, 10, 0, 0, 0, time.UTC)
-	a = must[*Authority](t)(NewAuthority(testCluster, now))
+	a := must[*Authority](t)(NewAuthority(testCluster, now))
 	certificate, serial, err := a.Sign(csr, operator("ana"), time.Hour, now)
 	if err != nil {
 		t.Fatal(err)

@@ -16,7 +16,7 @@ var none = func(string) bool { return false }
 
 // shake connects two configurations over loopback. The client's error is that
 // of its first read where its handshake went well: TLS 1.3 refuses that late.
-func shake(t *testing.T, server, client *tls.Config) (serverErr, clientErr error, state tls.ConnectionState) {
+func shake(t *testing.T, server, client *tls.Config) (state tls.ConnectionState, serverErr, clientErr error) {
 	t.Helper()
 	ln, err := net.Listen("tcp", "127.0.0.1:0")
 	if err != nil {
@@ -52,7 +52,7 @@ func shake(t *testing.T, server, client *tls.Config) (serverErr, clientErr error
 		_, clientErr = conn.Read(make([]byte, 1))
 	}
 	conn.Close()
-	return <-done, clientErr, state
+	return state, <-done, clientErr
 }
 
 func serve(t *testing.T, c Credentials) *tls.Config {
@@ -79,7 +79,7 @@ func TestHandshakeAccepted(t *testing.T) {
 		{"an operator", dial(t, ana, "")},
 	} {
 		t.Run(c.fact, func(t *testing.T) {
-			serverErr, clientErr, state := shake(t, serve(t, n1), c.client)
+			state, serverErr, clientErr := shake(t, serve(t, n1), c.client)
 			if serverErr != nil || clientErr != nil {
 				t.Fatalf("server %v, client %v", serverErr, clientErr)
 			}
@@ -153,7 +153,7 @@ func TestHandshakeRefused(t *testing.T) {
 		{"a server that agrees on no protocol", raw(n1, func(c *tls.Config) { c.NextProtos = nil }), dial(t, n2, ""), atClient, "speaks none of"},
 	} {
 		t.Run(c.fact, func(t *testing.T) {
-			serverErr, clientErr, _ := shake(t, c.server, c.client)
+			_, serverErr, clientErr := shake(t, c.server, c.client)
 			err := clientErr
 			if c.where == atServer {
 				err = serverErr
@@ -199,7 +199,7 @@ func TestRevokedCertificateDoesNotResume(t *testing.T) {
 	client := dial(t, n2, "n1-id")
 	client.ClientSessionCache = tls.NewLRUClientSessionCache(8) // a client that would like to
 	for range 2 {
-		serverErr, clientErr, state := shake(t, server, client)
+		state, serverErr, clientErr := shake(t, server, client)
 		if serverErr != nil || clientErr != nil || state.DidResume {
 			t.Fatalf("server %v, client %v, resumed %v", serverErr, clientErr, state.DidResume)
 		}
@@ -207,7 +207,7 @@ func TestRevokedCertificateDoesNotResume(t *testing.T) {
 	mu.Lock()
 	gone = true
 	mu.Unlock()
-	serverErr, clientErr, _ := shake(t, server, client)
+	_, serverErr, clientErr := shake(t, server, client)
 	wantError(t, serverErr, store.CodeDenied, "was revoked")
 	if clientErr == nil {
 		t.Error("the revoked client was served")

@@ -85,6 +85,9 @@ func (e *Env) answered(ans *mutation.Answer) error {
 	if ans.Note != "" {
 		e.note("%s", ans.Note)
 	}
+	if ans.Replayed {
+		e.note("%s: done before under this request id; this is the first answer", ans.Name)
+	}
 	if !ans.Published && !ans.DryRun && ans.Outcome != mutation.Unchanged {
 		e.note("%s: committed; the files of this node do not show it yet", ans.Name)
 	}

@@ -3,6 +3,7 @@ package node
 import (
 	"context"
 	"encoding/json"
+	"errors"
 	"fmt"
 	"time"
 
@@ -54,7 +55,7 @@ func (n *Node) enrol(ctx context.Context) (*identity, error) {
 	if err != nil {
 		return nil, err
 	}
-	e, err := n.cfg.Join.Enrol(ctx, EnrolRequest{NodeID: id.NodeID, Name: id.Name, CSR: csr, Voter: id.Voter})
+	e, err := n.askToEnrol(ctx, EnrolRequest{NodeID: id.NodeID, Name: id.Name, CSR: csr, Voter: id.Voter})
 	if err != nil {
 		return nil, fmt.Errorf("join the cluster: %w", err)
 	}
@@ -68,6 +69,23 @@ func (n *Node) enrol(ctx context.Context) (*identity, error) {
 	}
 	n.cfg.Log.Info("enrolled", "cluster", id.ClusterID, "node", id.NodeID)
 	return id, n.dir.save(id)
+}
+
+// enrolWait is how long one attempt to enrol may take before the log says that
+// the cluster does not answer.
+const enrolWait = 10 * time.Second
+
+// askToEnrol asks until the cluster answers or the node is told to stop.
+func (n *Node) askToEnrol(ctx context.Context, req EnrolRequest) (*Enrolment, error) {
+	for {
+		attempt, cancel := context.WithTimeout(ctx, enrolWait)
+		e, err := n.cfg.Join.Enrol(attempt, req)
+		cancel()
+		if err == nil || ctx.Err() != nil || !errors.Is(err, store.ErrUnavailable) && !errors.Is(err, store.ErrUnknown) {
+			return e, err
+		}
+		n.cfg.Log.Warn("the cluster does not answer yet", "error", err)
+	}
 }
 
 // join asks for membership until it is granted or the node stops.
@@ -104,6 +122,9 @@ func (n *Node) join() {
 // leader does; actor is who asked.
 func (n *Node) Enrol(ctx context.Context, req EnrolRequest, actor string) (*Enrolment, error) {
 	if _, err := n.leading(ctx); err != nil {
+		return nil, err
+	}
+	if err := checkName(req.Name); err != nil {
 		return nil, err
 	}
 	ca, err := n.authority(n.Image())

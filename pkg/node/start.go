@@ -3,20 +3,13 @@ package node
 import (
 	"context"
 	"encoding/json"
-	"errors"
 	"fmt"
 	"log/slog"
-	"net"
 	"os"
-	"path/filepath"
 	"time"
 
 	"github.com/hashicorp/raft"
 
-	"github.com/cpctl/cpctl/pkg/fsm"
-	"github.com/cpctl/cpctl/pkg/pki"
-	"github.com/cpctl/cpctl/pkg/publish"
-	"github.com/cpctl/cpctl/pkg/snapshot"
 	"github.com/cpctl/cpctl/pkg/store"
 )
 
@@ -37,6 +30,9 @@ const (
 // has all that it showed before its last stop, with or without peers.
 func Open(ctx context.Context, cfg Config) (n *Node, err error) {
 	cfg = cfg.withDefaults()
+	if err := checkConfig(cfg); err != nil {
+		return nil, err
+	}
 	dir, err := openDir(cfg.Dir, cfg.Group != 0)
 	if err != nil {
 		return nil, err
@@ -153,127 +149,6 @@ func (n *Node) become(ctx context.Context) (*founding, error) {
 	return birth, nil
 }
 
-// openState brings the state in memory to where it was: the newest snapshot,
-// and the log up to the index that this node has shown.
-func (n *Node) openState() error {
-	raftDir := n.dir.file("raft")
-	if err := os.MkdirAll(raftDir, 0o700); err != nil {
-		return err
-	}
-	var err error
-	if n.logs, err = openLog(filepath.Join(raftDir, "raft.db"), func(err error) { n.fail(fmt.Errorf("%w: %w", ErrLog, err)) }); err != nil {
-		return err
-	}
-	var shown publish.Committed
-	var known bool
-	if n.committed, shown, known, err = publish.OpenCommitted(filepath.Join(raftDir, "committed"), n.self.ClusterID); err != nil {
-		return err
-	}
-	n.committed.OnFail(func(err error) { n.fail(fmt.Errorf("%w: %w", fsm.ErrMarker, err)) })
-	img, err := n.newestSnapshot()
-	if err != nil {
-		return err
-	}
-	if n.files, err = publish.Open(publish.Config{Dir: n.cfg.Dir, ClusterID: n.self.ClusterID, Group: group(n.cfg.Group), Log: n.cfg.Log}); err != nil {
-		return err
-	}
-	n.fsm = fsm.New(fsm.Config{Image: img, ClusterID: func() string { return n.self.ClusterID }, Commit: n.committed.Write, Files: n.files, Stop: n.fail})
-	last, err := n.logs.LastIndex()
-	if err != nil {
-		return err
-	}
-	if known && shown.Index > img.Index {
-		if err := n.replay(shown, last); err != nil {
-			return err
-		}
-	}
-	n.settled.Store(known || last == 0)
-	n.begun = n.fsm.Image().Index
-	n.files.Start(n.fsm.Image())
-	return nil
-}
-
-// group is how package publish writes "no group".
-func group(gid int) int {
-	if gid == 0 {
-		return -1
-	}
-	return gid
-}
-
-// replay applies the local log up to what this node has shown: it is known to
-// be committed.
-func (n *Node) replay(shown publish.Committed, last uint64) error {
-	rejoin := "to bring this node back: stop it, remove it (cpctl cluster remove " + n.self.Name + "), empty its data directory and join it again"
-	if last < shown.Index {
-		return store.Errorf(store.CodeIntegrity, "the log ends at index %d, but this node has shown index %d: it is not the disk it was", last, shown.Index).WithHint("%s", rejoin)
-	}
-	var term uint64
-	entries := make([]*raft.Log, 0, applyBatch)
-	for i := n.fsm.Image().Index + 1; i <= shown.Index; i++ {
-		e := new(raft.Log)
-		if err := n.logs.GetLog(i, e); err != nil {
-			return store.Errorf(store.CodeIntegrity, "log entry %d cannot be read: %v", i, err).WithHint("%s", rejoin)
-		}
-		if e.Term < term {
-			return store.Errorf(store.CodeIntegrity, "log entry %d has term %d, the one before it %d", i, e.Term, term).WithHint("%s", rejoin)
-		}
-		term = e.Term
-		if entries = append(entries, e); len(entries) == applyBatch || i == shown.Index {
-			if err := n.fsm.Replay(entries); err != nil {
-				return err
-			}
-			entries = entries[:0]
-		}
-	}
-	img := n.fsm.Image()
-	if term != shown.Term || img.StateDigest() != shown.Digest {
-		return store.Errorf(store.CodeIntegrity, "the log replayed to index %d gives digest %.12s in term %d; this node has shown %.12s in term %d",
-			shown.Index, img.StateDigest(), term, shown.Digest, shown.Term).WithHint("%s", rejoin)
-	}
-	n.cfg.Log.Info("replayed the log to what was shown before", "index", shown.Index)
-	return nil
-}
-
-// newestSnapshot reads the newest snapshot of raft's that is good. One that
-// cannot be read is moved away: raft would trust it unread.
-func (n *Node) newestSnapshot() (*store.Image, error) {
-	snaps, err := n.snapshots()
-	if err != nil {
-		return nil, err
-	}
-	metas, err := snaps.List()
-	if err != nil {
-		return nil, err
-	}
-	for _, m := range metas {
-		var c *snapshot.Contents
-		_, archive, err := snaps.Open(m.ID) // fails when raft's own checksum does not hold
-		if err == nil {
-			c, err = snapshot.Read(archive, snapshot.Limits{})
-			archive.Close()
-		}
-		switch {
-		case errors.Is(err, store.ErrNewer), errors.Is(err, os.ErrPermission):
-			return nil, fmt.Errorf("snapshot %s: %w", m.ID, err)
-		case err == nil && c.Manifest.Index == m.Index && c.Manifest.ClusterID == n.self.ClusterID:
-			return c.Image, nil
-		case err == nil:
-			err = fmt.Errorf("it is of index %d of cluster %s", c.Manifest.Index, c.Manifest.ClusterID)
-		}
-		bad := n.dir.file("raft", "bad-"+m.ID)
-		n.cfg.Log.Error("a snapshot cannot be read and is put aside", "snapshot", m.ID, "moved", bad, "error", err)
-		if err := os.Rename(n.dir.file("raft", "snapshots", m.ID), bad); err != nil {
-			return nil, err
-		}
-	}
-	return store.NewImage(), nil
-}
-
-func (n *Node) snapshots() (*raft.FileSnapshotStore, error) {
-	return raft.NewFileSnapshotStoreWithLogger(n.dir.file("raft"), keepSnapshots, raftLogger(n.cfg.Log))
-}
-
 func (n *Node) raftConfig() *raft.Config {
 	cfg := raft.DefaultConfig()
 	cfg.LocalID = raft.ServerID(n.self.NodeID)
@@ -289,41 +164,6 @@ func (n *Node) raftConfig() *raft.Config {
 	cfg.NotifyCh = n.notes
 	cfg.Logger = raftLogger(n.cfg.Log)
 	return cfg
-}
-
-// listen opens the port. Port 0 picks one the first time and keeps it.
-func (n *Node) listen() error {
-	want := n.cfg.Listen
-	if host, port, err := net.SplitHostPort(want); err != nil {
-		return store.Errorf(store.CodeInvalid, "cannot read %q as HOST:PORT", want)
-	} else if kept, keptPort, err := net.SplitHostPort(n.self.Listen); port == "0" && err == nil && kept == host {
-		want = net.JoinHostPort(host, keptPort)
-	}
-	ln, err := net.Listen("tcp", want)
-	if err != nil {
-		return err
-	}
-	cfg, err := pki.ServerTLS(n.tls, n.self.ClusterID, n.self.Generation, n.Revoked, []string{ProtocolRaft, ProtocolRPC, ProtocolStream})
-	if err != nil {
-		ln.Close()
-		return err
-	}
-	n.mux = newMux(ln, cfg)
-	listen := ln.Addr().String()
-	advertise := n.cfg.Advertise
-	if advertise == "" {
-		advertise = listen
-	}
-	if host, port, err := net.SplitHostPort(advertise); err != nil {
-		return store.Errorf(store.CodeInvalid, "cannot read %q as HOST:PORT", advertise)
-	} else if ip := net.ParseIP(host); host == "" || port == "" || port == "0" || ip != nil && ip.IsUnspecified() {
-		return store.Errorf(store.CodeInvalid, "others cannot reach this node at %s; say how with --advertise HOST:PORT", advertise)
-	}
-	if n.self.Listen != listen || n.self.Advertise != advertise {
-		n.self.Listen, n.self.Advertise = listen, advertise
-		return n.dir.save(n.self)
-	}
-	return nil
 }
 
 // release closes what a failed Open has opened.

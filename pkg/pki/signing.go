@@ -28,13 +28,18 @@ const rsaBits = 2048
 // public key is compact JSON with the members kty, crv, x, y or n, e, then kid,
 // use ("sig") and alg, in this order; the private key is PKCS#8 DER, to be
 // sealed by the caller. An unknown alg is a *store.Error of CodeInvalid.
+//
+// One key in 64 has a kid that begins with "-": it is thrown away, since on a
+// command line it would be a flag.
 func GenerateKey(alg string) (kid string, publicJWK json.RawMessage, privatePKCS8 []byte, err error) {
-	private, err := generate(alg)
-	if err != nil {
-		return "", nil, nil, err
-	}
-	if kid, publicJWK, err = encodePublic(private.Public(), alg); err != nil {
-		return "", nil, nil, err
+	var private crypto.Signer
+	for kid == "" || kid[0] == '-' {
+		if private, err = generate(alg); err != nil {
+			return "", nil, nil, err
+		}
+		if kid, publicJWK, err = encodePublic(private.Public(), alg); err != nil {
+			return "", nil, nil, err
+		}
 	}
 	if privatePKCS8, err = x509.MarshalPKCS8PrivateKey(private); err != nil {
 		return "", nil, nil, fmt.Errorf("encode %s key: %w", alg, err)

@@ -1,0 +1,85 @@
+package node
+
+import (
+	"net"
+
+	"github.com/cpctl/cpctl/pkg/pki"
+	"github.com/cpctl/cpctl/pkg/store"
+)
+
+// checkConfig refuses a name or an address that could be none, before anything
+// is made.
+func checkConfig(c Config) error {
+	if err := checkName(c.Name); err != nil {
+		return err
+	}
+	host, _, err := net.SplitHostPort(c.Listen)
+	if err != nil {
+		return store.Errorf(store.CodeInvalid, "cannot read %q as HOST:PORT", c.Listen)
+	}
+	if c.Advertise == "" {
+		return reachable(host, "1", c.Listen) // the port is known once it is open
+	}
+	host, port, err := net.SplitHostPort(c.Advertise)
+	if err != nil {
+		return store.Errorf(store.CodeInvalid, "cannot read %q as HOST:PORT", c.Advertise)
+	}
+	return reachable(host, port, c.Advertise)
+}
+
+func reachable(host, port, address string) error {
+	if ip := net.ParseIP(host); host == "" || port == "" || port == "0" || ip != nil && ip.IsUnspecified() {
+		return store.Errorf(store.CodeInvalid, "others cannot reach this node at %s; say how with --advertise HOST:PORT", address)
+	}
+	return nil
+}
+
+// maxName is the limit of X.520 for a common name.
+const maxName = 64
+
+// checkName wants a node's name to be one word, so that it can be typed and
+// stands in every message as it is: letters, digits, and . _ - inside.
+func checkName(name string) error {
+	for i, r := range name {
+		letter := r >= 'a' && r <= 'z' || r >= 'A' && r <= 'Z' || r >= '0' && r <= '9'
+		if !letter && (i == 0 || r != '.' && r != '_' && r != '-') {
+			return store.Errorf(store.CodeInvalid, "%q cannot be the name of a node: letters, digits, and . _ - inside", name).WithHint("choose another with --name")
+		}
+	}
+	if name == "" || len(name) > maxName {
+		return store.Errorf(store.CodeInvalid, "a node needs a name of 1 to %d characters", maxName).WithHint("give it one with --name")
+	}
+	return nil
+}
+
+// listen opens the port. Port 0 picks one the first time and keeps it.
+func (n *Node) listen() error {
+	want := n.cfg.Listen
+	host, port, err := net.SplitHostPort(want)
+	if err != nil {
+		return err
+	}
+	if kept, keptPort, err := net.SplitHostPort(n.self.Listen); port == "0" && err == nil && kept == host {
+		want = net.JoinHostPort(host, keptPort)
+	}
+	ln, err := net.Listen("tcp", want)
+	if err != nil {
+		return err
+	}
+	cfg, err := pki.ServerTLS(n.tls, n.self.ClusterID, n.self.Generation, n.Revoked, []string{ProtocolRaft, ProtocolRPC, ProtocolStream})
+	if err != nil {
+		ln.Close()
+		return err
+	}
+	n.mux = newMux(ln, cfg)
+	listen := ln.Addr().String()
+	advertise := n.cfg.Advertise
+	if advertise == "" {
+		advertise = listen
+	}
+	if n.self.Listen == listen && n.self.Advertise == advertise {
+		return nil
+	}
+	n.self.Listen, n.self.Advertise = listen, advertise
+	return n.dir.save(n.self)
+}

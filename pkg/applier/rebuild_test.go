@@ -82,6 +82,7 @@ type findings struct {
 	counts  map[[2]string]int      // tenant, kind
 	issuers map[string]string
 	ends    map[string]store.Time // tenant -> first end of a retiring key
+	live    int                   // keys that are not revoked
 	tenants []*store.Tenant
 	clients []*store.Client
 }
@@ -111,6 +112,9 @@ func (f *findings) look(d *store.Doc) string {
 		scopes = doc.DependsOn
 	case *store.Keyset:
 		for _, k := range doc.Keys {
+			if k.State != store.KeyRevoked {
+				f.live++
+			}
 			if end, some := f.ends[ref.Tenant]; k.State == store.KeyRetiring && (!some || k.VerifyUntil < end) {
 				f.ends[ref.Tenant] = k.VerifyUntil
 			}
@@ -149,8 +153,8 @@ func (f *findings) compare(img *store.Image) string {
 			return wrong
 		}
 	}
-	if got := img.Counts(); got.Tenants != len(f.tenants) || got.Clients != len(f.clients) || got.Scopes != scopes {
-		return fmt.Sprintf("counts %+v, want %d tenants, %d clients, %d scopes", got, len(f.tenants), len(f.clients), scopes)
+	if got := img.Counts(); got.Tenants != len(f.tenants) || got.Clients != len(f.clients) || got.Scopes != scopes || got.Keys != f.live {
+		return fmt.Sprintf("counts %+v, want %d tenants, %d clients, %d scopes, %d keys", got, len(f.tenants), len(f.clients), scopes, f.live)
 	}
 	for issuer, want := range f.issuers {
 		if got, ok := img.IssuerOf(issuer); got != want || !ok {

@@ -242,7 +242,7 @@ func populated(t testing.TB) *world {
 	for _, slug := range []string{"acme", "globex"} {
 		w.must(w.createScope(slug, "orders:read", `{}`))
 		w.must(w.createScope(slug, "orders:write", `{"depends_on":["orders:read","openid"]}`))
-		w.must(w.createClient(slug, "web", `{"redirect_uris":["https://app.example/cb"],"scopes":["openid","orders:read"]}`))
+		w.must(w.createClient(slug, "web", `{"redirect_uris":["https://app.example/cb"],"scopes":["openid","orders:read"],"id_token_ttl":"30m","refresh_token_ttl":"24h"}`))
 		w.must(w.createClient(slug, "api", `{"grant_types":["client_credentials"],"scopes":["orders:write"],"access_token_ttl":"10m"}`))
 	}
 	w.must(w.rotate("acme", signingKey(1, store.KeyActive), signingKey(2, store.KeyNext), signingKey(3, store.KeyRetiring), signingKey(4, store.KeyRevoked)))

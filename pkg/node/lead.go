@@ -187,7 +187,9 @@ func (n *Node) yield() {
 			continue
 		}
 		n.cfg.Log.Warn("this node cannot write its files; handing leadership over", "to", m.Name, "reason", n.files.Status().Reason)
-		err := n.raft().LeadershipTransferToServer(raft.ServerID(m.ID), joinAddress(m.ID, m.Address)).Error()
+		err := n.change(func(r *raft.Raft) raft.Future {
+			return r.LeadershipTransferToServer(raft.ServerID(m.ID), joinAddress(m.ID, m.Address))
+		})
 		if err == nil {
 			return
 		}

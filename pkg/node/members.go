@@ -124,8 +124,9 @@ func (n *Node) Admit(ctx context.Context, req AdmitRequest) error {
 			return nil
 		}
 	}
-	f := n.raft().AddNonvoter(raft.ServerID(m.ID), joinAddress(m.ID, m.Address), current.Index(), changeTimeout)
-	if err := f.Error(); err != nil {
+	if err := n.change(func(r *raft.Raft) raft.Future {
+		return r.AddNonvoter(raft.ServerID(m.ID), joinAddress(m.ID, m.Address), current.Index(), changeTimeout)
+	}); err != nil {
 		return classify(err)
 	}
 	n.cfg.Log.Info("admitted a node without a vote", "name", m.Name, "address", m.Address)
@@ -154,6 +155,12 @@ func (n *Node) ripe(m Member) bool {
 	return ok && record.Voter && !record.Revoked && p.KeyCheck == n.key.Check() && p.Applied+promoteWithin >= n.raft().CommitIndex()
 }
 
+// change asks raft for something and waits for its answer, not beyond its end.
+func (n *Node) change(ask func(*raft.Raft) raft.Future) error {
+	r := n.running.Load()
+	return r.await(ask(r.raft).Error)
+}
+
 // giveVote looks once more under the lock, since a removal may have come between.
 func (n *Node) giveVote(m Member) error {
 	n.members.Lock()
@@ -165,7 +172,9 @@ func (n *Node) giveVote(m Member) error {
 	if !slices.Contains(n.membersOf(current.Configuration()), m) || !n.ripe(m) {
 		return errors.New("it is no longer what it was")
 	}
-	return n.raft().AddVoter(raft.ServerID(m.ID), joinAddress(m.ID, m.Address), current.Index(), changeTimeout).Error()
+	return n.change(func(r *raft.Raft) raft.Future {
+		return r.AddVoter(raft.ServerID(m.ID), joinAddress(m.ID, m.Address), current.Index(), changeTimeout)
+	})
 }
 
 // Remove takes a member out of the cluster and its certificate back. It is
@@ -215,12 +224,14 @@ func (n *Node) Remove(ctx context.Context, name, actor string) (Member, int, err
 			WithHint("bring the others back first; see: cpctl cluster status")
 	}
 	if gone.ID == n.self.NodeID { // the next leader does it, when the caller asks again
-		if err := n.raft().LeadershipTransfer().Error(); err != nil {
+		if err := n.change(func(r *raft.Raft) raft.Future { return r.LeadershipTransfer() }); err != nil {
 			return Member{}, 0, notProposed("leadership could not be handed over: " + err.Error())
 		}
 		return Member{}, 0, notProposed("leadership is being handed over")
 	}
-	if err := n.raft().RemoveServer(raft.ServerID(gone.ID), current.Index(), changeTimeout).Error(); err != nil {
+	if err := n.change(func(r *raft.Raft) raft.Future {
+		return r.RemoveServer(raft.ServerID(gone.ID), current.Index(), changeTimeout)
+	}); err != nil {
 		return Member{}, 0, classify(err)
 	}
 	n.cfg.Log.Info("removed a member", "name", gone.Name, "by", actor)

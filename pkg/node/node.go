@@ -195,9 +195,7 @@ func (n *Node) fail(err error) {
 func (n *Node) Close() error {
 	close(n.closing)
 	if n.raft().State() == raft.Leader && n.voters() > 1 {
-		if err := n.raft().LeadershipTransfer().Error(); err != nil {
-			n.cfg.Log.Warn("leadership was not handed over", "error", err)
-		}
+		n.handOver()
 	}
 	n.lifecycle.Lock()
 	errs := []error{n.running.Load().stop(), n.mux.Close()}
@@ -209,4 +207,20 @@ func (n *Node) Close() error {
 		return fmt.Errorf("stop node %s: %w", n.self.Name, err)
 	}
 	return nil
+}
+
+// handOver lets another voter lead before this node stops. It is a courtesy
+// that spares the cluster an election, and not waited for any longer than one.
+func (n *Node) handOver() {
+	answered := make(chan error, 1)
+	go func() { answered <- n.raft().LeadershipTransfer().Error() }()
+	var err error
+	select {
+	case err = <-answered:
+	case <-time.After(2 * n.cfg.ElectionTimeout):
+		err = errors.New("no answer")
+	}
+	if err != nil {
+		n.cfg.Log.Warn("leadership was not handed over", "error", err)
+	}
 }

@@ -66,7 +66,6 @@ type Manifest struct {
 	SealKeyIDs    []string     `json:"seal_key_ids"` // see SealKeyIDs
 }
 
-// ManifestOf is the manifest of the archive that Write makes of the state.
 // ManifestOf is the manifest of the archive that Write makes of the image.
 func ManifestOf(img *store.Image, clusterID string) Manifest {
 	c := img.Counters()

@@ -52,7 +52,7 @@ func TestRestoreAsksForTheLeader(t *testing.T) {
 	}
 	w := newWorld()
 	w.terminal, w.status, w.stdin = true, threeNodes, "n2\n"
-	w.run("restore", path).want(t, 2, "", "it holds 128 tenants, 1904 clients, 700 scopes, 256 keys\n"+
+	w.run("restore", path).want(t, 2, "", "the cluster now holds 128 tenants, 1904 clients, 700 scopes, 256 keys\n"+
 		"restore "+path+" over the whole state? type n1 to confirm: cpctl: not confirmed; nothing was changed\n")
 	if w.restored != nil {
 		t.Error("restored all the same")

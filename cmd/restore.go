@@ -79,7 +79,7 @@ func (e *Env) confirmRestore(ctx context.Context, name string, yes bool) error {
 		if leader = st.Leader; leader == "" {
 			return store.Errorf(store.CodeUnavailable, "the cluster has no leader").WithHint("see: cpctl cluster status")
 		}
-		e.note("it holds %s", countText(st.Counts))
+		e.note("the cluster now holds %s", countText(st.Counts))
 		return nil
 	})
 	if err != nil {

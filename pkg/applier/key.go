@@ -65,6 +65,8 @@ func (ch *change) follows(before, after *store.Keyset) error {
 		case !kept && was.State == store.KeyRetiring && was.VerifyUntil <= ch.Time:
 		case !kept:
 			return store.Errorf(store.CodeRefused, "key %s of %q is %s and cannot be dropped: tokens that it signed may still be verified", was.KID, after.Tenant, was.State)
+		case was.State == store.KeyRetiring && is.State == store.KeyRetiring && is.VerifyUntil < was.VerifyUntil:
+			return store.Errorf(store.CodeRefused, "key %s of %q is published until %s and cannot end before: tokens that it signed may still be verified", was.KID, after.Tenant, was.VerifyUntil)
 		case rank(is.State) < rank(was.State):
 			return store.Errorf(store.CodeRefused, "key %s of %q is %s and cannot become %s again", was.KID, after.Tenant, was.State, is.State)
 		}

@@ -38,12 +38,12 @@ import (
 //	nothing tidied up after a crash                         pkg/publish  TestOpenRemovesLeftovers, TestAKillAtEveryStep
 //	http://localhost.attacker.example passed for loopback   pkg/store    TestRedirectURIs
 //	one certificate of the CA was as good as any other      pkg/pki      TestHandshakeRefused; pkg/node TestStreamLayerDialsTheNodeItMeans
-//	AddVoter with a typo ended the quorum                   pkg/node     Admit dials a node before it is a member
+//	AddVoter with a typo ended the quorum                   pkg/node     TestATypoInAnAddressCostsNoQuorum
 //
 // TestEveryMistakeHasItsTest holds this list to the tests that there are.
 var carriers = map[string][]string{
 	"pkg/node": {"TestRestoreIsOneChangeAndWritersGoOn", "TestConcurrentUpdatesAreAllKept", "TestAnUnreadableEntryStopsTheNode",
-		"TestAForeignArchiveIsRefusedWithNothingChanged", "TestStreamLayerDialsTheNodeItMeans"},
+		"TestAForeignArchiveIsRefusedWithNothingChanged", "TestStreamLayerDialsTheNodeItMeans", "TestATypoInAnAddressCostsNoQuorum"},
 	"pkg/mutation": {"TestNewerEntriesAreNamed"},
 	"pkg/fsm": {"TestAnUnreadableEntryStops", "TestTheSameLogGivesTheSameBytes", "TestAFrozenStateIsPersistedWhileOthersAreApplied",
 		"TestADamagedArchiveChangesNothing"},

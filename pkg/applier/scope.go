@@ -3,6 +3,7 @@ package applier
 import (
 	"fmt"
 	"slices"
+	"strings"
 
 	"github.com/cpctl/cpctl/pkg/mutation"
 	"github.com/cpctl/cpctl/pkg/store"
@@ -55,33 +56,46 @@ func (ch *change) createScope(m *mutation.Mutation) error {
 }
 
 // cycle returns the way on which a scope with these dependencies would come
-// back to itself, empty if there is none.
+// back to itself, empty if there is none. It keeps a stack of its own: a chain
+// may be as long as the quota of scopes allows.
 func (ch *change) cycle(slug, name string, depends []string) string {
-	seen := map[string]bool{}
-	var walk func(s, way string) string
-	walk = func(s, way string) string {
-		way += " -> " + s
-		if s == name {
-			return way
-		}
-		d := ch.Get(store.ScopePath(slug, s))
-		if d == nil || seen[s] {
-			return ""
-		}
-		seen[s] = true
-		for _, next := range d.Head.(*store.ScopeHead).DependsOn {
-			if found := walk(next, way); found != "" {
-				return found
+	from := map[string]string{} // how each scope was reached first
+	stack := make([]string, 0, len(depends))
+	visit := func(scopes []string, by string) {
+		for _, s := range scopes {
+			if _, seen := from[s]; !seen {
+				from[s] = by
+				stack = append(stack, s)
 			}
 		}
-		return ""
 	}
-	for _, s := range depends {
-		if found := walk(s, name); found != "" {
-			return found
+	visit(depends, name)
+	for len(stack) > 0 {
+		s := stack[len(stack)-1]
+		stack = stack[:len(stack)-1]
+		if s == name {
+			return wayBack(name, from)
+		}
+		if d := ch.Get(store.ScopePath(slug, s)); d != nil {
+			visit(d.Head.(*store.ScopeHead).DependsOn, s)
 		}
 	}
 	return ""
+}
+
+// wayBack writes the cycle through name, its end at least: a -> b -> a.
+func wayBack(name string, from map[string]string) string {
+	way := []string{name}
+	for s := from[name]; s != name; s = from[s] {
+		way = append(way, s)
+		if len(way) > maxListed {
+			way = append(way, "...")
+			break
+		}
+	}
+	way = append(way, name)
+	slices.Reverse(way)
+	return strings.Join(way, " -> ")
 }
 
 func (ch *change) deleteScope(m *mutation.Mutation) error {

@@ -63,6 +63,11 @@ func (ch *change) stageCommit(m *mutation.Mutation) error {
 	if now := ch.Counters().Revision; now != c.Base {
 		return store.Errorf(store.CodeConflict, "the state changed while the restore was uploaded: it is at revision %d, not %d", now, c.Base)
 	}
+	for s := range ch.StagedDocs() {
+		if s.Doc != nil && s.Doc.Revision > max(ch.Counters().Revision, c.Revision) {
+			return store.Errorf(store.CodeIntegrity, "%s is staged at revision %d, above the archive's, %d; nothing was changed", s.Path, s.Doc.Revision, c.Revision)
+		}
+	}
 	rollback := ch.Savepoint()
 	ch.CommitStage()
 	if got := ch.DataDigest(); got != c.Digest {

@@ -88,6 +88,9 @@ func (ch *change) certificate(m *mutation.Mutation) error {
 	if err != nil {
 		return err
 	}
+	if ch.Get(CertPath(c.Serial)) != nil {
+		return store.Errorf(store.CodeExists, "certificate %s is on record already", c.Serial)
+	}
 	for d := range ch.Scan(CertsPrefix) {
 		var other mutation.Certificate
 		if ch.System(d.Path, &other) && !other.Revoked && other.Role == c.Role && other.Name == c.Name && other.NodeID != c.NodeID {

@@ -115,6 +115,11 @@ func (f *FSM) ApplyBatch(entries []*raft.Log) []any {
 				f.cfg.Files.Idle(index)
 			}
 		})
+		if f.stopped { // committed, but never shown here: nobody is told that it was applied
+			for i := range out {
+				out[i] = ErrStopped
+			}
+		}
 	}
 	return out
 }

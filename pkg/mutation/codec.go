@@ -157,8 +157,12 @@ func (d *decoder) command() Command {
 			m.Payload = d.bytes(size)
 		}
 		if d.err == nil && systemPayload(m.Kind) != nil {
-			if _, err := m.System(); err != nil {
+			v, err := m.System()
+			if err != nil {
 				d.fail("payload of %s: %v", m.Kind, err)
+			}
+			if r, ok := v.(*Raise); ok && r.Level > Level {
+				d.fail("it raises the level to %d, this build knows levels up to %d", r.Level, Level)
 			}
 		}
 		c.Mutations = append(c.Mutations, m)

@@ -33,10 +33,10 @@ type Client struct {
 }
 
 // The pauses between attempts: short enough that an election is not made
-// longer by them, and growing so that a thousand scripts do not press on it.
+// longer by them, and growing so that scripts that wait do not press on it.
 const (
 	firstPause = 20 * time.Millisecond
-	maxPause   = 400 * time.Millisecond
+	maxPause   = 100 * time.Millisecond
 )
 
 // NewClient returns a client that has not dialled yet.

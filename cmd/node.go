@@ -66,6 +66,9 @@ leader, "cpctl cluster health --wait" does. Everything else goes to stderr.`,
 	fs.Var(count{&f.trailing}, "trailing-logs", "`N` log entries kept behind a snapshot (default 4096, at least 1024)")
 	fs.Var(&f.heartbeat, "heartbeat-timeout", "a follower without news for this `DURATION` calls an election (default 500ms)")
 	fs.Var(&f.election, "election-timeout", "a candidate without a majority for this `DURATION` calls another (default 500ms)")
+	for _, name := range []string{"snapshot-interval", "snapshot-threshold", "trailing-logs", "heartbeat-timeout", "election-timeout"} {
+		fs.Lookup(name).DefValue = "" // zero stands for the one that the help names
+	}
 	fs.StringVar(&f.logLevel, "log-level", "info", "`LEVEL`: debug, info, warn, error")
 	fs.StringVar(&f.logFormat, "log-format", "text", "`FORMAT` of the log on stderr: text, json")
 	return c

@@ -92,14 +92,30 @@ func (ch *change) clientDocument(m *mutation.Mutation, t *store.Tenant, old *sto
 	return d, nil
 }
 
+// MissingScopes names the elements of a list of scopes that do not exist in the
+// state of an image.
+func MissingScopes(img *store.Image, slug, field string, scopes []string) []store.Field {
+	return (&change{Tx: img.Overlay()}).missingScopes(slug, field, scopes)
+}
+
 // missingScopes names the elements of a list of scopes that do not exist.
 func (ch *change) missingScopes(slug, field string, scopes []string) []store.Field {
 	var faults []store.Field
+	var exist []string // listed once something is missing
 	for i, s := range scopes {
-		if ch.Get(store.ScopePath(slug, s)) == nil {
-			faults = append(faults, store.Field{Path: fmt.Sprintf("%s[%d]", field, i),
-				Message: fmt.Sprintf("scope %q does not exist in tenant %q", s, slug)})
+		if ch.Get(store.ScopePath(slug, s)) != nil {
+			continue
 		}
+		if exist == nil {
+			for d := range ch.Scopes(slug).List() {
+				exist = append(exist, d.Head.(*store.ScopeHead).Name)
+			}
+		}
+		message := fmt.Sprintf("scope %q does not exist in tenant %q", s, slug)
+		if near := store.Suggest(s, exist); near != "" {
+			message += fmt.Sprintf("; did you mean %q?", near)
+		}
+		faults = append(faults, store.Field{Path: fmt.Sprintf("%s[%d]", field, i), Message: message})
 	}
 	return faults
 }

@@ -178,6 +178,5 @@ func (ch *change) rewrite(ref store.Ref, in store.Repository, b []byte) error {
 	if err != nil {
 		return err
 	}
-	ch.changed(ref)
-	return in.Upsert(d)
+	return in.Upsert(d) // not among the names: it is neither what the command is about nor deleted
 }

@@ -1,12 +1,14 @@
 package node
 
 import (
+	"encoding/json"
 	"fmt"
 	"slices"
 	"strconv"
 	"strings"
 	"time"
 
+	"github.com/cpctl/cpctl/pkg/applier"
 	"github.com/cpctl/cpctl/pkg/mutation"
 	"github.com/cpctl/cpctl/pkg/store"
 )
@@ -33,7 +35,7 @@ func (d *draft) client(img *store.Image, now store.Time) (*plan, error) {
 	}
 	doc := img.Get(p.ref.Path())
 	if d.req.Op == mutation.OpClientCreate {
-		return d.createClient(p, doc, now)
+		return d.createClient(img, p, doc, now)
 	}
 	if doc == nil {
 		return nil, store.NotFound(p.ref)
@@ -48,7 +50,7 @@ func (d *draft) client(img *store.Image, now store.Time) (*plan, error) {
 	}
 	next, err := store.CompleteClient(current, d.req.Tenant, id, patch)
 	if err != nil {
-		return nil, err
+		return nil, d.allFaults(img, p.ref, patch, err)
 	}
 	switch {
 	case !hasSecret(next):
@@ -57,6 +59,43 @@ func (d *draft) client(img *store.Image, now store.Time) (*plan, error) {
 		p.note = fmt.Sprintf("client %q has no secret; make one: cpctl client secret rotate %s -t %s", id, id, d.req.Tenant)
 	}
 	return d.update(p, doc, next, &next.Meta, mutation.Mutation{Kind: mutation.ClientUpdate, Tenant: d.req.Tenant, Name: id}, now)
+}
+
+// allFaults adds to the faults of a client's form those that applying would
+// find with what can be read of it: scopes that do not exist, lifetimes beyond
+// the tenant's. So they are all listed at once.
+func (d *draft) allFaults(img *store.Image, ref store.Ref, patch []byte, err error) error {
+	form, ok := err.(*store.Error)
+	if !ok || len(form.Fields) == 0 {
+		return err
+	}
+	var given map[string]json.RawMessage
+	if json.Unmarshal(patch, &given) != nil {
+		return err
+	}
+	faulty := func(member string) bool {
+		return slices.ContainsFunc(form.Fields, func(f store.Field) bool { return f.Path == member || strings.HasPrefix(f.Path, member+"[") })
+	}
+	read := func(member string, v any) {
+		if b, ok := given[member]; ok && !faulty(member) {
+			_ = json.Unmarshal(b, v) // well-formed: its form has no fault
+		}
+	}
+	c := &store.Client{RequirePKCE: true}
+	read("scopes", &c.Scopes)
+	read("grant_types", &c.GrantTypes)
+	read("access_token_ttl", &c.AccessTokenTTL)
+	read("id_token_ttl", &c.IDTokenTTL)
+	read("refresh_token_ttl", &c.RefreshTokenTTL)
+	t := *img.Get(store.TenantPath(ref.Tenant)).Head.(*store.Tenant)
+	t.OAuthPolicy.TokenEndpointAuthMethodsAllowed = []string{c.TokenEndpointAuthMethod} // not read, so not judged
+	all := *form
+	all.Fields = slices.Clone(form.Fields)
+	if policy, ok := store.CheckClientPolicy(c, &t).(*store.Error); ok {
+		all.Fields = append(all.Fields, policy.Fields...)
+	}
+	all.Fields = append(all.Fields, applier.MissingScopes(img, ref.Tenant, "scopes", c.Scopes)...)
+	return &all
 }
 
 func tenantExists(img *store.Image, slug string) error {
@@ -71,17 +110,17 @@ func hasSecret(c *store.Client) bool {
 	return strings.HasPrefix(c.TokenEndpointAuthMethod, "client_secret_")
 }
 
-func (d *draft) createClient(p *plan, existing *store.Doc, now store.Time) (*plan, error) {
+func (d *draft) createClient(img *store.Image, p *plan, existing *store.Doc, now store.Time) (*plan, error) {
 	patch, err := store.Amend(nil, d.patch(), d.req.Set, d.req.Add, d.req.Remove)
-	if err != nil {
-		return nil, err
-	}
-	c, err := store.CompleteClient(nil, p.ref.Tenant, p.ref.Name, patch)
 	if err != nil {
 		return nil, err
 	}
 	if done, err := d.exists(p, existing, patch); done || err != nil {
 		return p, err
+	}
+	c, err := store.CompleteClient(nil, p.ref.Tenant, p.ref.Name, patch)
+	if err != nil {
+		return nil, d.allFaults(img, p.ref, patch, err)
 	}
 	if c.UID, err = d.made.uid(0); err != nil {
 		return nil, err

@@ -184,6 +184,11 @@ func checkNames(ref store.Ref) error {
 // the document.
 func (d *draft) expectation() (rev uint64, given bool, err error) {
 	rev, given, err = store.PatchRevision(d.patch())
+	for _, e := range d.req.Set {
+		if err == nil && e.Path == "revision" {
+			rev, given, err = store.PatchRevision(slices.Concat([]byte(`{"revision":`), e.Value, []byte("}")))
+		}
+	}
 	if err != nil {
 		return 0, false, err
 	}

@@ -109,7 +109,8 @@ func (d *draft) revoke(ks *store.Keyset, policy store.KeyPolicy, now store.Time)
 		return nil
 	}
 	was := k.State
-	k.State, k.RevokedAt, k.RevokeReason, k.PrivateKey = store.KeyRevoked, now, d.req.Reason, nil
+	k.State, k.RevokedAt, k.RevokeReason, k.VerifyUntil = store.KeyRevoked, now, d.req.Reason, 0
+	k.PrivateKey, k.PublicJWK = nil, nil // what is kept says that the kid never returns, and why
 	if was == store.KeyActive {
 		for j := range ks.Keys {
 			if ks.Keys[j].State == store.KeyNext {

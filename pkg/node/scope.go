@@ -32,6 +32,11 @@ func (d *draft) scope(img *store.Image, now store.Time) (*plan, error) {
 	if err != nil {
 		return nil, err
 	}
+	if current == nil {
+		if done, err := d.exists(p, doc, patch); done || err != nil {
+			return p, err
+		}
+	}
 	s, err := store.CompleteScope(current, p.ref.Tenant, p.ref.Name, patch)
 	if err != nil {
 		return nil, err
@@ -40,9 +45,6 @@ func (d *draft) scope(img *store.Image, now store.Time) (*plan, error) {
 	if current != nil {
 		m.Flags = mutation.Replace
 		return d.update(p, doc, s, &s.Meta, m, now)
-	}
-	if done, err := d.exists(p, doc, patch); done || err != nil {
-		return p, err
 	}
 	if s.UID, err = d.made.uid(0); err != nil {
 		return nil, err

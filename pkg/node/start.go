@@ -120,6 +120,8 @@ func (n *Node) become(ctx context.Context) (*founding, error) {
 	}
 	var birth *founding
 	switch {
+	case id == nil && n.cfg.Join == nil && n.cfg.NonVoter:
+		return nil, store.Errorf(store.CodeInvalid, "a node without a vote cannot found a cluster").WithHint("name one to join with --join")
 	case id == nil && n.cfg.Join == nil:
 		if id, birth, err = n.dir.found(n.cfg.Name, n.cfg.Now()); err != nil {
 			return nil, fmt.Errorf("found a cluster: %w", err)

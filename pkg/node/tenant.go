@@ -65,12 +65,12 @@ func (d *draft) createTenant(p *plan, existing *store.Doc, now store.Time) (*pla
 	if err != nil {
 		return nil, err
 	}
+	if done, err := d.exists(p, existing, patch); done || err != nil {
+		return p, err
+	}
 	t, err := store.CompleteTenant(nil, patch)
 	if err != nil {
 		return nil, err
-	}
-	if done, err := d.exists(p, existing, patch); done || err != nil {
-		return p, err
 	}
 	if t.UID, err = d.made.uid(0); err != nil {
 		return nil, err

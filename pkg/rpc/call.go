@@ -71,6 +71,10 @@ func typed(err error) *store.Error {
 	return store.Errorf(store.CodeInternal, "%v", err)
 }
 
+// answerTime is kept back of a caller's time for the way of the answer: it says
+// what the server waited for, and a broken connection does not.
+const answerTime = 200 * time.Millisecond
+
 // errBroken wraps the errors of a connection after the call was sent: the other
 // side may or may not have done it.
 var errBroken = errors.New("the connection broke")
@@ -79,7 +83,8 @@ var errBroken = errors.New("the connection broke")
 func do[A, R any](ctx context.Context, c *rpc.Client, method, actor string, args A) (R, error) {
 	call := Call[A]{Actor: actor, Args: args}
 	if at, ok := ctx.Deadline(); ok {
-		call.TimeoutMS = max(time.Until(at).Milliseconds(), 1)
+		left := time.Until(at)
+		call.TimeoutMS = max((left - min(left/10, answerTime)).Milliseconds(), 1)
 	}
 	var reply Reply[R]
 	pending := c.Go(method, &call, &reply, make(chan *rpc.Call, 1))

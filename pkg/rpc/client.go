@@ -155,10 +155,14 @@ func (c *Client) Status(ctx context.Context) (*ClusterStatus, error) {
 // Health tells whether a write would succeed now; with wait it returns as soon
 // as one would.
 func (c *Client) Health(ctx context.Context, wait bool) (*HealthReply, error) {
+	const method = "Cluster.Health"
+	if !wait {
+		return once[struct{}, *HealthReply](ctx, c, method, struct{}{})
+	}
 	pause := firstPause
 	for {
-		h, err := repeat[struct{}, *HealthReply](ctx, c, "Cluster.Health", struct{}{})
-		if err != nil || h.Ready || !wait {
+		h, err := repeat[struct{}, *HealthReply](ctx, c, method, struct{}{})
+		if err != nil || h.Ready {
 			return h, err
 		}
 		if !rest(ctx, &pause) {

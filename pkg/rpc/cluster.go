@@ -49,7 +49,7 @@ func (c *Cluster) Write(call *Call[mutation.Request], reply *Reply[*mutation.Ans
 		if err != nil {
 			return nil, err
 		}
-		a.Published = s.published(ctx, a.Index)
+		a.Published = !a.DryRun && s.published(ctx, a.Index)
 		return a, nil
 	})
 }

@@ -23,6 +23,24 @@ func repeat[A, R any](ctx context.Context, c *Client, method string, args A) (R,
 	}, func(last *store.Error) *store.Error { return last })
 }
 
+// once makes a call to the first server that can be reached, and no second one.
+func once[A, R any](ctx context.Context, c *Client, method string, args A) (R, error) {
+	began, said := time.Now(), map[string]string{}
+	var zero R
+	for range c.opts.Servers {
+		conn, server, err := c.connection(ctx)
+		if err == nil {
+			var v R
+			if v, err = do[A, R](ctx, conn, method, "", args); err == nil || !errors.Is(err, errBroken) {
+				return v, err
+			}
+			c.next(conn, true)
+		}
+		said[server] = reason(err)
+	}
+	return zero, c.timedOut(said, time.Since(began))
+}
+
 // retry makes attempts until one settles the matter or the context ends. again
 // says whether an error is worth another attempt; final makes the error that
 // the caller gets when time is over.
@@ -50,7 +68,7 @@ func retry[R any](ctx context.Context, c *Client, attempt func(context.Context, 
 		}
 		c.opts.Log.Debug("not done yet", "server", server, "error", err)
 		if !rest(ctx, &pause) {
-			return zero, final(c.timedOut(ctx, said, time.Since(began)))
+			return zero, final(c.timedOut(said, time.Since(began)))
 		}
 	}
 }
@@ -127,7 +145,7 @@ func reason(err error) string {
 }
 
 // timedOut is the error when every server was asked until the time was over.
-func (c *Client) timedOut(ctx context.Context, said map[string]string, after time.Duration) *store.Error {
+func (c *Client) timedOut(said map[string]string, after time.Duration) *store.Error {
 	servers := slices.Clone(c.opts.Servers)
 	var lines []string
 	reached := ""
@@ -147,7 +165,11 @@ func (c *Client) timedOut(ctx context.Context, said map[string]string, after tim
 		e.Hint = strings.Join(lines, "; ") + "\nis the node running? start it with: cpctl node"
 		return e
 	}
-	e := store.Errorf(store.CodeUnavailable, "no leader among %s after %s", strings.Join(servers, ", "), took)
+	what := "no leader among"
+	if !slices.ContainsFunc(lines, func(l string) bool { return strings.Contains(l, "lead") || strings.Contains(l, "elected") }) {
+		what = "not done by" // the lines say what it waits for
+	}
+	e := store.Errorf(store.CodeUnavailable, "%s %s after %s", what, strings.Join(servers, ", "), took)
 	e.Hint = strings.Join(lines, "; ") + "\nsee: cpctl cluster status --server " + reached
 	return e
 }

@@ -155,6 +155,32 @@ func TestNobodyAnswers(t *testing.T) {
 	}
 }
 
+func TestHealthWithoutWaitingAsksOnce(t *testing.T) {
+	t.Parallel()
+	c := NewClient(Options{Servers: []string{"unix:/nonexistent/a"}})
+	began := time.Now()
+	if _, err := c.Health(soon(t), false); !errors.Is(err, store.ErrUnavailable) {
+		t.Errorf("got %v, want unavailable", err)
+	}
+	if took := time.Since(began); took > patience/3 {
+		t.Errorf("it took %s", took)
+	}
+}
+
+func TestAnAnswerSaysWhatItWaitedFor(t *testing.T) {
+	t.Parallel()
+	f := &fake{leads: true, leader: &Member{ID: "id-1"}, write: func(ctx context.Context, _ *mutation.Request) (*mutation.Answer, error) {
+		<-ctx.Done()
+		return nil, store.Errorf(store.CodeUnavailable, "index 9 is not applied yet")
+	}}
+	c, _ := serveFake(t, f)
+	_, err := c.Write(within(t, time.Second), &mutation.Request{Op: mutation.OpTenantCreate, Name: "acme"})
+	var e *store.Error
+	if !errors.As(err, &e) || !strings.Contains(e.Hint, "index 9 is not applied yet") || strings.Contains(e.Message, "no leader") {
+		t.Errorf("got %v, hint %q", err, e.Hint)
+	}
+}
+
 // startProxy passes connections on to a socket; cut decides after each answer
 // whether it is dropped together with its connection.
 func startProxy(t *testing.T, to string, cut func(n int) bool) string {

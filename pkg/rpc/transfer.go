@@ -115,7 +115,7 @@ func (c *Client) dialStream(ctx context.Context) (net.Conn, error) {
 			said[server] = reason(err)
 		}
 		if !rest(ctx, &pause) {
-			return nil, c.timedOut(ctx, said, time.Since(began))
+			return nil, c.timedOut(said, time.Since(began))
 		}
 	}
 }

@@ -1,8 +1,11 @@
 package snapshot
 
 import (
+	"crypto/sha256"
+	"encoding/hex"
 	"errors"
 	"fmt"
+	"io"
 	"io/fs"
 	"os"
 
@@ -57,8 +60,8 @@ func infoOf(m *Manifest, file string) *Info {
 
 // Inspect reads and verifies the archive at path, with no node. The errors are
 // those of Read, and an *store.Error of CodeInvalid for a path that is no file.
-// With an error it still returns what the manifest claims, not Intact and
-// without size and sum, if the manifest could be read; otherwise nil.
+// With an error it still returns what the manifest claims, not Intact, with the
+// size and sum of the file, if the manifest could be read; otherwise nil.
 func Inspect(path string) (*Info, error) {
 	f, err := openFile(path)
 	if err != nil {
@@ -72,7 +75,14 @@ func Inspect(path string) (*Info, error) {
 	case m == nil:
 		return nil, err
 	}
-	return infoOf(m, path), err
+	i := infoOf(m, path)
+	h := sha256.New()
+	if _, seek := f.Seek(0, io.SeekStart); seek == nil {
+		if n, copied := io.Copy(h, f); copied == nil {
+			i.Size, i.SHA256 = n, hex.EncodeToString(h.Sum(nil))
+		}
+	}
+	return i, err
 }
 
 // Verify is Inspect that returns either a whole description or an error.

@@ -1,6 +1,8 @@
 package snapshot
 
 import (
+	"crypto/sha256"
+	"encoding/hex"
 	"encoding/json"
 	"errors"
 	"fmt"
@@ -78,7 +80,7 @@ func TestInspectOfWhatIsNotIntact(t *testing.T) {
 			if !errors.Is(err, c.want) || (info != nil) != c.info {
 				t.Fatalf("info = %+v, err = %v, want %v", info, err, c.want)
 			}
-			if info != nil && (info.Intact || info.ClusterID != testCluster || info.SHA256 != "") {
+			if info != nil && (info.Intact || info.ClusterID != testCluster || info.SHA256 != sumOf(t, c.path)) {
 				t.Errorf("info = %+v", info)
 			}
 			if v, err := Verify(c.path); v != nil || !errors.Is(err, c.want) {
@@ -86,6 +88,16 @@ func TestInspectOfWhatIsNotIntact(t *testing.T) {
 			}
 		})
 	}
+}
+
+func sumOf(t *testing.T, path string) string {
+	t.Helper()
+	b, err := os.ReadFile(path)
+	if err != nil {
+		t.Fatal(err)
+	}
+	sum := sha256.Sum256(b)
+	return hex.EncodeToString(sum[:])
 }
 
 func newerLevel(t *testing.T) []byte {

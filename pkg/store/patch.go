@@ -12,7 +12,7 @@ import (
 
 // Room that a completed document leaves below MaxDocument for what the server
 // sets later: revisions, times, actor, and the secrets of a client.
-const serverRoom = 6 << 10
+const serverRoom = 1 << 10
 
 // maxPatch bounds an input document in bytes; spelt wastefully it is longer than
 // its canonical form.

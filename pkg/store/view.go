@@ -73,7 +73,7 @@ func (f *form) setting(key string, old, n *node) *node {
 	case n.get(sealedMember) != nil:
 		return f.sealed(old, n)
 	case SecretKey(key):
-		f.fault("looks like a secret and must not be in clear; give it from a file, as {%q: PATH} in a manifest", secretFileMember)
+		f.fault("looks like a secret and must not be in clear; this version cannot seal settings yet")
 		return n
 	case n.kind == listKind:
 		f.opaque(n)

@@ -135,10 +135,22 @@ func (n *Node) room() *store.Error {
 	return nil
 }
 
+// checkAddress warns a member that the others look for somewhere else: it would
+// wait for a leader in vain.
+func (n *Node) checkAddress() {
+	for _, m := range n.Members() {
+		if m.ID == n.self.NodeID && m.Address != n.self.Advertise {
+			n.cfg.Log.Error("the cluster knows this node at another address; start it with that one, or remove it and join again",
+				"known", m.Address, "now", n.self.Advertise)
+		}
+	}
+}
+
 // watch keeps an eye on this node and, while it leads, on the others.
 func (n *Node) watch() {
 	tick := time.NewTicker(watchEvery)
 	defer tick.Stop()
+	n.checkAddress()
 	for turn := 0; ; turn++ {
 		self := n.Progress()
 		self.Seen = time.Now()

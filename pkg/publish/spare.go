@@ -21,8 +21,8 @@ type spare struct {
 }
 
 const (
-	spareRest = 100 * time.Millisecond
-	spareIdle = 2 * time.Second // then they are deleted
+	spareRest = time.Second     // many times what lies between finding a name and opening it
+	spareIdle = 3 * time.Second // then they are deleted
 	maxSpares = 1024
 	spareSize = 64 << 10 // bytes; a larger file is not kept
 )

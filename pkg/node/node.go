@@ -198,8 +198,13 @@ func (n *Node) Close() error {
 		n.handOver()
 	}
 	n.lifecycle.Lock()
-	errs := []error{n.running.Load().stop(), n.mux.Close()}
+	ended := n.running.Load().stop()
 	n.lifecycle.Unlock()
+	if errors.Is(ended, errStuck) {
+		n.cfg.Log.Warn("stopping all the same", "error", ended)
+		ended = nil
+	}
+	errs := []error{ended, n.mux.Close()}
 	n.proposer.close()
 	n.done.Wait()
 	errs = append(errs, n.files.Close(), n.committed.Close(), n.logs.Close(), n.dir.close())

@@ -21,9 +21,27 @@ type running struct {
 	stopped   chan struct{} // closed after the shutdown
 }
 
+// stopPatience is how long raft may take to end its goroutines. In v1.7.3 the
+// one that replicates to a follower can wait for ever: with two calls in flight
+// the channels of its pipeline hold nothing, so that once the reader of answers
+// has left, over a newer term, a last call that is sent blocks for good. It
+// holds no lock and touches nothing any more; the others end at once.
+const stopPatience = 3 * time.Second
+
+var errStuck = errors.New("raft has not ended all of its goroutines")
+
+// stop ends raft. An error of errStuck is no harm to a process that ends, too.
 func (r *running) stop() error {
 	defer close(r.stopped)
-	return errors.Join(r.raft.Shutdown().Error(), r.transport.Close())
+	ended := make(chan error, 1)
+	go func() { ended <- r.raft.Shutdown().Error() }()
+	var err error
+	select {
+	case err = <-ended:
+	case <-time.After(stopPatience):
+		err = errStuck
+	}
+	return errors.Join(err, r.transport.Close())
 }
 
 // await waits for a future of raft's, which are not all answered at a shutdown.

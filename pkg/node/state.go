@@ -8,6 +8,7 @@ import (
 
 	"github.com/hashicorp/raft"
 
+	"github.com/cpctl/cpctl/pkg/disk"
 	"github.com/cpctl/cpctl/pkg/fsm"
 	"github.com/cpctl/cpctl/pkg/publish"
 	"github.com/cpctl/cpctl/pkg/snapshot"
@@ -18,7 +19,7 @@ import (
 // and the log up to the index that this node has shown.
 func (n *Node) openState() error {
 	raftDir := n.dir.file("raft")
-	if err := os.MkdirAll(raftDir, 0o700); err != nil {
+	if err := disk.MakeAll(n.cfg.disk, raftDir); err != nil {
 		return err
 	}
 	var err error
@@ -27,7 +28,7 @@ func (n *Node) openState() error {
 	}
 	var shown publish.Committed
 	var known bool
-	if n.committed, shown, known, err = publish.OpenCommitted(filepath.Join(raftDir, "committed"), n.self.ClusterID); err != nil {
+	if n.committed, shown, known, err = publish.OpenCommitted(n.cfg.disk, filepath.Join(raftDir, "committed"), n.self.ClusterID); err != nil {
 		return err
 	}
 	n.committed.OnFail(func(err error) { n.fail(fmt.Errorf("%w: %w", fsm.ErrMarker, err)) })
@@ -35,7 +36,7 @@ func (n *Node) openState() error {
 	if err != nil {
 		return err
 	}
-	if n.files, err = publish.Open(publish.Config{Dir: n.cfg.Dir, ClusterID: n.self.ClusterID, Group: group(n.cfg.Group), Log: n.cfg.Log}); err != nil {
+	if n.files, err = publish.Open(publish.Config{Dir: n.cfg.Dir, ClusterID: n.self.ClusterID, Group: group(n.cfg.Group), Log: n.cfg.Log, BootID: n.cfg.boot, Disk: n.cfg.disk}); err != nil {
 		return err
 	}
 	n.fsm = fsm.New(fsm.Config{Image: img, ClusterID: func() string { return n.self.ClusterID }, Commit: n.committed.Write, Files: n.files, Stop: n.fail})
@@ -124,7 +125,7 @@ func (n *Node) newestSnapshot() (*store.Image, error) {
 		}
 		bad := n.dir.file("raft", "bad-"+m.ID)
 		n.cfg.Log.Error("a snapshot cannot be read and is put aside", "snapshot", m.ID, "moved", bad, "error", err)
-		if err := os.Rename(n.dir.file("raft", "snapshots", m.ID), bad); err != nil {
+		if err := disk.Move(n.cfg.disk, n.dir.file("raft", "snapshots", m.ID), bad); err != nil {
 			return nil, err
 		}
 	}

@@ -13,6 +13,7 @@ import (
 	"go.etcd.io/bbolt"
 	bolterrors "go.etcd.io/bbolt/errors"
 
+	"github.com/cpctl/cpctl/pkg/disk"
 	"github.com/cpctl/cpctl/pkg/store"
 )
 
@@ -82,7 +83,7 @@ func openLogWithin(path string, stop func(error), wait time.Duration) (*logStore
 	}
 	if errors.Is(statErr, os.ErrNotExist) {
 		// bbolt syncs the file but not its name.
-		if err := syncParent(path); err != nil {
+		if err := disk.SyncDir(disk.Real{}, filepath.Dir(path)); err != nil {
 			return nil, errors.Join(fmt.Errorf("open raft log %s: %w", path, err), db.Close())
 		}
 	}
@@ -220,12 +221,4 @@ func (s *logStore) fail(err error) error {
 		s.stop(err)
 	}
 	return *s.failed.Load()
-}
-
-func syncParent(path string) error {
-	dir, err := os.Open(filepath.Dir(path))
-	if err != nil {
-		return err
-	}
-	return errors.Join(dir.Sync(), dir.Close())
 }

@@ -7,6 +7,8 @@ import (
 	"testing"
 
 	"golang.org/x/sys/unix"
+
+	"github.com/cpctl/cpctl/pkg/disk"
 )
 
 // FuzzMarker: whatever is in the file of a marker, a record is read from a slot
@@ -48,11 +50,11 @@ func FuzzMarker(f *testing.F) {
 				t.Fatalf("slot %q was taken and is written as %q, %v", slot, again, err)
 			}
 		}
-		if err := errors.Join(disk{}.truncate(fd, 0), disk{}.pwrite(fd, b, 0)); err != nil {
+		if err := errors.Join(disk.Real{}.Truncate(fd, 0), disk.Real{}.Pwrite(fd, b, 0)); err != nil {
 			t.Fatal(err)
 		}
 		var before, kept Committed
-		m, size, ok, err := openSlots(disk{}, fd, &before)
+		m, size, ok, err := openSlots(disk.Real{}, fd, &before)
 		if err != nil || size != min(len(b), markerSize+1) || ok && size != markerSize {
 			t.Fatalf("%q: %v, %d bytes, %v", b, ok, size, err)
 		}
@@ -65,7 +67,7 @@ func FuzzMarker(f *testing.F) {
 			t.Fatalf("after %+v: %v", before, err)
 		}
 		now := make([]byte, markerSize)
-		if _, err := readAll(fd, now); err != nil {
+		if _, err := disk.ReadAll(fd, now); err != nil {
 			t.Fatal(err)
 		}
 		var got Committed

@@ -10,7 +10,7 @@ import (
 // layers, the lowest first. A package imports only those of lower lines:
 // neighbours do not know each other.
 var layers = [][]string{
-	{"pkg/store"},
+	{"pkg/store", "pkg/reader"},
 	{"pkg/mutation"},
 	{"pkg/publish", "pkg/snapshot", "pkg/applier", "pkg/pki"},
 	{"pkg/fsm"},

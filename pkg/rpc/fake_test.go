@@ -8,6 +8,7 @@ import (
 	"net"
 	"os"
 	"path/filepath"
+	"slices"
 	"sync"
 	"testing"
 	"time"
@@ -32,6 +33,8 @@ type fake struct {
 	unread  error // of Readable
 	files   error // of WaitPublished
 	port    net.Listener
+	exports []string // as they were recorded
+	private []byte   // of PrivateJWK; none: unavailable
 }
 
 func (f *fake) Name() string                                { return "n1" }
@@ -72,6 +75,23 @@ func (f *fake) Write(ctx context.Context, req *mutation.Request, actor string) (
 		return f.write(ctx, req)
 	}
 	return &mutation.Answer{Outcome: mutation.Created, Name: "tenant/" + req.Name, Index: 7, Revision: 3, Note: actor}, nil
+}
+
+func (f *fake) RecordExport(_ context.Context, tenant, kid, node, actor string) (string, uint64, error) {
+	if !f.leads {
+		return "", 0, store.Errorf(store.CodeUnavailable, "not the leader")
+	}
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	f.exports = append(f.exports, tenant+" "+kid+" "+node+" "+actor)
+	return "k1", 7, nil
+}
+
+func (f *fake) PrivateJWK(tenant, kid string) ([]byte, error) {
+	if len(f.private) == 0 {
+		return nil, store.Errorf(store.CodeUnavailable, "rotated meanwhile")
+	}
+	return slices.Clone(f.private), nil
 }
 
 func (f *fake) Enrol(context.Context, EnrolArgs, string) (*Enrolment, error) { return nil, nil }

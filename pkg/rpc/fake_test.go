@@ -88,6 +88,11 @@ func (f *fake) RecordExport(_ context.Context, tenant, kid, node, actor string) 
 }
 
 func (f *fake) PrivateJWK(tenant, kid string) ([]byte, error) {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	if len(f.exports) == 0 {
+		return nil, store.Errorf(store.CodeInternal, "a key of which no export is on record")
+	}
 	if len(f.private) == 0 {
 		return nil, store.Errorf(store.CodeUnavailable, "rotated meanwhile")
 	}

@@ -86,7 +86,7 @@ func TestAKeyIsNotExportedWhereOthersSeeIt(t *testing.T) {
 	if err := unix.Mkfifo(pipe, 0o600); err != nil {
 		t.Fatal(err)
 	}
-	own, err := os.Open("/dev/null") // as all files of the program: close-on-exec
+	own, err := os.OpenFile("/dev/null", os.O_WRONLY, 0) // as all files of the program: close-on-exec
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -113,7 +113,7 @@ func TestAKeyIsNotExportedWhereOthersSeeIt(t *testing.T) {
 		{"no number", []string{"--fd", "three"}, 2, "is no descriptor"},
 		{"a negative number", []string{"--fd=-1"}, 2, "is no descriptor"},
 		{"a closed one", []string{"--fd", "987"}, 2, "is not open"},
-		{"one of the program's own", []string{"--fd", strconv.Itoa(int(own.Fd()))}, 2, "is not open"},
+		{"one of the program's own", []string{"--fd", strconv.Itoa(int(own.Fd()))}, 2, "is not open\n"},
 		{"one to read from", []string{"--fd", open("r", os.O_RDONLY, 0o600)}, 2, "not open for writing"},
 		{"a file that others may read", []string{"--fd", open("w", os.O_WRONLY, 0o640)}, 8, "mode 0640"},
 	} {

@@ -24,7 +24,7 @@ const unsettledLooks = 5
 //		}
 //	}
 //
-// A change is noticed within Interval; one look costs about ten microseconds.
+// A change is noticed within Interval; one look costs some twenty microseconds of a core.
 // Looking, and not inotify, also notices that data/ was swapped as a whole, and
 // works on every file system. When the context ends the error is its cause,
 // joined with ErrNotReady if there were no files.

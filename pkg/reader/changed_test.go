@@ -33,7 +33,7 @@ func TestEveryChangeIsNoticed(t *testing.T) {
 		{"a file", func() { n++; w.client("acme", "web", n); w.publish() }},
 		{"the whole of data/", func() { n++; w.client("acme", "web", n); w.replace() }},
 		{"a restart that changes nothing but the index", func() { w.stop(); w.start(""); w.publish() }},
-		{"two swaps of equal trees", func() { w.replace(); w.replace() }},
+		{"a swap with an equal tree, as of a repair", func() { w.exchange() }},
 	} {
 		c.do()
 		next, err := r.Changed(ctx, m)

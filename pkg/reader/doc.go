@@ -8,8 +8,8 @@
 // another language. What a server may rely on:
 //
 //   - A document is whole, and never older than it was for an earlier read.
-//   - One document is read by a method of Reader: five system calls for the file's
-//     own path, three for the node's note of what the files hold, and the parsing.
+//   - One document is read by a method of Reader: its file, the node's note of what
+//     the files hold, and the parsing; some twenty system calls.
 //   - Several that belong together are read inside of Reader.View, which looks
 //     again when the files were changed meanwhile. What is missing in a settled
 //     view does not exist.

@@ -202,7 +202,7 @@ func TestWhatTheNodeDidNotWriteIsNotRead(t *testing.T) {
 			w.fatal(os.RemoveAll(w.data("tenants/acme/clients")))
 			w.fatal(os.WriteFile(w.data("tenants/acme/clients"), nil, 0o600))
 		}, reader.ErrDamaged},
-		{"more than any document has", write(`{"x":"` + strings.Repeat("x", 256<<10) + `"}`), reader.ErrDamaged},
+		{"more than any document has", write(`{"format_version":"1.0","kind":"client","tenant":"acme","client_id":"web","x":"` + strings.Repeat("x", 256<<10) + `"}`), reader.ErrDamaged},
 		{"nothing", write(""), reader.ErrDamaged},
 		{"half a document", write(`{"format_version":"1.0","kind":"client","ten`), reader.ErrDamaged},
 		{"the document of another client", write(`{"format_version":"1.0","kind":"client","tenant":"acme","client_id":"api"}`), reader.ErrDamaged},

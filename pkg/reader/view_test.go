@@ -8,6 +8,8 @@ import (
 	"sync"
 	"testing"
 
+	"golang.org/x/sys/unix"
+
 	"github.com/cpctl/cpctl/pkg/reader"
 )
 
@@ -179,6 +181,72 @@ func TestADocumentIsNotMissingBecauseItsTreeIs(t *testing.T) {
 	}
 }
 
+// exchange swaps data/ with a copy of itself, as a repair does.
+func (w *world) exchange() {
+	w.t.Helper()
+	copied := w.dir + "/copy"
+	w.fatal(os.CopyFS(copied, os.DirFS(w.data(""))))
+	w.fatal(unix.Renameat2(unix.AT_FDCWD, copied, unix.AT_FDCWD, w.data(""), unix.RENAME_EXCHANGE))
+}
+
+// bury deletes what exchange swapped out, as the node does: the marker first.
+func (w *world) bury() {
+	w.t.Helper()
+	w.fatal(os.Remove(w.dir + "/copy/.applied"))
+	w.fatal(os.RemoveAll(w.dir + "/copy"))
+}
+
+func TestNoReaderNoticesThatATreeIsDeleted(t *testing.T) {
+	w := newWorld(t)
+	w.acme()
+	w.start("")
+	w.stop()
+	stop := make(chan struct{})
+	var readers sync.WaitGroup
+	for range 3 {
+		readers.Go(func() {
+			r := w.reader()
+			for {
+				select {
+				case <-stop:
+					return
+				default:
+				}
+				_, err1 := r.Marker()
+				_, err2 := r.Client("acme", "web")
+				_, err3 := r.View(func(v *reader.View) error { _, err := v.JWKS("acme"); return err })
+				if err := errors.Join(err1, err2, err3); err != nil {
+					t.Error(err)
+					return
+				}
+			}
+		})
+	}
+	for range 120 {
+		w.exchange()
+		w.bury()
+	}
+	close(stop)
+	readers.Wait()
+}
+
+// When every look comes too late for its tree, nothing is known.
+func TestWhatIsNeverSeenIsNotMissing(t *testing.T) {
+	w := newWorld(t)
+	w.acme()
+	w.start("")
+	w.stop()
+	m, err := w.reader().View(func(v *reader.View) error {
+		w.exchange()
+		w.bury()
+		_, err := v.Client("acme", "web")
+		return err
+	})
+	if !errors.Is(err, reader.ErrNotReady) || errors.Is(err, reader.ErrNotFound) || m.Settled {
+		t.Errorf("%+v, %v", m, err)
+	}
+}
+
 func TestAnErrorOfTheLookIsTheAnswer(t *testing.T) {
 	w := newWorld(t)
 	w.acme()
@@ -192,6 +260,11 @@ func TestAnErrorOfTheLookIsTheAnswer(t *testing.T) {
 	if _, err := w.reader().View(func(v *reader.View) error { kept = v; return nil }); err != nil {
 		t.Fatal(err)
 	}
+	other, err := os.Open(w.data("")) // gets the number of the descriptor that was closed
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer other.Close()
 	if _, err := kept.Client("acme", "web"); err == nil || errors.Is(err, reader.ErrNotFound) {
 		t.Errorf("a view that is over reads on: %v", err)
 	}

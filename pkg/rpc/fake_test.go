@@ -50,7 +50,6 @@ func (f *fake) Changeable() error                           { return nil }
 func (f *fake) Members() []Member                           { return []Member{{ID: "id-1", Name: "n1", Voter: true}} }
 func (f *fake) LastHeard(string) (Progress, bool)           { return Progress{}, false }
 func (f *fake) Revoked(string) bool                         { return false }
-func (f *fake) NameOf(string) string                        { return "n1" }
 func (f *fake) Admit(context.Context, AdmitArgs) error      { return nil }
 func (f *fake) Listener(string) net.Listener                { return f.port }
 func (f *fake) Leader() (Member, bool) {
@@ -58,6 +57,16 @@ func (f *fake) Leader() (Member, bool) {
 		return Member{}, false
 	}
 	return *f.leader, true
+}
+
+// NameOf knows nobody before the state that says so is applied.
+func (f *fake) NameOf(string) string {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	if f.waited < f.img.Index {
+		return ""
+	}
+	return "n1"
 }
 
 func (f *fake) ReadIndex(context.Context) (uint64, error) {

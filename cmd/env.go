@@ -50,6 +50,7 @@ type Cluster interface {
 	statuser
 	Health(ctx context.Context, wait bool) (*rpc.HealthReply, error)
 	Remove(context.Context, rpc.RemoveArgs) (*rpc.RemoveReply, error)
+	Export(context.Context, rpc.ExportArgs) (*rpc.ExportReply, error)
 	Snapshot(context.Context, io.Writer) (*snapshot.Manifest, error)
 	Restore(context.Context, io.Reader, rpc.RestoreArgs) (*rpc.RestoreReply, error)
 	Close() error

@@ -3,7 +3,10 @@ package applier
 import (
 	"bytes"
 	"errors"
+	"path/filepath"
 	"reflect"
+	"slices"
+	"strings"
 	"testing"
 
 	"github.com/cpctl/cpctl/pkg/mutation"
@@ -17,6 +20,21 @@ var everyKind = []mutation.Kind{
 	mutation.TenantCreate, mutation.TenantUpdate, mutation.TenantDelete, mutation.ClientCreate, mutation.ClientUpdate, mutation.ClientDelete,
 	mutation.ScopeCreate, mutation.ScopeDelete, mutation.KeyRotate, mutation.SysEpoch, mutation.SysFound, mutation.SysLevel, mutation.SysCert,
 	mutation.SysRevoke, mutation.SysStageBegin, mutation.SysStagePut, mutation.SysStageCommit, mutation.SysStageAbort,
+	mutation.SysExport,
+}
+
+// TestTheFuzzerKnowsEveryKind holds the list to the golden entries, of which
+// there is one of every kind.
+func TestTheFuzzerKnowsEveryKind(t *testing.T) {
+	files, err := filepath.Glob("../mutation/testdata/v1/*.*.entry")
+	if err != nil || len(files) < len(everyKind) {
+		t.Fatalf("%d golden entries, %v, for %d kinds", len(files), err, len(everyKind))
+	}
+	for _, file := range files {
+		if kind := mutation.Kind(strings.TrimSuffix(filepath.Base(file), ".entry")); !slices.Contains(everyKind, kind) {
+			t.Errorf("%s is not among the kinds that are fuzzed", kind)
+		}
+	}
 }
 
 // FuzzApply applies what comes out of the entry decoder to a small state, alone
@@ -37,6 +55,7 @@ func FuzzApply(f *testing.F) {
 		w.system(mutation.SysCert, mutation.Certificate{Serial: "0a", Role: "node", Name: "n1", NodeID: "n"}), w.system(mutation.SysRevoke, mutation.Revoke{NodeID: "n"}),
 		w.system(mutation.SysStagePut, mutation.StagePut{Stage: "st1", Docs: []mutation.StageDoc{{Path: store.TenantPath("initech"), Bytes: uploaded}, {Path: store.TenantPath("globex")}}}),
 		w.system(mutation.SysStageCommit, mutation.StageCommit{Stage: "st1", Base: w.image().Revision(), Digest: w.image().DataDigest()}),
+		w.system(mutation.SysExport, mutation.Export{Tenant: "acme", Node: "n1"}), w.system(mutation.SysExport, mutation.Export{Tenant: "acme", KID: "none", Node: "n1"}),
 		w.system(mutation.SysStageAbort, mutation.StageAbort{Stage: "st1"}),
 	)
 	for _, m := range seeds {

@@ -70,6 +70,16 @@ func (d *dataDir) found(name string, now time.Time) (*identity, *founding, error
 	return id, f, d.save(id)
 }
 
+// founded notes that the cluster is on record.
+func (d *dataDir) founded(id *identity) error {
+	id.Phase = phaseMember
+	if err := d.save(id); err != nil {
+		return err
+	}
+	// Without node.json saying so, the next start would need it.
+	return disk.Remove(d.disk, d.file("founding.json"))
+}
+
 // caKeyLabel binds the sealed private key of the CA to its use.
 const caKeyLabel = "cpctl ca private key"
 

@@ -8,7 +8,6 @@ import (
 	"github.com/hashicorp/raft"
 
 	"github.com/cpctl/cpctl/pkg/applier"
-	"github.com/cpctl/cpctl/pkg/disk"
 	"github.com/cpctl/cpctl/pkg/fsm"
 	"github.com/cpctl/cpctl/pkg/mutation"
 	"github.com/cpctl/cpctl/pkg/store"
@@ -92,12 +91,7 @@ func (n *Node) begin(l *leadership, birth *founding) {
 	close(l.ready)
 	n.cfg.Log.Info("this node leads", "term", n.raft().CurrentTerm())
 	if n.self.Phase == phaseFounding {
-		n.self.Phase = phaseMember
-		err := n.dir.save(n.self)
-		if err == nil { // without node.json saying so, the next start needs founding.json
-			err = disk.Remove(n.cfg.disk, n.dir.file("founding.json"))
-		}
-		if err != nil {
+		if err := n.dir.founded(n.self); err != nil {
 			n.cfg.Log.Error("the founding could not be noted", "error", err)
 		}
 	}

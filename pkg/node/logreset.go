@@ -53,7 +53,21 @@ func (s *logStore) followSnapshots(snaps raft.SnapshotStore, stale func()) error
 	s.stale = stale
 	mark, err := s.newest()
 	s.begins.Store(&mark)
-	return err
+	if err != nil {
+		return err
+	}
+	// A crash between the install of a snapshot and the deletion of the log
+	// leaves one that ends before it. Raft goes on behind the snapshot, which
+	// would be a gap; all there is of the log is in the snapshot, or was never
+	// committed.
+	first, last, err := s.ends()
+	if err != nil || first == 0 || last >= mark.index {
+		return err
+	}
+	if err := s.db.DeleteRange(first, last); err != nil {
+		return fmt.Errorf("raft log %s: delete entries %d to %d, which a snapshot holds: %w", s.path, first, last, err)
+	}
+	return nil
 }
 
 // IsMonotonic tells raft that the log has no gaps.

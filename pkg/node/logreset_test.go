@@ -189,6 +189,34 @@ func TestEmptyLogBeginsBehindTheSnapshot(t *testing.T) {
 	}
 }
 
+// A process that is killed behind the install of a snapshot and before raft's
+// deletion of the log must be able to go on from the snapshot.
+func TestALogThatEndsBeforeTheSnapshotIsDeletedAtStart(t *testing.T) {
+	for _, c := range []struct {
+		last, snap uint64
+		kept       bool
+	}{{39, 40, false}, {40, 40, true}, {41, 40, true}, {5, 0, true}} {
+		s, st := testLog(t, filepath.Join(t.TempDir(), "raft.db"))
+		if err := s.StoreLogs(entries(1, c.last, 3)); err != nil {
+			t.Fatal(err)
+		}
+		snaps := new(fakeSnapshots)
+		if c.snap != 0 {
+			snaps.install("s", c.snap, 3)
+		}
+		if err := s.followSnapshots(snaps, func() { t.Error("raft is called stale, before it runs") }); err != nil {
+			t.Fatal(err)
+		}
+		if last, err := s.LastIndex(); err != nil || (last == c.last) != c.kept {
+			t.Errorf("log to %d, snapshot at %d: the log ends at %d, %v", c.last, c.snap, last, err)
+		}
+		next := max(c.last, c.snap) + 1
+		if err := s.StoreLogs(entries(next, next, 4)); err != nil || len(st.errs) > 0 {
+			t.Errorf("log to %d, snapshot at %d: it does not go on: %v, stopped with %v", c.last, c.snap, err, st.errs)
+		}
+	}
+}
+
 func TestUnreadableSnapshotsStopTheLog(t *testing.T) {
 	s, st := testLog(t, filepath.Join(t.TempDir(), "raft.db"))
 	if err := s.StoreLogs(entries(1, 5, 1)); err != nil {

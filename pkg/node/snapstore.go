@@ -140,9 +140,13 @@ func (s *snapStore) reap() error {
 	return errors.Join(errs...)
 }
 
-// remove deletes a snapshot. Under its name there is a whole one or none.
+// remove deletes a snapshot. Under its name there is a whole one or none, also
+// after a power cut: its files go once it has lost the name for good.
 func (s *snapStore) remove(dir int, id string) error {
 	if err := s.disk.Rename(dir, id, dir, id+snapGone); err != nil {
+		return err
+	}
+	if err := s.disk.Sync(dir); err != nil {
 		return err
 	}
 	return disk.Remove(s.disk, filepath.Join(s.path, id+snapGone))

@@ -120,6 +120,11 @@ func (n *Node) become(ctx context.Context) (*founding, error) {
 	if err != nil {
 		return nil, err
 	}
+	if id != nil && id.Phase != phaseFounding { // left by a crash behind the last step of founding
+		if err := disk.Remove(n.cfg.disk, n.dir.file("founding.json")); err != nil {
+			return nil, err
+		}
+	}
 	var birth *founding
 	switch {
 	case id == nil && n.cfg.Join == nil && n.cfg.NonVoter:

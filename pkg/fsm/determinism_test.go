@@ -107,7 +107,7 @@ func apply(t *testing.T, dir string) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	marker, _, _, err := publish.OpenCommitted(filepath.Join(dir, "committed"), cluster)
+	marker, _, _, err := publish.OpenCommitted(nil, filepath.Join(dir, "committed"), cluster)
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -11,10 +11,10 @@ import (
 	"github.com/cpctl/cpctl/pkg/store"
 )
 
-// damageSnapshots changes a byte in every snapshot that raft keeps of a node.
-func damageSnapshots(t *testing.T, dir string) {
+// damageSnapshots flips a bit in a file of every snapshot that a node keeps.
+func damageSnapshots(t *testing.T, dir, file string) {
 	t.Helper()
-	files, err := filepath.Glob(filepath.Join(dir, "raft", "snapshots", "*", "state.bin"))
+	files, err := filepath.Glob(filepath.Join(dir, "raft", "snapshots", "*", file))
 	if err != nil || len(files) == 0 {
 		t.Fatalf("no snapshots below %s: %v", dir, err)
 	}
@@ -31,7 +31,15 @@ func damageSnapshots(t *testing.T, dir string) {
 }
 
 func TestADamagedSnapshotIsPutAsideAndTheLogServes(t *testing.T) {
-	t.Parallel()
+	for _, file := range []string{stateFile, metaFile} {
+		t.Run(file, func(t *testing.T) {
+			t.Parallel()
+			putAside(t, file)
+		})
+	}
+}
+
+func putAside(t *testing.T, file string) {
 	c := newTrio(t, "n1")
 	c.must(tenantNamed("acme"))
 	if err := c.leader().raft().Snapshot().Error(); err != nil {
@@ -40,7 +48,7 @@ func TestADamagedSnapshotIsPutAsideAndTheLogServes(t *testing.T) {
 	c.must(tenantNamed("globex"))
 	shown := c.leader().Image()
 	c.close("n1")
-	damageSnapshots(t, c.dirs["n1"])
+	damageSnapshots(t, c.dirs["n1"], file)
 	n := c.open("n1", false)
 	if img := n.Image(); img.Index < shown.Index || img.StateDigest() != shown.StateDigest() {
 		t.Errorf("index %d, digest %s; it showed index %d, digest %s", img.Index, img.StateDigest(), shown.Index, shown.StateDigest())
@@ -65,7 +73,7 @@ func TestADamagedSnapshotWithoutItsLogSaysHowToRejoin(t *testing.T) {
 		t.Fatal(err)
 	}
 	c.close("n1")
-	damageSnapshots(t, c.dirs["n1"])
+	damageSnapshots(t, c.dirs["n1"], stateFile)
 	_, err := Open(context.Background(), Config{Dir: c.dirs["n1"], Listen: "127.0.0.1:0", Log: slog.New(slog.DiscardHandler), Stop: func(error) {}})
 	var refusal *store.Error
 	if !errors.As(err, &refusal) || refusal.Code != store.CodeIntegrity || refusal.Hint == "" {

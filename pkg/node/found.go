@@ -8,9 +8,9 @@ import (
 	"github.com/google/uuid"
 
 	"github.com/cpctl/cpctl/pkg/applier"
+	"github.com/cpctl/cpctl/pkg/disk"
 	"github.com/cpctl/cpctl/pkg/mutation"
 	"github.com/cpctl/cpctl/pkg/pki"
-	"github.com/cpctl/cpctl/pkg/publish"
 	"github.com/cpctl/cpctl/pkg/store"
 )
 
@@ -64,7 +64,7 @@ func (d *dataDir) found(name string, now time.Time) (*identity, *founding, error
 	if err != nil {
 		return nil, nil, err
 	}
-	if err := publish.Save(d.file("founding.json"), b); err != nil {
+	if err := disk.Save(d.disk, d.file("founding.json"), b); err != nil {
 		return nil, nil, err
 	}
 	return id, f, d.save(id)

@@ -10,8 +10,8 @@ import (
 
 	"golang.org/x/sys/unix"
 
+	"github.com/cpctl/cpctl/pkg/disk"
 	"github.com/cpctl/cpctl/pkg/pki"
-	"github.com/cpctl/cpctl/pkg/publish"
 	"github.com/cpctl/cpctl/pkg/store"
 )
 
@@ -39,6 +39,7 @@ type identity struct {
 type dataDir struct {
 	path string
 	lock *os.File
+	disk disk.FS
 }
 
 func (d *dataDir) file(parts ...string) string {
@@ -48,8 +49,8 @@ func (d *dataDir) file(parts ...string) string {
 // openDir makes the data directory if it is not there, checks that nobody else
 // may write to it, and locks it for this process. group allows others to pass
 // through it to data/.
-func openDir(path string, group bool) (*dataDir, error) {
-	if err := os.MkdirAll(path, 0o700); err != nil {
+func openDir(fs disk.FS, path string, group bool) (*dataDir, error) {
+	if err := disk.MakeAll(fs, path); err != nil {
 		return nil, err
 	}
 	info, err := os.Stat(path)
@@ -82,7 +83,7 @@ func openDir(path string, group bool) (*dataDir, error) {
 		lock.Close()
 		return nil, err
 	}
-	return &dataDir{path: path, lock: lock}, nil
+	return &dataDir{path: path, lock: lock, disk: fs}, nil
 }
 
 func writeAt(f *os.File, s string) error {
@@ -126,7 +127,7 @@ func (d *dataDir) tidy() error {
 		left = append(left, found...)
 	}
 	for _, l := range left {
-		if err := os.RemoveAll(l); err != nil {
+		if err := disk.Remove(d.disk, l); err != nil {
 			return err
 		}
 	}
@@ -138,20 +139,20 @@ func (d *dataDir) save(id *identity) error {
 	if err != nil {
 		return err
 	}
-	return publish.Save(d.file("node.json"), append(b, '\n'))
+	return disk.Save(d.disk, d.file("node.json"), append(b, '\n'))
 }
 
 // saveSecrets makes the cluster key and the certificate durable, before anybody
 // counts on this node having them.
 func (d *dataDir) saveSecrets(key pki.ClusterKey, c pki.Credentials) error {
-	if err := os.MkdirAll(d.file("tls"), 0o700); err != nil {
+	if err := disk.MakeAll(d.disk, d.file("tls")); err != nil {
 		return err
 	}
 	return errors.Join(
-		publish.Save(d.file("cluster.key"), key.Encode()),
-		publish.Save(d.file("tls", "node.key"), c.KeyPEM),
-		publish.Save(d.file("tls", "node.crt"), c.CertPEM),
-		publish.Save(d.file("tls", "ca.crt"), c.CAPEM),
+		disk.Save(d.disk, d.file("cluster.key"), key.Encode()),
+		disk.Save(d.disk, d.file("tls", "node.key"), c.KeyPEM),
+		disk.Save(d.disk, d.file("tls", "node.crt"), c.CertPEM),
+		disk.Save(d.disk, d.file("tls", "ca.crt"), c.CAPEM),
 	)
 }
 

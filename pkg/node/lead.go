@@ -3,12 +3,12 @@ package node
 import (
 	"context"
 	"encoding/json"
-	"os"
 	"time"
 
 	"github.com/hashicorp/raft"
 
 	"github.com/cpctl/cpctl/pkg/applier"
+	"github.com/cpctl/cpctl/pkg/disk"
 	"github.com/cpctl/cpctl/pkg/fsm"
 	"github.com/cpctl/cpctl/pkg/mutation"
 	"github.com/cpctl/cpctl/pkg/store"
@@ -95,7 +95,7 @@ func (n *Node) begin(l *leadership, birth *founding) {
 		n.self.Phase = phaseMember
 		err := n.dir.save(n.self)
 		if err == nil { // without node.json saying so, the next start needs founding.json
-			err = os.Remove(n.dir.file("founding.json"))
+			err = disk.Remove(n.cfg.disk, n.dir.file("founding.json"))
 		}
 		if err != nil {
 			n.cfg.Log.Error("the founding could not be noted", "error", err)

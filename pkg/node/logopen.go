@@ -12,6 +12,7 @@ import (
 	bolterrors "go.etcd.io/bbolt/errors"
 	"golang.org/x/sys/unix"
 
+	"github.com/cpctl/cpctl/pkg/disk"
 	"github.com/cpctl/cpctl/pkg/publish"
 	"github.com/cpctl/cpctl/pkg/store"
 )
@@ -57,7 +58,7 @@ func openLogWithin(path string, stop func(error), wait time.Duration) (_ *logSto
 
 // makeLog makes an empty log that is whole from the moment it has its name.
 func makeLog(path string) error {
-	scratch := filepath.Join(filepath.Dir(path), ".save-raft.db")
+	scratch := filepath.Join(filepath.Dir(path), disk.Unsaved+"raft.db")
 	if err := os.Remove(scratch); err != nil && !errors.Is(err, os.ErrNotExist) {
 		return err
 	}
@@ -69,14 +70,7 @@ func makeLog(path string) error {
 	if err != nil {
 		return err
 	}
-	if err := os.Rename(scratch, path); err != nil {
-		return err
-	}
-	dir, err := os.Open(filepath.Dir(path))
-	if err != nil {
-		return err
-	}
-	return errors.Join(dir.Sync(), dir.Close())
+	return disk.Move(disk.Real{}, scratch, path)
 }
 
 func openBolt(path string, wait time.Duration) (db *raftboltdb.BoltStore, err error) {

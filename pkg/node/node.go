@@ -17,6 +17,7 @@ import (
 
 	"github.com/hashicorp/raft"
 
+	"github.com/cpctl/cpctl/pkg/disk"
 	"github.com/cpctl/cpctl/pkg/fsm"
 	"github.com/cpctl/cpctl/pkg/mutation"
 	"github.com/cpctl/cpctl/pkg/pki"
@@ -54,6 +55,8 @@ type Config struct {
 	Join Joiner // how a new node gets into a cluster; nil: it founds one
 
 	space func(dir string) (free, total uint64) // of the disk; diskSpace if nil, tests have others
+	disk  disk.FS                               // the real one if nil, tests have others
+	boot  string                                // id of the boot; the kernel's if empty
 
 	// Probe asks another member how it is. Nil: only what raft knows is used.
 	Probe func(ctx context.Context, m Member) (Progress, error)

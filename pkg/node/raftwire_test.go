@@ -15,6 +15,7 @@ import (
 
 	"github.com/hashicorp/raft"
 
+	"github.com/cpctl/cpctl/pkg/disk"
 	"github.com/cpctl/cpctl/pkg/pki"
 )
 
@@ -71,7 +72,7 @@ type wirePeer struct {
 	mux   *Mux
 	addr  raft.ServerAddress
 	logs  *logStore
-	snaps *raft.FileSnapshotStore
+	snaps *snapStore
 	stale chan struct{}
 
 	fsm   *lines
@@ -92,7 +93,7 @@ func newWirePeer(t *testing.T, ca wireCA, name string) *wirePeer {
 		t.Fatal(err)
 	}
 	t.Cleanup(func() { p.logs.Close() })
-	if p.snaps, err = raft.NewFileSnapshotStoreWithLogger(dir, 2, raftLogger(slog.New(slog.DiscardHandler))); err != nil {
+	if p.snaps, err = openSnapshots(disk.Real{}, filepath.Join(dir, "snapshots"), 2, slog.New(slog.DiscardHandler)); err != nil {
 		t.Fatal(err)
 	}
 	if err := p.logs.followSnapshots(p.snaps, func() { p.stale <- struct{}{} }); err != nil {

@@ -10,6 +10,7 @@ import (
 
 	"github.com/hashicorp/raft"
 
+	"github.com/cpctl/cpctl/pkg/disk"
 	"github.com/cpctl/cpctl/pkg/store"
 )
 
@@ -33,7 +34,7 @@ func Open(ctx context.Context, cfg Config) (n *Node, err error) {
 	if err := checkConfig(cfg); err != nil {
 		return nil, err
 	}
-	dir, err := openDir(cfg.Dir, cfg.Group != 0)
+	dir, err := openDir(cfg.disk, cfg.Dir, cfg.Group != 0)
 	if err != nil {
 		return nil, err
 	}
@@ -86,6 +87,7 @@ func (c Config) withDefaults() Config {
 	if c.Now == nil {
 		c.Now = time.Now
 	}
+	c.disk = disk.Or(c.disk)
 	if c.space == nil {
 		c.space = diskSpace
 	}

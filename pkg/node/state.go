@@ -8,6 +8,7 @@ import (
 
 	"github.com/hashicorp/raft"
 
+	"github.com/cpctl/cpctl/pkg/disk"
 	"github.com/cpctl/cpctl/pkg/fsm"
 	"github.com/cpctl/cpctl/pkg/publish"
 	"github.com/cpctl/cpctl/pkg/snapshot"
@@ -18,7 +19,7 @@ import (
 // and the log up to the index that this node has shown.
 func (n *Node) openState() error {
 	raftDir := n.dir.file("raft")
-	if err := os.MkdirAll(raftDir, 0o700); err != nil {
+	if err := disk.MakeAll(n.cfg.disk, raftDir); err != nil {
 		return err
 	}
 	var err error
@@ -27,7 +28,7 @@ func (n *Node) openState() error {
 	}
 	var shown publish.Committed
 	var known bool
-	if n.committed, shown, known, err = publish.OpenCommitted(filepath.Join(raftDir, "committed"), n.self.ClusterID); err != nil {
+	if n.committed, shown, known, err = publish.OpenCommitted(n.cfg.disk, filepath.Join(raftDir, "committed"), n.self.ClusterID); err != nil {
 		return err
 	}
 	n.committed.OnFail(func(err error) { n.fail(fmt.Errorf("%w: %w", fsm.ErrMarker, err)) })
@@ -35,7 +36,7 @@ func (n *Node) openState() error {
 	if err != nil {
 		return err
 	}
-	if n.files, err = publish.Open(publish.Config{Dir: n.cfg.Dir, ClusterID: n.self.ClusterID, Group: group(n.cfg.Group), Log: n.cfg.Log}); err != nil {
+	if n.files, err = publish.Open(publish.Config{Dir: n.cfg.Dir, ClusterID: n.self.ClusterID, Group: group(n.cfg.Group), Log: n.cfg.Log, BootID: n.cfg.boot, Disk: n.cfg.disk}); err != nil {
 		return err
 	}
 	n.fsm = fsm.New(fsm.Config{Image: img, ClusterID: func() string { return n.self.ClusterID }, Commit: n.committed.Write, Files: n.files, Stop: n.fail})
@@ -103,34 +104,47 @@ func (n *Node) newestSnapshot() (*store.Image, error) {
 	if err != nil {
 		return nil, err
 	}
-	metas, err := snaps.List()
+	metas, bad, err := snaps.scan()
 	if err != nil {
-		return nil, err
+		return nil, fmt.Errorf("list snapshots: %w", err)
+	}
+	for _, b := range bad {
+		if errors.Is(b.err, os.ErrPermission) {
+			return nil, fmt.Errorf("snapshot %s: %w", b.id, b.err)
+		}
+		if err := snaps.putAside(b.id, b.err); err != nil {
+			return nil, err
+		}
 	}
 	for _, m := range metas {
-		var c *snapshot.Contents
-		_, archive, err := snaps.Open(m.ID) // fails when raft's own checksum does not hold
-		if err == nil {
-			c, err = snapshot.Read(archive, snapshot.Limits{})
-			archive.Close()
-		}
+		c, err := readSnapshot(snaps, &m.Meta, n.self.ClusterID)
 		switch {
 		case errors.Is(err, store.ErrNewer), errors.Is(err, os.ErrPermission):
-			return nil, fmt.Errorf("snapshot %s: %w", m.ID, err)
-		case err == nil && c.Manifest.Index == m.Index && c.Manifest.ClusterID == n.self.ClusterID:
-			return c.Image, nil
+			return nil, fmt.Errorf("snapshot %s: %w", m.Meta.ID, err)
 		case err == nil:
-			err = fmt.Errorf("it is of index %d of cluster %s", c.Manifest.Index, c.Manifest.ClusterID)
+			return c.Image, nil
 		}
-		bad := n.dir.file("raft", "bad-"+m.ID)
-		n.cfg.Log.Error("a snapshot cannot be read and is put aside", "snapshot", m.ID, "moved", bad, "error", err)
-		if err := os.Rename(n.dir.file("raft", "snapshots", m.ID), bad); err != nil {
+		if err := snaps.putAside(m.Meta.ID, err); err != nil {
 			return nil, err
 		}
 	}
 	return store.NewImage(), nil
 }
 
-func (n *Node) snapshots() (*raft.FileSnapshotStore, error) {
-	return raft.NewFileSnapshotStoreWithLogger(n.dir.file("raft"), keepSnapshots, raftLogger(n.cfg.Log))
+// readSnapshot reads a snapshot of this cluster.
+func readSnapshot(snaps *snapStore, m *raft.SnapshotMeta, clusterID string) (*snapshot.Contents, error) {
+	_, archive, err := snaps.Open(m.ID)
+	if err != nil {
+		return nil, err
+	}
+	defer archive.Close()
+	c, err := snapshot.Read(archive, snapshot.Limits{})
+	if err == nil && (c.Manifest.Index != m.Index || c.Manifest.ClusterID != clusterID) {
+		err = fmt.Errorf("it is of index %d of cluster %s", c.Manifest.Index, c.Manifest.ClusterID)
+	}
+	return c, err
+}
+
+func (n *Node) snapshots() (*snapStore, error) {
+	return openSnapshots(n.cfg.disk, n.dir.file("raft", "snapshots"), keepSnapshots, n.cfg.Log)
 }

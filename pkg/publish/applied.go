@@ -6,6 +6,7 @@ import (
 
 	"golang.org/x/sys/unix"
 
+	"github.com/cpctl/cpctl/pkg/disk"
 	"github.com/cpctl/cpctl/pkg/store"
 )
 
@@ -34,7 +35,7 @@ type Applied struct {
 // CodeNotFound if there is none, of CodeIntegrity if it cannot be read.
 func ReadApplied(dataDir string) (Applied, error) {
 	path := dataDir + "/" + appliedName
-	fd, err := openFile(unix.AT_FDCWD, path, unix.O_RDONLY)
+	fd, err := disk.OpenFile(unix.AT_FDCWD, path, unix.O_RDONLY)
 	if errors.Is(err, unix.ENOENT) {
 		return Applied{}, store.Errorf(store.CodeNotFound, "%s does not exist", path)
 	}
@@ -43,7 +44,7 @@ func ReadApplied(dataDir string) (Applied, error) {
 	}
 	defer unix.Close(fd)
 	var a Applied
-	_, _, ok, err := openSlots(disk{}, fd, &a)
+	_, _, ok, err := openSlots(disk.Real{}, fd, &a)
 	if err != nil {
 		return Applied{}, fmt.Errorf("read %s: %w", path, err)
 	}
@@ -55,7 +56,7 @@ func ReadApplied(dataDir string) (Applied, error) {
 
 // openApplied opens the marker of a tree; nil if there is none that is usable.
 func openApplied(t *tree) (*slots, Applied, bool, error) {
-	fd, err := openFile(t.fd, appliedName, unix.O_RDWR)
+	fd, err := disk.OpenFile(t.fd, appliedName, unix.O_RDWR)
 	if err != nil {
 		return nil, Applied{}, false, nil // absent, a link, a directory: made anew
 	}

@@ -9,6 +9,7 @@ import (
 
 	"golang.org/x/sys/unix"
 
+	"github.com/cpctl/cpctl/pkg/disk"
 	"github.com/cpctl/cpctl/pkg/store"
 )
 
@@ -156,13 +157,13 @@ func (t *tree) remade(img *store.Image, slug string, paths []string) bool {
 	if err != nil {
 		return false
 	}
-	fd, err := openFile(dir, path.Base(name), unix.O_RDONLY)
+	fd, err := disk.OpenFile(dir, path.Base(name), unix.O_RDONLY)
 	if err != nil {
 		return false
 	}
 	defer unix.Close(fd)
 	b := make([]byte, 256<<10) // no document is larger: that is the largest command
-	n, err := readAll(fd, b)
+	n, err := disk.ReadAll(fd, b)
 	if err != nil {
 		return false
 	}

@@ -9,6 +9,7 @@ import (
 
 	"golang.org/x/sys/unix"
 
+	"github.com/cpctl/cpctl/pkg/disk"
 	"github.com/cpctl/cpctl/pkg/store"
 )
 
@@ -45,34 +46,36 @@ type CommittedMarker struct {
 }
 
 // OpenCommitted opens or makes the marker at path, whose directory exists, and
-// returns the newest record; false if there is none yet. An error of
+// returns the newest record; false if there is none yet. It writes through fs,
+// or to the real disk if that is nil. An error of
 // CodeIntegrity if the file has neither slot whole, or belongs to another
 // cluster. What it makes is durable when it returns.
-func OpenCommitted(path, clusterID string) (*CommittedMarker, Committed, bool, error) {
-	file, c, err := openCommitted(path, clusterID)
+func OpenCommitted(fs disk.FS, path, clusterID string) (*CommittedMarker, Committed, bool, error) {
+	fs = disk.Or(fs)
+	file, c, err := openCommitted(fs, path, clusterID)
 	if err != nil {
 		return nil, Committed{}, false, err
 	}
 	m := &CommittedMarker{
-		path: path, clusterID: clusterID, sync: unix.Fdatasync, file: file,
+		path: path, clusterID: clusterID, sync: fs.Datasync, file: file,
 		written: make(chan struct{}, 1), stop: make(chan struct{}), stopped: make(chan struct{}),
 	}
 	go m.syncWrites()
 	return m, c, c.Index != 0, nil
 }
 
-func openCommitted(path, clusterID string) (*slots, Committed, error) {
+func openCommitted(fs disk.FS, path, clusterID string) (*slots, Committed, error) {
 	if st, err := os.Lstat(path); errors.Is(err, os.ErrNotExist) || err == nil && st.Mode().IsRegular() && st.Size() == 0 {
-		if err := createCommitted(path, clusterID); err != nil {
+		if err := createCommitted(fs, path, clusterID); err != nil {
 			return nil, Committed{}, fmt.Errorf("create %s: %w", path, err)
 		}
 	}
-	fd, err := openFile(unix.AT_FDCWD, path, unix.O_RDWR)
+	fd, err := disk.OpenFile(unix.AT_FDCWD, path, unix.O_RDWR)
 	if err != nil {
 		return nil, Committed{}, fmt.Errorf("open %s: %w", path, err)
 	}
 	var c Committed
-	file, _, ok, err := openSlots(disk{}, fd, &c)
+	file, _, ok, err := openSlots(fs, fd, &c)
 	switch {
 	case err != nil:
 		err = fmt.Errorf("read %s: %w", path, err)
@@ -91,12 +94,12 @@ func openCommitted(path, clusterID string) (*slots, Committed, error) {
 
 // createCommitted makes the file with a record of index 0, so that a file that
 // exists has a whole slot from its first moment on.
-func createCommitted(path, clusterID string) error {
+func createCommitted(fs disk.FS, path, clusterID string) error {
 	first, err := encodeSlot(1, Committed{ClusterID: clusterID})
 	if err != nil {
 		return err
 	}
-	return Save(path, append(first, blank()[slotSize:]...))
+	return disk.Save(fs, path, append(first, blank()[slotSize:]...))
 }
 
 // OnFail names what is told of the first failure, once, from the goroutine that
@@ -169,7 +172,7 @@ func (m *CommittedMarker) syncWrites() {
 		case <-m.stop:
 			return
 		}
-		if err := again(func() error { return m.sync(m.file.fd) }); err != nil {
+		if err := m.sync(m.file.fd); err != nil {
 			m.failed("sync", err)
 			return
 		}
@@ -187,7 +190,7 @@ func (m *CommittedMarker) Close() error {
 	m.mu.Unlock()
 	close(m.stop)
 	<-m.stopped
-	if err := again(func() error { return m.sync(m.file.fd) }); err != nil {
+	if err := m.sync(m.file.fd); err != nil {
 		m.failed("sync", err)
 	}
 	if err := m.file.close(); err != nil {

@@ -11,11 +11,12 @@ import (
 	"golang.org/x/sys/unix"
 
 	"github.com/cpctl/cpctl/pkg/store"
+	"github.com/cpctl/cpctl/test/faultdisk"
 )
 
 func openMarker(t *testing.T, path string) (*CommittedMarker, Committed, bool) {
 	t.Helper()
-	m, c, ok, err := OpenCommitted(path, cluster)
+	m, c, ok, err := OpenCommitted(nil, path, cluster)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -99,7 +100,7 @@ func TestCommittedThatIsDamaged(t *testing.T) {
 		if err := c.damage(path); err != nil {
 			t.Fatal(err)
 		}
-		m, got, _, err := OpenCommitted(path, cluster)
+		m, got, _, err := OpenCommitted(nil, path, cluster)
 		if c.index == 0 {
 			if !errors.Is(err, store.ErrIntegrity) || !strings.Contains(err.Error(), path) {
 				t.Errorf("%s: err = %v, want one of integrity that names the file", c.fact, err)
@@ -130,7 +131,7 @@ func TestCommittedOfAnEmptyFileIsNew(t *testing.T) {
 
 func TestCommittedOfAnotherClusterIsRefused(t *testing.T) {
 	path := markerAt(t, 2)
-	if _, _, _, err := OpenCommitted(path, "another"); !errors.Is(err, store.ErrIntegrity) {
+	if _, _, _, err := OpenCommitted(nil, path, "another"); !errors.Is(err, store.ErrIntegrity) {
 		t.Errorf("err = %v, want one of integrity", err)
 	}
 	m, _, _ := openMarker(t, path)
@@ -162,7 +163,7 @@ func TestCommittedFailsOnceAndForAll(t *testing.T) {
 		fact  string
 		spoil func(m *CommittedMarker)
 	}{
-		{"when a write fails", func(m *CommittedMarker) { m.file.sys = &faulty{before: broken} }},
+		{"when a write fails", func(m *CommittedMarker) { m.file.sys = faultdisk.New(broken) }},
 		{"when the background sync fails", func(m *CommittedMarker) { m.sync = func(int) error { return unix.EIO } }},
 	} {
 		m, _, _ := openMarker(t, filepath.Join(t.TempDir(), "committed"))

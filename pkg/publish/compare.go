@@ -11,6 +11,7 @@ import (
 
 	"golang.org/x/sys/unix"
 
+	"github.com/cpctl/cpctl/pkg/disk"
 	"github.com/cpctl/cpctl/pkg/store"
 )
 
@@ -84,7 +85,7 @@ func (t *tree) list(img *store.Image, dir string, all []string) ([]string, error
 	if err != nil {
 		return all, nil // check says what is wrong with it
 	}
-	fd, err := openDir(at, ".")
+	fd, err := disk.OpenDir(at, ".")
 	if err != nil {
 		return all, fmt.Errorf("list %s: %w", dir, err)
 	}
@@ -123,7 +124,7 @@ func (t *tree) check(img *store.Image, name string, buf []byte) (problem string,
 		return absent, buf
 	}
 	base := path.Base(name)
-	st, err := lstat(dir, base)
+	st, err := disk.Lstat(dir, base)
 	switch kind := st.Mode & unix.S_IFMT; {
 	case err == unix.ENOENT || err == unix.ENOTDIR:
 		return absent, buf
@@ -140,7 +141,7 @@ func (t *tree) check(img *store.Image, name string, buf []byte) (problem string,
 	case kind != unix.S_IFREG || st.Size != int64(len(doc.Bytes)):
 		return ProblemChanged, buf
 	}
-	fd, err := openFile(dir, base, unix.O_RDONLY)
+	fd, err := disk.OpenFile(dir, base, unix.O_RDONLY)
 	if err != nil {
 		return ProblemChanged, buf
 	}
@@ -148,7 +149,7 @@ func (t *tree) check(img *store.Image, name string, buf []byte) (problem string,
 	if len(buf) <= len(doc.Bytes) {
 		buf = make([]byte, 2*len(doc.Bytes)+1)
 	}
-	n, err := readAll(fd, buf[:len(doc.Bytes)+1])
+	n, err := disk.ReadAll(fd, buf[:len(doc.Bytes)+1])
 	// Bytes are compared, not sums: the document is at hand.
 	if err != nil || !bytes.Equal(buf[:n], doc.Bytes) {
 		return ProblemChanged, buf

@@ -10,22 +10,6 @@ import (
 	"github.com/cpctl/cpctl/pkg/store"
 )
 
-var errKilled = errors.New("killed")
-
-// killAfter makes the n-th call from now on the last one that does anything:
-// what comes later finds a process that is gone. A write that is cut short
-// leaves half of its bytes.
-func (f *faulty) killAfter(n int) (killed func() bool) {
-	calls := 0
-	f.set(func(string, string) error {
-		if calls++; calls > n {
-			return errKilled
-		}
-		return nil
-	})
-	return func() bool { f.mu.Lock(); defer f.mu.Unlock(); return calls > n }
-}
-
 // life is one way for the files to get from one state to the next.
 type life struct {
 	fact    string
@@ -66,7 +50,7 @@ func TestAKillAtEveryStep(t *testing.T) {
 			wait(t, p, before.Index)
 			l.change(w)
 			img, changed := w.image()
-			was := f.killAfter(n)
+			was := f.KillAfter(n)
 			l.publish(p, img, changed)
 			until(t, "published or killed", func() bool {
 				st := p.Status()
@@ -147,7 +131,7 @@ func TestAKillDuringVerification(t *testing.T) {
 		img, _ := w.image()
 		f := new(faulty)
 		p := open(t, dir, via(f), boot("boot-2"))
-		was := f.killAfter(n)
+		was := f.KillAfter(n)
 		p.Start(img)
 		until(t, "verified or killed", func() bool { st := p.Status(); return st.Ready || st.Degraded })
 		ready := p.Status().Ready

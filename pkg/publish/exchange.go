@@ -72,9 +72,9 @@ func (p *Publisher) stage(name string, img *store.Image, done Applied) (*tree, *
 // swap puts the staged tree in the place of data/ and the old one in the queue
 // for deletion.
 func (p *Publisher) swap(name string) error {
-	err := p.sys.exchange(p.yard.fd, name, p.dir, dataName)
+	err := p.sys.Exchange(p.yard.fd, name, p.dir, dataName)
 	if err == unix.ENOENT { // somebody took data/ away
-		return p.sys.rename(p.yard.fd, name, p.dir, dataName)
+		return p.sys.Rename(p.yard.fd, name, p.dir, dataName)
 	}
 	if err != nil {
 		return err

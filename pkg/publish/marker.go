@@ -8,6 +8,7 @@ import (
 
 	"golang.org/x/sys/unix"
 
+	"github.com/cpctl/cpctl/pkg/disk"
 	"github.com/cpctl/cpctl/pkg/store"
 )
 
@@ -28,17 +29,17 @@ func OpenMarker(path string, v any) (*Marker, error) {
 	if _, err := os.Lstat(path); errors.Is(err, os.ErrNotExist) {
 		first, err := encodeSlot(1, v)
 		if err == nil {
-			err = Save(path, append(first, blank()[slotSize:]...))
+			err = disk.Save(disk.Real{}, path, append(first, blank()[slotSize:]...))
 		}
 		if err != nil {
 			return nil, fmt.Errorf("create %s: %w", path, err)
 		}
 	}
-	fd, err := openFile(unix.AT_FDCWD, path, unix.O_RDWR)
+	fd, err := disk.OpenFile(unix.AT_FDCWD, path, unix.O_RDWR)
 	if err != nil {
 		return nil, fmt.Errorf("open %s: %w", path, err)
 	}
-	file, _, ok, err := openSlots(disk{}, fd, v)
+	file, _, ok, err := openSlots(disk.Real{}, fd, v)
 	if err == nil && !ok {
 		err = store.Errorf(store.CodeIntegrity, "%s is damaged: neither of its two records can be read", path)
 	}
@@ -69,7 +70,7 @@ func (m *Marker) Sync() error {
 	if m.closed {
 		return fmt.Errorf("sync %s: %w", m.path, errClosed)
 	}
-	if err := again(func() error { return unix.Fdatasync(m.file.fd) }); err != nil {
+	if err := m.file.sys.Datasync(m.file.fd); err != nil {
 		return fmt.Errorf("sync %s: %w", m.path, err)
 	}
 	return nil

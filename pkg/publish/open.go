@@ -9,6 +9,7 @@ import (
 
 	"golang.org/x/sys/unix"
 
+	"github.com/cpctl/cpctl/pkg/disk"
 	"github.com/cpctl/cpctl/pkg/store"
 )
 
@@ -32,13 +33,13 @@ func (p *Publisher) prepare() error {
 		}
 	}
 	whole := math.MaxInt
-	if _, err := deleteTree(p.sys, p.dir, yardName, &whole); err != nil {
+	if _, err := disk.RemoveAll(p.sys, p.dir, yardName, &whole); err != nil {
 		return fmt.Errorf("remove the leftover %s/%s: %w", p.cfg.Dir, yardName, err)
 	}
-	if err := p.sys.mkdir(p.dir, dataName, 0o700); err != nil && err != unix.EEXIST {
+	if err := p.sys.Mkdir(p.dir, dataName, 0o700); err != nil && err != unix.EEXIST {
 		return fmt.Errorf("make %s/%s: %w", p.cfg.Dir, dataName, err)
 	}
-	fd, err := openDir(p.dir, dataName)
+	fd, err := disk.OpenDir(p.dir, dataName)
 	if err == unix.ENOTDIR || err == unix.ELOOP {
 		return fmt.Errorf("%s/%s is not a directory: it is exchanged as a whole, so it can be no link", p.cfg.Dir, dataName)
 	}
@@ -78,10 +79,10 @@ func mountPoint(dir int, name string) (bool, error) {
 	var above, here unix.Statx_t
 	flags := unix.AT_SYMLINK_NOFOLLOW | unix.AT_NO_AUTOMOUNT
 	mask := unix.STATX_BASIC_STATS | unix.STATX_MNT_ID
-	if err := again(func() error { return unix.Statx(dir, ".", flags, mask, &above) }); err != nil {
+	if err := unix.Statx(dir, ".", flags, mask, &above); err != nil {
 		return false, fmt.Errorf("stat: %w", err)
 	}
-	if err := again(func() error { return unix.Statx(dir, name, flags, mask, &here) }); err != nil {
+	if err := unix.Statx(dir, name, flags, mask, &here); err != nil {
 		return false, fmt.Errorf("stat %s: %w", name, err)
 	}
 	if above.Mask&here.Mask&unix.STATX_MNT_ID != 0 { // Linux 5.8 has it: also sees a bind mount
@@ -96,9 +97,9 @@ func (p *Publisher) probeExchange() error {
 		return err
 	}
 	a, b := p.yard.name(), p.yard.name()
-	err := errors.Join(p.sys.mkdir(p.yard.fd, a, 0o700), p.sys.mkdir(p.yard.fd, b, 0o700))
+	err := errors.Join(p.sys.Mkdir(p.yard.fd, a, 0o700), p.sys.Mkdir(p.yard.fd, b, 0o700))
 	if err == nil {
-		err = p.sys.exchange(p.yard.fd, a, p.yard.fd, b)
+		err = p.sys.Exchange(p.yard.fd, a, p.yard.fd, b)
 	}
 	_ = errors.Join(p.yard.discard(a), p.yard.discard(b)) // the next start removes what is left
 	switch {

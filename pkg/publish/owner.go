@@ -1,6 +1,10 @@
 package publish
 
-import "golang.org/x/sys/unix"
+import (
+	"golang.org/x/sys/unix"
+
+	"github.com/cpctl/cpctl/pkg/disk"
+)
 
 // owner is who may read what is published.
 type owner struct {
@@ -22,18 +26,18 @@ func (o owner) wrong(st *unix.Stat_t, mode uint32) bool {
 
 // fix sets group, then mode: never open to a group that is not the right one.
 // It makes the result independent of the umask.
-func (o owner) fix(s sys, fd int, mode uint32) error {
+func (o owner) fix(s disk.FS, fd int, mode uint32) error {
 	var st unix.Stat_t
 	if err := unix.Fstat(fd, &st); err != nil {
 		return err
 	}
 	if o.gid >= 0 && st.Gid != uint32(o.gid) {
-		if err := s.chown(fd, o.gid); err != nil {
+		if err := s.Chown(fd, o.gid); err != nil {
 			return err
 		}
 	}
 	if st.Mode&0o7777 != mode {
-		return s.chmod(fd, mode)
+		return s.Chmod(fd, mode)
 	}
 	return nil
 }

@@ -10,6 +10,7 @@ import (
 
 	"golang.org/x/sys/unix"
 
+	"github.com/cpctl/cpctl/pkg/disk"
 	"github.com/cpctl/cpctl/pkg/store"
 )
 
@@ -21,8 +22,7 @@ type Config struct {
 	Group     int          // gid that may read data/ (0750 and 0640); -1: nobody but the owner (0700 and 0600)
 	Log       *slog.Logger // nil: nowhere
 	BootID    string       // "": the kernel's
-
-	sys sys // nil: the disk
+	Disk      disk.FS      // nil: the real one
 }
 
 // The reasons for which files cannot be written.
@@ -45,7 +45,7 @@ type Status struct {
 type Publisher struct {
 	cfg   Config
 	log   *slog.Logger
-	sys   sys
+	sys   disk.FS
 	own   owner
 	dir   int     // handle of Config.Dir
 	found Applied // what .applied said at Open
@@ -90,16 +90,14 @@ func Open(cfg Config) (_ *Publisher, err error) {
 	if cfg.Log == nil {
 		cfg.Log = slog.New(slog.DiscardHandler)
 	}
-	if cfg.sys == nil {
-		cfg.sys = disk{}
-	}
+	cfg.Disk = disk.Or(cfg.Disk)
 	if cfg.BootID == "" {
 		if cfg.BootID, err = bootID(); err != nil {
 			return nil, err
 		}
 	}
 	p := &Publisher{
-		cfg: cfg, log: cfg.Log, sys: cfg.sys, own: newOwner(cfg.Group), backoff: 100 * time.Millisecond, patience: time.Second,
+		cfg: cfg, log: cfg.Log, sys: cfg.Disk, own: newOwner(cfg.Group), backoff: 100 * time.Millisecond, patience: time.Second,
 		wake: make(chan struct{}, 1), stop: make(chan struct{}), stopped: make(chan struct{}),
 	}
 	if p.dir, err = unix.Open(cfg.Dir, unix.O_RDONLY|unix.O_DIRECTORY|unix.O_CLOEXEC, 0); err != nil {

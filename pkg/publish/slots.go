@@ -8,6 +8,8 @@ import (
 	"strconv"
 
 	"golang.org/x/sys/unix"
+
+	"github.com/cpctl/cpctl/pkg/disk"
 )
 
 // A marker is a file of two slots that are written in turn, so that a write
@@ -75,16 +77,16 @@ func newest(b []byte, v any) (sequence uint64, slot int, ok bool) {
 
 // slots is an open marker.
 type slots struct {
-	sys      sys
+	sys      disk.FS
 	fd       int
 	sequence uint64
 	slot     int // where the next one goes
 }
 
 // openSlots reads a marker that is open for writing.
-func openSlots(s sys, fd int, v any) (m *slots, size int, ok bool, err error) {
+func openSlots(s disk.FS, fd int, v any) (m *slots, size int, ok bool, err error) {
 	b := make([]byte, markerSize+1)
-	size, err = readAll(fd, b)
+	size, err = disk.ReadAll(fd, b)
 	if err != nil {
 		return nil, size, false, err
 	}
@@ -106,7 +108,7 @@ func (m *slots) write(v any) error {
 	if err != nil {
 		return err
 	}
-	if err := m.sys.pwrite(m.fd, b, int64(m.slot)*slotSize); err != nil {
+	if err := m.sys.Pwrite(m.fd, b, int64(m.slot)*slotSize); err != nil {
 		return err
 	}
 	m.sequence, m.slot = m.sequence+1, 1-m.slot

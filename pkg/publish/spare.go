@@ -4,6 +4,8 @@ import (
 	"time"
 
 	"golang.org/x/sys/unix"
+
+	"github.com/cpctl/cpctl/pkg/disk"
 )
 
 // A file that was swapped out is written again as the next one, after a rest.
@@ -29,7 +31,7 @@ const (
 
 // rest takes back what came out of the tree under a name of the yard.
 func (y *yard) rest(name string) error {
-	st, err := lstat(y.fd, name)
+	st, err := disk.Lstat(y.fd, name)
 	if err != nil {
 		return err
 	}
@@ -42,7 +44,7 @@ func (y *yard) rest(name string) error {
 
 // drop deletes a name of the yard at once if it is no directory.
 func (y *yard) drop(name string) error {
-	switch err := y.sys.unlink(y.fd, name); err {
+	switch err := y.sys.Unlink(y.fd, name); err {
 	case nil, unix.ENOENT:
 		return nil
 	case unix.EISDIR, unix.EPERM:
@@ -84,15 +86,15 @@ func (y *yard) scratch(own owner, b []byte) (fd int, name string, err error) {
 
 // rewrite puts other bytes into a spare that nobody has open.
 func (y *yard) rewrite(own owner, name string, b []byte) (int, error) {
-	fd, err := openFile(y.fd, name, unix.O_RDWR)
+	fd, err := disk.OpenFile(y.fd, name, unix.O_RDWR)
 	if err != nil {
 		return -1, err
 	}
 	if err = alone(fd); err == nil {
-		err = y.sys.pwrite(fd, b, 0)
+		err = y.sys.Pwrite(fd, b, 0)
 	}
 	if err == nil {
-		err = y.sys.truncate(fd, int64(len(b)))
+		err = y.sys.Truncate(fd, int64(len(b)))
 	}
 	if err == nil {
 		err = own.fix(y.sys, fd, own.file)

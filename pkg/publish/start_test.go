@@ -295,7 +295,7 @@ func TestOpenSaysWhenTheFileSystemCannotExchange(t *testing.T) {
 		return nil
 	})
 	dir := t.TempDir()
-	_, err := Open(Config{Dir: dir, ClusterID: cluster, Group: -1, sys: f})
+	_, err := Open(Config{Dir: dir, ClusterID: cluster, Group: -1, Disk: f})
 	if err == nil || !strings.Contains(err.Error(), "RENAME_EXCHANGE") {
 		t.Errorf("err = %v, want one that names RENAME_EXCHANGE", err)
 	}

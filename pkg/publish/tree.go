@@ -8,6 +8,8 @@ import (
 	"strings"
 
 	"golang.org/x/sys/unix"
+
+	"github.com/cpctl/cpctl/pkg/disk"
 )
 
 // maxHandles bounds the open directories of one tree.
@@ -16,14 +18,14 @@ const maxHandles = 128
 // tree is a directory of published files, reached through handles and never
 // through a link. One goroutine uses it.
 type tree struct {
-	sys  sys
+	sys  disk.FS
 	own  owner
 	fd   int            // the root
 	yard *yard          // where to things go that are taken out
 	dirs map[string]int // handles of directories below the root, until release
 }
 
-func newTree(s sys, own owner, fd int, y *yard) *tree {
+func newTree(s disk.FS, own owner, fd int, y *yard) *tree {
 	return &tree{sys: s, own: own, fd: fd, yard: y, dirs: map[string]int{}}
 }
 
@@ -61,17 +63,17 @@ func (t *tree) walkTo(name string, grow bool) (int, error) {
 		return -1, err
 	}
 	base := path.Base(name)
-	fd, err := openDir(parent, base)
+	fd, err := disk.OpenDir(parent, base)
 	switch {
 	case err == nil:
 	case !grow:
 		return -1, &fs.PathError{Op: "open", Path: name, Err: err}
 	case err == unix.EACCES: // a mode that somebody set
 		if err = unix.Fchmodat(parent, base, t.own.dir, 0); err == nil {
-			fd, err = openDir(parent, base)
+			fd, err = disk.OpenDir(parent, base)
 		}
 	case err == unix.ENOTDIR, err == unix.ELOOP:
-		if err = t.sys.unlink(parent, base); err != nil {
+		if err = t.sys.Unlink(parent, base); err != nil {
 			break
 		}
 		fallthrough
@@ -86,10 +88,10 @@ func (t *tree) walkTo(name string, grow bool) (int, error) {
 }
 
 func (t *tree) mkdir(parent int, name string) (int, error) {
-	if err := t.sys.mkdir(parent, name, 0o700); err != nil {
+	if err := t.sys.Mkdir(parent, name, 0o700); err != nil {
 		return -1, err
 	}
-	fd, err := openDir(parent, name)
+	fd, err := disk.OpenDir(parent, name)
 	if err != nil {
 		return -1, err
 	}
@@ -101,18 +103,18 @@ func (t *tree) mkdir(parent int, name string) (int, error) {
 }
 
 // fill makes a new file below a handle and returns it open.
-func fill(s sys, own owner, dir int, name string, b []byte) (int, error) {
-	fd, err := s.create(dir, name, 0o600)
+func fill(s disk.FS, own owner, dir int, name string, b []byte) (int, error) {
+	fd, err := s.Create(dir, name, 0o600)
 	if err != nil {
 		return -1, err
 	}
-	err = s.write(fd, b)
+	err = s.Write(fd, b)
 	if err == nil {
 		err = own.fix(s, fd, own.file)
 	}
 	if err != nil {
 		unix.Close(fd)
-		return -1, errors.Join(err, s.unlink(dir, name))
+		return -1, errors.Join(err, s.Unlink(dir, name))
 	}
 	return fd, nil
 }
@@ -122,7 +124,7 @@ func fill(s sys, own owner, dir int, name string, b []byte) (int, error) {
 // file or the new one at every moment.
 func (t *tree) place(scratch string, dir int, name string, replaces bool) error {
 	if !replaces {
-		switch err := t.sys.rename(t.yard.fd, scratch, dir, name); err {
+		switch err := t.sys.Rename(t.yard.fd, scratch, dir, name); err {
 		case nil:
 			return nil
 		case unix.EISDIR, unix.ENOTEMPTY, unix.EEXIST: // a directory has the name
@@ -130,12 +132,12 @@ func (t *tree) place(scratch string, dir int, name string, replaces bool) error 
 			return errors.Join(err, t.yard.drop(scratch))
 		}
 	}
-	err := t.sys.exchange(t.yard.fd, scratch, dir, name)
+	err := t.sys.Exchange(t.yard.fd, scratch, dir, name)
 	if err == nil {
 		return t.yard.rest(scratch) // the old one
 	}
 	if err == unix.ENOENT {
-		err = t.sys.rename(t.yard.fd, scratch, dir, name)
+		err = t.sys.Rename(t.yard.fd, scratch, dir, name)
 	}
 	if err != nil {
 		return errors.Join(err, t.yard.drop(scratch))
@@ -198,7 +200,7 @@ func (t *tree) remove(name string) error {
 // take removes a name: a file at once, a directory by way of the yard, so that
 // a reader never sees it half empty.
 func (t *tree) take(dir int, name string) error {
-	switch err := t.sys.unlink(dir, name); err {
+	switch err := t.sys.Unlink(dir, name); err {
 	case nil, unix.ENOENT:
 		return nil
 	case unix.EISDIR, unix.EPERM: // POSIX has EPERM for a directory

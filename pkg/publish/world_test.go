@@ -4,7 +4,6 @@ import (
 	"cmp"
 	"context"
 	"encoding/json"
-	"errors"
 	"fmt"
 	"io/fs"
 	"maps"
@@ -18,7 +17,9 @@ import (
 
 	"golang.org/x/sys/unix"
 
+	"github.com/cpctl/cpctl/pkg/disk"
 	"github.com/cpctl/cpctl/pkg/store"
+	"github.com/cpctl/cpctl/test/faultdisk"
 )
 
 const (
@@ -161,7 +162,7 @@ func inMemory(t testing.TB) {
 }
 
 func boot(id string) func(*Config) { return func(c *Config) { c.BootID = id } }
-func via(s sys) func(*Config)      { return func(c *Config) { c.sys = s } }
+func via(s disk.FS) func(*Config)  { return func(c *Config) { c.Disk = s } }
 
 // started is open and Start with the state as it is, verified.
 func started(t testing.TB, dir string, w *world, change ...func(*Config)) *Publisher {
@@ -243,94 +244,20 @@ func revision(b []byte) (uint64, bool) {
 }
 
 // faulty is a disk on which a test decides before each call whether it fails.
+// mu is held while it is asked.
 type faulty struct {
-	disk
-	mu     sync.Mutex
-	before func(call, name string) error
+	faultdisk.Disk
+	mu sync.Mutex
 }
 
 func (f *faulty) set(before func(call, name string) error) {
-	f.mu.Lock()
-	defer f.mu.Unlock()
-	f.before = before
-}
-
-func (f *faulty) ask(call, name string) error {
-	f.mu.Lock()
-	defer f.mu.Unlock()
-	if f.before == nil {
-		return nil
+	if before == nil {
+		f.Set(nil)
+		return
 	}
-	return f.before(call, name)
-}
-
-func (f *faulty) mkdir(dir int, name string, mode uint32) error {
-	if err := f.ask("mkdir", name); err != nil {
-		return err
-	}
-	return f.disk.mkdir(dir, name, mode)
-}
-
-func (f *faulty) create(dir int, name string, mode uint32) (int, error) {
-	if err := f.ask("create", name); err != nil {
-		return -1, err
-	}
-	return f.disk.create(dir, name, mode)
-}
-
-// write leaves half of the bytes when it fails, as a full disk does.
-func (f *faulty) write(fd int, b []byte) error {
-	if err := f.ask("write", ""); err != nil {
-		return errors.Join(err, f.disk.write(fd, b[:len(b)/2]))
-	}
-	return f.disk.write(fd, b)
-}
-
-func (f *faulty) pwrite(fd int, b []byte, offset int64) error {
-	if err := f.ask("pwrite", ""); err != nil {
-		return errors.Join(err, f.disk.pwrite(fd, b[:len(b)/2], offset))
-	}
-	return f.disk.pwrite(fd, b, offset)
-}
-
-func (f *faulty) truncate(fd int, size int64) error {
-	if err := f.ask("truncate", ""); err != nil {
-		return err
-	}
-	return f.disk.truncate(fd, size)
-}
-
-func (f *faulty) rename(from int, name string, to int, newName string) error {
-	if err := f.ask("rename", newName); err != nil {
-		return err
-	}
-	return f.disk.rename(from, name, to, newName)
-}
-
-func (f *faulty) exchange(a int, name string, b int, otherName string) error {
-	if err := f.ask("exchange", otherName); err != nil {
-		return err
-	}
-	return f.disk.exchange(a, name, b, otherName)
-}
-
-func (f *faulty) unlink(dir int, name string) error {
-	if err := f.ask("unlink", name); err != nil {
-		return err
-	}
-	return f.disk.unlink(dir, name)
-}
-
-func (f *faulty) rmdir(dir int, name string) error {
-	if err := f.ask("rmdir", name); err != nil {
-		return err
-	}
-	return f.disk.rmdir(dir, name)
-}
-
-func (f *faulty) chmod(fd int, mode uint32) error {
-	if err := f.ask("chmod", ""); err != nil {
-		return err
-	}
-	return f.disk.chmod(fd, mode)
+	f.Set(func(call, name string) error {
+		f.mu.Lock()
+		defer f.mu.Unlock()
+		return before(call, name)
+	})
 }

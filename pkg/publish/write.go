@@ -3,6 +3,7 @@ package publish
 import (
 	"golang.org/x/sys/unix"
 
+	"github.com/cpctl/cpctl/pkg/disk"
 	"github.com/cpctl/cpctl/pkg/store"
 )
 
@@ -79,6 +80,6 @@ func (p *Publisher) ours() (bool, error) {
 // same reports whether a name below a handle is the open file or directory.
 func same(dir int, name string, fd int) bool {
 	var open unix.Stat_t
-	st, err := lstat(dir, name)
+	st, err := disk.Lstat(dir, name)
 	return err == nil && unix.Fstat(fd, &open) == nil && st.Dev == open.Dev && st.Ino == open.Ino
 }

@@ -3,13 +3,13 @@ package publish
 import (
 	"errors"
 	"fmt"
-	"io"
 	"math"
-	"os"
 	"strconv"
 	"time"
 
 	"golang.org/x/sys/unix"
+
+	"github.com/cpctl/cpctl/pkg/disk"
 )
 
 // yardName is where trees are staged and where removed ones await deletion.
@@ -21,7 +21,7 @@ const readerGrace = 10 * time.Second
 
 // yard is the directory restore.tmp, which exists only while something is in it.
 type yard struct {
-	sys    sys
+	sys    disk.FS
 	parent int // handle of the directory that holds it
 	fd     int // -1 while it does not exist
 	next   int // number of the next name
@@ -43,10 +43,10 @@ func (y *yard) open() error {
 	if y.fd >= 0 {
 		return nil
 	}
-	if err := y.sys.mkdir(y.parent, yardName, 0o700); err != nil && err != unix.EEXIST {
+	if err := y.sys.Mkdir(y.parent, yardName, 0o700); err != nil && err != unix.EEXIST {
 		return fmt.Errorf("make %s: %w", yardName, err)
 	}
-	fd, err := openDir(y.parent, yardName)
+	fd, err := disk.OpenDir(y.parent, yardName)
 	if err != nil {
 		return fmt.Errorf("open %s: %w", yardName, err)
 	}
@@ -66,7 +66,7 @@ func (y *yard) bury(dir int, name string) error {
 		return err
 	}
 	n := y.name()
-	if err := y.sys.rename(dir, name, y.fd, n); err != nil {
+	if err := y.sys.Rename(dir, name, y.fd, n); err != nil {
 		y.tidy()
 		return err
 	}
@@ -138,63 +138,20 @@ func (y *yard) sweep(now time.Time, budget int) (more bool, err error) {
 // delete removes a name of the yard. The marker of a tree goes first: whoever
 // still reads there sees by its absence that the rest is not to be trusted.
 func (y *yard) delete(name string, budget *int) (done bool, err error) {
-	if fd, err := openDir(y.fd, name); err == nil {
-		err := y.sys.unlink(fd, appliedName)
+	if fd, err := disk.OpenDir(y.fd, name); err == nil {
+		err := y.sys.Unlink(fd, appliedName)
 		unix.Close(fd)
 		if err != nil && err != unix.ENOENT {
 			return false, err
 		}
 	}
-	return deleteTree(y.sys, y.fd, name, budget)
-}
-
-// deleteTree removes a name and all below it, a link as itself, as far as the budget goes.
-func deleteTree(s sys, dir int, name string, budget *int) (done bool, err error) {
-	if *budget--; *budget < 0 {
-		return false, nil
-	}
-	switch err := s.unlink(dir, name); err {
-	case nil, unix.ENOENT:
-		return true, nil
-	case unix.EISDIR, unix.EPERM:
-	default:
-		return false, err
-	}
-	fd, err := openDir(dir, name)
-	if err == unix.EACCES { // a mode that somebody set
-		if err = unix.Fchmodat(dir, name, 0o700, 0); err == nil {
-			fd, err = openDir(dir, name)
-		}
-	}
-	if err != nil {
-		return false, err
-	}
-	f := os.NewFile(uintptr(fd), name)
-	defer f.Close()
-	for {
-		names, err := f.Readdirnames(1024)
-		if err != nil && err != io.EOF {
-			return false, err
-		}
-		if len(names) == 0 {
-			break
-		}
-		for _, n := range names {
-			if done, err := deleteTree(s, fd, n, budget); !done {
-				return false, err
-			}
-		}
-	}
-	if err := s.rmdir(dir, name); err != nil && err != unix.ENOENT {
-		return false, err
-	}
-	return true, nil
+	return disk.RemoveAll(y.sys, y.fd, name, budget)
 }
 
 // discard deletes a staged tree that is of no use.
 func (y *yard) discard(name string) error {
 	whole := math.MaxInt
-	_, err := deleteTree(y.sys, y.fd, name, &whole)
+	_, err := disk.RemoveAll(y.sys, y.fd, name, &whole)
 	y.tidy()
 	return err
 }
@@ -204,7 +161,7 @@ func (y *yard) tidy() {
 	if y.fd < 0 || len(y.graves)+len(y.spares) > 0 {
 		return
 	}
-	if err := y.sys.rmdir(y.parent, yardName); errors.Is(err, unix.ENOTEMPTY) {
+	if err := y.sys.Rmdir(y.parent, yardName); errors.Is(err, unix.ENOTEMPTY) {
 		return // something that could not be deleted; the next start tries again
 	}
 	unix.Close(y.fd)

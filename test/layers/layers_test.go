@@ -10,6 +10,7 @@ import (
 // layers, the lowest first. A package imports only those of lower lines:
 // neighbours do not know each other.
 var layers = [][]string{
+	{"pkg/disk"},
 	{"pkg/store"},
 	{"pkg/mutation"},
 	{"pkg/publish", "pkg/snapshot", "pkg/applier", "pkg/pki"},

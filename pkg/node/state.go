@@ -3,8 +3,10 @@ package node
 import (
 	"errors"
 	"fmt"
+	"log/slog"
 	"os"
 	"path/filepath"
+	"time"
 
 	"github.com/hashicorp/raft"
 
@@ -18,6 +20,7 @@ import (
 // openState brings the state in memory to where it was: the newest snapshot,
 // and the log up to the index that this node has shown.
 func (n *Node) openState() error {
+	begun := time.Now()
 	raftDir := n.dir.file("raft")
 	if err := disk.MakeAll(n.cfg.disk, raftDir); err != nil {
 		return err
@@ -32,10 +35,12 @@ func (n *Node) openState() error {
 		return err
 	}
 	n.committed.OnFail(func(err error) { n.fail(fmt.Errorf("%w: %w", fsm.ErrMarker, err)) })
+	logged := time.Now()
 	img, err := n.newestSnapshot()
 	if err != nil {
 		return err
 	}
+	loaded := time.Now()
 	if n.files, err = publish.Open(publish.Config{Dir: n.cfg.Dir, ClusterID: n.self.ClusterID, Group: group(n.cfg.Group), Log: n.cfg.Log, BootID: n.cfg.boot, Disk: n.cfg.disk}); err != nil {
 		return err
 	}
@@ -48,6 +53,10 @@ func (n *Node) openState() error {
 		if err := n.replay(shown, last); err != nil {
 			return err
 		}
+	}
+	if last > 0 {
+		n.cfg.Log.Info("the state is loaded", "index", n.fsm.Image().Index, "snapshot", img.Index, slog.Group("took",
+			"log", logged.Sub(begun), "snapshot", loaded.Sub(logged), "replay", time.Since(loaded)))
 	}
 	n.settled.Store(known || last == 0)
 	n.begun = n.fsm.Image().Index
@@ -93,7 +102,6 @@ func (n *Node) replay(shown publish.Committed, last uint64) error {
 		return store.Errorf(store.CodeIntegrity, "the log replayed to index %d gives digest %.12s in term %d; this node has shown %.12s in term %d",
 			shown.Index, img.StateDigest(), term, shown.Digest, shown.Term).WithHint("%s", rejoin)
 	}
-	n.cfg.Log.Info("replayed the log to what was shown before", "index", shown.Index)
 	return nil
 }
 

@@ -133,6 +133,8 @@ func (p *Publisher) auditTurn() (more bool) {
 	if r := p.auditFor; r != nil {
 		r.faults = faults
 		close(r.done)
+	} else {
+		p.log.Info("files compared with the state", "index", p.shown, "put_right", len(faults))
 	}
 	p.audit, p.auditFor = nil, nil
 	return true

@@ -5,6 +5,7 @@ import (
 	"testing"
 
 	"github.com/cpctl/cpctl/test/dataset"
+	"github.com/cpctl/cpctl/test/live"
 )
 
 // Invariant 2: an acknowledged write survives kill -9 and took effect exactly
@@ -20,15 +21,15 @@ func TestAnAcknowledgedWriteSurvivesAndTookEffectOnce(t *testing.T) {
 
 	// The leader is killed twice and started again, in the middle of what
 	// sixteen processes have begun.
-	var away *node
+	var away *live.Node
 	killLeader := func() {
-		away = c.leader()
-		away.kill()
-		t.Logf("killed %s, the leader", away.name)
+		away = c.Leader()
+		away.Kill()
+		t.Logf("killed %s, the leader", away.Name)
 	}
 	startAgain := func() {
-		t.Logf("%s leads; started %s again", c.leader().name, away.name)
-		away.start()
+		t.Logf("%s leads; started %s again", c.Leader().Name, away.Name)
+		away.Start()
 	}
 	// While the clients are made: they wait for nothing but the tenant and its
 	// scopes, so that writers without their node do not hold up the others.
@@ -37,7 +38,7 @@ func TestAnAcknowledgedWriteSurvivesAndTookEffectOnce(t *testing.T) {
 	turns := map[int]func(){
 		first + clients/10:   killLeader,
 		first + 3*clients/10: startAgain,
-		first + 5*clients/10: func() { c.await(away); killLeader() },
+		first + 5*clients/10: func() { c.Await(away); killLeader() },
 		first + 7*clients/10: startAgain,
 	}
 	acks := c.load(items, func(begun int) {
@@ -45,7 +46,7 @@ func TestAnAcknowledgedWriteSurvivesAndTookEffectOnce(t *testing.T) {
 			turn()
 		}
 	})
-	c.await(away)
+	c.Await(away)
 
 	if len(acks) != len(items) {
 		t.Errorf("%d of %d commands were acknowledged", len(acks), len(items))
@@ -57,5 +58,5 @@ func TestAnAcknowledgedWriteSurvivesAndTookEffectOnce(t *testing.T) {
 		}
 	}
 	t.Logf("%d commands settled an unknown outcome with the same request id", replayed)
-	wantAcknowledged(t, c.identical(), acks)
+	wantAcknowledged(t, c.Identical(), acks)
 }

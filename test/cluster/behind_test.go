@@ -6,64 +6,66 @@ import (
 	"strconv"
 	"strings"
 	"testing"
+
+	"github.com/cpctl/cpctl/test/live"
 )
 
 // A node that was away comes back when the others have no longer the entries
 // that it lacks: it is given a snapshot of the whole state.
 func TestANodeThatIsFarBehindIsGivenASnapshot(t *testing.T) {
 	c := found(t, 3, "--snapshot-threshold", "64", "--snapshot-interval", "300ms", "--trailing-logs", "1024")
-	c.must(c.nodes[0].server(), "tenant", "create", "acme")
-	c.must(c.nodes[0].server(), "key", "rotate", "-t", "acme")
-	c.flood(manyCallers, "acme", 0, 50)
-	c.settled()
-	away := c.followers()[0]
-	was := tree(t, away.data())
-	had := c.statusAt(away)
+	c.Must(c.Nodes[0].Server(), "tenant", "create", "acme")
+	c.Must(c.Nodes[0].Server(), "key", "rotate", "-t", "acme")
+	c.Flood(live.ManyCallers, "acme", 0, 50)
+	c.Settled()
+	away := c.Followers()[0]
+	was := live.Tree(t, away.Data())
+	had := c.StatusAt(away)
 	missing := had.CommitIndex + 1
-	away.kill()
+	away.Kill()
 
 	// What follows changes, adds and takes away.
-	leader := c.leader()
-	c.must(leader.server(), "tenant", "update", "acme", "--display-name", "Acme Corp")
-	c.must(leader.server(), "tenant", "create", "later")
-	c.must(leader.server(), "client", "delete", "app-00007", "-t", "acme", "--yes")
+	leader := c.Leader()
+	c.Must(leader.Server(), "tenant", "update", "acme", "--display-name", "Acme Corp")
+	c.Must(leader.Server(), "tenant", "create", "later")
+	c.Must(leader.Server(), "client", "delete", "app-00007", "-t", "acme", "--yes")
 	made := 50
-	until(t, "the others have dropped what the node lacks", func() bool {
-		c.flood(fewCallers, "acme", made, made+200)
+	live.Until(t, "the others have dropped what the node lacks", func() bool {
+		c.Flood(live.FewCallers, "acme", made, made+200)
 		made += 200
-		for _, n := range c.nodes {
+		for _, n := range c.Nodes {
 			// Raft keeps 1,024 entries before the end of the log, not of the snapshot.
-			if n.running() && newestSnapshot(t, n) < missing+1024+100 {
+			if n.Running() && newestSnapshot(t, n) < missing+1024+100 {
 				return false
 			}
 		}
 		return true
 	})
-	c.must(leader.server(), "key", "rotate", "-t", "acme")
+	c.Must(leader.Server(), "key", "rotate", "-t", "acme")
 
-	away.start()
-	c.await(away)
-	is := c.identical()
+	away.Start()
+	c.Await(away)
+	is := c.Identical()
 	if want := len(was) + made - 50 - 1 + 7; len(is) != want { // one deleted; a tenant and its scopes
 		t.Errorf("%d files, want %d", len(is), want)
 	}
-	if log, err := os.ReadFile(away.logFile()); err != nil || !strings.Contains(string(log), "Installed remote snapshot") { // raft's words
-		t.Errorf("nobody gave the node a snapshot, or it does not say so (%v)\n%s", err, away.logTail())
+	if log, err := os.ReadFile(away.Log); err != nil || !strings.Contains(string(log), "Installed remote snapshot") { // raft's words
+		t.Errorf("nobody gave the node a snapshot, or it does not say so (%v)\n%s", err, away.LogTail())
 	}
 
 	// Once more, so that what was given is what it starts from.
-	away.kill()
-	away.start()
-	c.await(away)
-	c.flood(manyCallers, "acme", made, made+10)
-	c.identical()
+	away.Kill()
+	away.Start()
+	c.Await(away)
+	c.Flood(live.ManyCallers, "acme", made, made+10)
+	c.Identical()
 }
 
 // newestSnapshot is the log index of the newest of raft's snapshots on a node,
 // whose names are TERM-INDEX-TIME; 0 if there is none.
-func newestSnapshot(t *testing.T, n *node) (newest uint64) {
+func newestSnapshot(t *testing.T, n *live.Node) (newest uint64) {
 	t.Helper()
-	entries, err := os.ReadDir(filepath.Join(n.dir, "raft", "snapshots"))
+	entries, err := os.ReadDir(filepath.Join(n.Dir, "raft", "snapshots"))
 	if err != nil && !os.IsNotExist(err) {
 		t.Fatal(err)
 	}

@@ -1,18 +1,9 @@
 package cluster
 
 import (
-	"os"
 	"testing"
 
-	"github.com/cpctl/cpctl/cmd"
+	"github.com/cpctl/cpctl/test/live"
 )
 
-// runAsCpctl in the environment makes the test binary cpctl.
-const runAsCpctl = "CPCTL_TEST_PROCESS"
-
-func TestMain(m *testing.M) {
-	if os.Getenv(runAsCpctl) != "" {
-		os.Exit(cmd.Main(cmd.System(), os.Args[1:]))
-	}
-	os.Exit(m.Run())
-}
+func TestMain(m *testing.M) { live.Main(m) }

@@ -12,17 +12,18 @@ import (
 	"github.com/google/uuid"
 
 	"github.com/cpctl/cpctl/pkg/store"
+	"github.com/cpctl/cpctl/test/live"
 )
 
 // Invariant 2: a write whose answer was lost took effect exactly once. The
 // command asks again by itself, with the same request id; so may a later one.
 func TestALostAnswerIsFoundOutByAskingAgain(t *testing.T) {
 	c := found(t, 3)
-	server := c.nodes[0].server()
-	c.must(server, "tenant", "create", "acme")
-	c.must(server, "client", "create", "old", "-t", "acme", "--redirect-uri", "https://old.acme.example/cb")
-	c.must(server, "scope", "create", "orders:read", "-t", "acme")
-	c.must(server, "key", "rotate", "-t", "acme", "--alg", "ES256")
+	server := c.Nodes[0].Server()
+	c.Must(server, "tenant", "create", "acme")
+	c.Must(server, "client", "create", "old", "-t", "acme", "--redirect-uri", "https://old.acme.example/cb")
+	c.Must(server, "scope", "create", "orders:read", "-t", "acme")
+	c.Must(server, "key", "rotate", "-t", "acme", "--alg", "ES256")
 	fresh := func() string {
 		id, err := uuid.NewV7()
 		if err != nil {
@@ -70,21 +71,21 @@ func TestALostAnswerIsFoundOutByAskingAgain(t *testing.T) {
 	for i, tt := range tests {
 		t.Run(tt.name, func(t *testing.T) {
 			c := c.as(t)
-			n := c.nodes[i%len(c.nodes)] // the leader, or one that forwards
+			n := c.Nodes[i%len(c.Nodes)] // the leader, or one that forwards
 			proxy, through := dropAnswer(t, n)
 			args := append(tt.args, "-o", "json")
 			other := append(tt.other, "-o", "json")
 			if tt.id != "" {
 				args, other = append(args, "--request-id", tt.id), append(other, "--request-id", tt.id)
 			}
-			before := c.settled().Nodes[0].Revision
+			before := c.Settled().Nodes[0].Revision
 
-			r := c.cpctl(through, nil, args...)
+			r := c.Cpctl(through, nil, args...)
 			lost, writes := proxy.seen(t)
-			if r.exit != 0 || lost == nil || writes != 2 {
-				t.Fatalf("exit %d after %d requests, the lost answer is %+v\n%s", r.exit, writes, lost, r.stderr)
+			if r.Exit != 0 || lost == nil || writes != 2 {
+				t.Fatalf("exit %d after %d requests, the lost answer is %+v\n%s", r.Exit, writes, lost, r.Stderr)
 			}
-			got := decode[written](t, r)
+			got := live.Decode[live.Written](t, r)
 			if !got.Replayed || got.Index != lost.Index || got.Revision != lost.Revision || got.Revision != before+1 {
 				t.Errorf("answered %+v; lost was revision %d at index %d, and before it the state was at %d", got, lost.Revision, lost.Index, before)
 			}
@@ -94,28 +95,28 @@ func TestALostAnswerIsFoundOutByAskingAgain(t *testing.T) {
 
 			if tt.id != "" {
 				// A later process with the same id gets the answer and no secret.
-				later := c.must(n.server(), args...)
-				if got := decode[written](t, later); !got.Replayed || got.Revision != lost.Revision || got.ClientSecret != "" {
+				later := c.Must(n.Server(), args...)
+				if got := live.Decode[live.Written](t, later); !got.Replayed || got.Revision != lost.Revision || got.ClientSecret != "" {
 					t.Errorf("a later process was answered %+v", got)
 				}
-				if lost.Secret != "" && strings.Contains(string(later.stdout)+later.stderr, lost.Secret) {
+				if lost.Secret != "" && strings.Contains(string(later.Stdout)+later.Stderr, lost.Secret) {
 					t.Errorf("a later process was shown the secret")
 				}
-				if r := c.cpctl(n.server(), nil, other...); r.exit != 6 {
-					t.Errorf("another change under the same id: exit %d\n%s%s", r.exit, r.stdout, r.stderr)
+				if r := c.Cpctl(n.Server(), nil, other...); r.Exit != 6 {
+					t.Errorf("another change under the same id: exit %d\n%s%s", r.Exit, r.Stdout, r.Stderr)
 				}
 			}
-			for _, m := range c.settled().Nodes {
+			for _, m := range c.Settled().Nodes {
 				if m.Revision != before+1 {
 					t.Errorf("node %s is at revision %d, %d before", m.Name, m.Revision, before)
 				}
 			}
-			for _, n := range c.nodes {
-				wantHeld(t, filepath.Join(n.data(), tt.path), tt.secrets, tt.keys, got.ClientSecret)
+			for _, n := range c.Nodes {
+				wantHeld(t, filepath.Join(n.Data(), tt.path), tt.secrets, tt.keys, got.ClientSecret)
 			}
 		})
 	}
-	c.identical()
+	c.Identical()
 }
 
 // wantHeld looks into a document: how many secrets and keys it holds, and

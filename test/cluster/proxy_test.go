@@ -12,6 +12,7 @@ import (
 	"testing"
 
 	"github.com/cpctl/cpctl/pkg/mutation"
+	"github.com/cpctl/cpctl/test/live"
 )
 
 // lossy stands between commands and the socket of a node. It passes everything
@@ -30,14 +31,14 @@ type lossy struct {
 }
 
 // dropAnswer starts a proxy to a node; its address is for --server.
-func dropAnswer(t *testing.T, n *node) (*lossy, string) {
+func dropAnswer(t *testing.T, n *live.Node) (*lossy, string) {
 	t.Helper()
-	path := n.dir + ".proxy" // gone when the listener is closed
+	path := n.Dir + ".proxy" // gone when the listener is closed
 	ln, err := net.Listen("unix", path)
 	if err != nil {
 		t.Fatal(err)
 	}
-	p := &lossy{ln: ln, to: strings.TrimPrefix(n.server(), "unix:"), conns: map[net.Conn]bool{}}
+	p := &lossy{ln: ln, to: strings.TrimPrefix(n.Server(), "unix:"), conns: map[net.Conn]bool{}}
 	p.done.Go(p.accept)
 	t.Cleanup(p.close)
 	return p, "unix:" + path

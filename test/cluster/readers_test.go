@@ -12,6 +12,7 @@ import (
 
 	"github.com/cpctl/cpctl/pkg/publish"
 	"github.com/cpctl/cpctl/pkg/store"
+	"github.com/cpctl/cpctl/test/live"
 )
 
 // Invariant 4: files are whole and never step back. What an authorization
@@ -21,22 +22,22 @@ func TestAReaderSeesWholeFilesThatNeverStepBack(t *testing.T) {
 	c := found(t, 3, "--snapshot-threshold", "64", "--snapshot-interval", "500ms")
 	var paths []string
 	for _, tenant := range []string{"acme", "other"} {
-		c.must(c.nodes[0].server(), "tenant", "create", tenant)
-		c.must(c.nodes[0].server(), "key", "rotate", "-t", tenant, "--alg", "ES256")
-		c.flood(manyCallers, tenant, 0, 4)
+		c.Must(c.Nodes[0].Server(), "tenant", "create", tenant)
+		c.Must(c.Nodes[0].Server(), "key", "rotate", "-t", tenant, "--alg", "ES256")
+		c.Flood(live.ManyCallers, tenant, 0, 4)
 		paths = append(paths, store.TenantPath(tenant), store.KeysetPath(tenant), store.JWKSPath(tenant), store.ScopePath(tenant, "openid"))
 		for n := range 4 {
-			id, _ := flooded(tenant, n)
+			id, _ := live.Flooded(tenant, n)
 			paths = append(paths, store.ClientPath(tenant, id))
 		}
 	}
-	c.settled()
+	c.Settled()
 
 	stop := make(chan struct{})
 	var busy sync.WaitGroup
 	var readers []*reader
-	for _, n := range c.nodes {
-		r := &reader{t: t, name: n.name, dir: n.data(), seen: map[string]uint64{}}
+	for _, n := range c.Nodes {
+		r := &reader{t: t, name: n.Name, dir: n.Data(), seen: map[string]uint64{}}
 		readers = append(readers, r)
 		busy.Go(func() {
 			for i := 0; ; i++ {
@@ -55,25 +56,25 @@ func TestAReaderSeesWholeFilesThatNeverStepBack(t *testing.T) {
 	}
 	for round := range rounds {
 		c.change(round)
-		victim := c.nodes[round%len(c.nodes)]
+		victim := c.Nodes[round%len(c.Nodes)]
 		switch round % 4 {
 		case 1:
-			victim.kill()
+			victim.Kill()
 			c.change(100 + round)
-			victim.start()
+			victim.Start()
 		case 2: // in the middle of writing
 			var writing sync.WaitGroup
 			writing.Go(func() { c.change(200 + round) })
-			victim.kill()
-			victim.start()
+			victim.Kill()
+			victim.Start()
 			writing.Wait()
 		case 3:
-			victim.stop()
-			victim.start()
+			victim.Stop()
+			victim.Start()
 		}
-		c.await(victim)
+		c.Await(victim)
 	}
-	c.settled()
+	c.Settled()
 	close(stop)
 	busy.Wait()
 	for _, r := range readers {
@@ -82,7 +83,7 @@ func TestAReaderSeesWholeFilesThatNeverStepBack(t *testing.T) {
 		}
 		t.Logf("beside %s: %d looks, %d changes seen", r.name, r.looks, r.moved)
 	}
-	c.identical()
+	c.Identical()
 }
 
 // change makes changes to every kind of document, with commands that run at the
@@ -98,8 +99,8 @@ func (c *cluster) change(round int) {
 		{"key", "rotate", "-t", "other", "--alg", "EdDSA"},
 	} {
 		busy.Go(func() {
-			r, err := run(c.dir, nil, append(args, "-s", c.servers(i), "--timeout", patience.String())...)
-			if err != nil || r.exit != 0 {
+			r, err := live.Run(c.Dir, nil, append(args, "-s", c.Servers(i), "--timeout", live.Patience.String())...)
+			if err != nil || r.Exit != 0 {
 				c.t.Errorf("cpctl %q: %v, %+v", args, err, r)
 			}
 		})

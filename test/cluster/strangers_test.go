@@ -15,22 +15,23 @@ import (
 
 	"github.com/cpctl/cpctl/pkg/mutation"
 	"github.com/cpctl/cpctl/pkg/rpc"
+	"github.com/cpctl/cpctl/test/live"
 )
 
 // A stranger on the port is refused before anything that it says is decoded,
 // and the node goes on.
 func TestAStrangerOnThePortIsRefused(t *testing.T) {
 	c, other := found(t, 1), found(t, 1)
-	n := c.nodes[0]
-	foreign, err := tls.LoadX509KeyPair(filepath.Join(other.nodes[0].dir, "tls", "node.crt"), filepath.Join(other.nodes[0].dir, "tls", "node.key"))
+	n := c.Nodes[0]
+	foreign, err := tls.LoadX509KeyPair(filepath.Join(other.Nodes[0].Dir, "tls", "node.crt"), filepath.Join(other.Nodes[0].Dir, "tls", "node.key"))
 	if err != nil {
 		t.Fatal(err)
 	}
-	own, err := tls.LoadX509KeyPair(filepath.Join(n.dir, "tls", "node.crt"), filepath.Join(n.dir, "tls", "node.key"))
+	own, err := tls.LoadX509KeyPair(filepath.Join(n.Dir, "tls", "node.crt"), filepath.Join(n.Dir, "tls", "node.key"))
 	if err != nil {
 		t.Fatal(err)
 	}
-	before := c.settled()
+	before := c.Settled()
 	address := before.Nodes[0].Address
 
 	// What a stranger would like to have done: a frame as nodes send it.
@@ -98,17 +99,17 @@ func TestAStrangerOnThePortIsRefused(t *testing.T) {
 		t.Errorf("a member was kept out: %v", err)
 	}
 
-	if !n.running() {
-		t.Fatalf("the node ended: %v", n.state)
+	if !n.Running() {
+		t.Fatalf("the node ended with exit %d", n.ExitCode())
 	}
-	if after := c.settled(); after.CommitIndex != before.CommitIndex || after.Nodes[0].StateDigest != before.Nodes[0].StateDigest {
+	if after := c.Settled(); after.CommitIndex != before.CommitIndex || after.Nodes[0].StateDigest != before.Nodes[0].StateDigest {
 		t.Errorf("a stranger changed the state: %+v, it was %+v", after, before)
 	}
-	if r := c.cpctl(n.server(), nil, "tenant", "get", "stranger"); r.exit != 3 {
-		t.Errorf("tenant get stranger: exit %d\n%s%s", r.exit, r.stdout, r.stderr)
+	if r := c.Cpctl(n.Server(), nil, "tenant", "get", "stranger"); r.Exit != 3 {
+		t.Errorf("tenant get stranger: exit %d\n%s%s", r.Exit, r.Stdout, r.Stderr)
 	}
-	c.must(n.server(), "tenant", "create", "goes-on")
-	if _, err := os.Stat(filepath.Join(n.data(), "tenants", "goes-on", "tenant.json")); err != nil {
+	c.Must(n.Server(), "tenant", "create", "goes-on")
+	if _, err := os.Stat(filepath.Join(n.Data(), "tenants", "goes-on", "tenant.json")); err != nil {
 		t.Error(err)
 	}
 }
@@ -122,7 +123,7 @@ func knock(t *testing.T, address string, config *tls.Config, says []byte) error 
 		t.Fatal(err)
 	}
 	defer conn.Close()
-	if err := conn.SetDeadline(time.Now().Add(patience)); err != nil {
+	if err := conn.SetDeadline(time.Now().Add(live.Patience)); err != nil {
 		t.Fatal(err)
 	}
 	if config == nil {
@@ -161,7 +162,7 @@ func knockInClear(conn net.Conn, says []byte) error {
 func timedOut(t *testing.T, err error) error {
 	t.Helper()
 	if errors.Is(err, os.ErrDeadlineExceeded) {
-		t.Errorf("neither answered nor sent away within %s", patience)
+		t.Errorf("neither answered nor sent away within %s", live.Patience)
 	}
 	return err
 }

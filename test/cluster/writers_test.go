@@ -14,6 +14,7 @@ import (
 
 	"github.com/cpctl/cpctl/pkg/store"
 	"github.com/cpctl/cpctl/test/dataset"
+	"github.com/cpctl/cpctl/test/live"
 )
 
 // writers is how many commands run at the same time.
@@ -22,7 +23,7 @@ const writers = 16
 // acknowledged is a command that exited with 0, and what it said.
 type acknowledged struct {
 	item dataset.Item
-	written
+	live.Written
 }
 
 // load creates items, each with a process of its own, sixteen at a time. Half of
@@ -44,14 +45,14 @@ func (c *cluster) load(items []dataset.Item, before func(begun int)) []acknowled
 		work := make(chan dataset.Item)
 		var busy sync.WaitGroup
 		for w := range writers {
-			server, only := c.servers(w), (*node)(nil)
+			server, only := c.Servers(w), (*live.Node)(nil)
 			if w%2 == 0 {
-				only = c.nodes[w%len(c.nodes)]
-				server = only.server()
+				only = c.Nodes[w%len(c.Nodes)]
+				server = only.Server()
 			}
 			busy.Go(func() {
 				for item := range work {
-					ack, err := create(c.dir, server, item)
+					ack, err := create(c.Dir, server, item)
 					if err == nil && only != nil && ack.Published {
 						err = shows(only, ack)
 					}
@@ -84,25 +85,25 @@ func (c *cluster) load(items []dataset.Item, before func(begun int)) []acknowled
 
 // create runs the command of one item.
 func create(home, server string, item dataset.Item) (acknowledged, error) {
-	args := append(item.Args(), "-s", server, "-o", "json", "--timeout", (2 * patience).String())
-	r, err := run(home, item.Document, args...)
+	args := append(item.Args(), "-s", server, "-o", "json", "--timeout", (2 * live.Patience).String())
+	r, err := live.Run(home, item.Document, args...)
 	if err != nil {
 		return acknowledged{}, err
 	}
 	a := acknowledged{item: item}
-	if r.exit != 0 {
-		return a, fmt.Errorf("cpctl %s: exit %d\n%s", strings.Join(args, " "), r.exit, r.stderr)
+	if r.Exit != 0 {
+		return a, fmt.Errorf("cpctl %s: exit %d\n%s", strings.Join(args, " "), r.Exit, r.Stderr)
 	}
-	if err := json.Unmarshal(r.stdout, &a.written); err != nil {
-		return a, fmt.Errorf("cpctl %s: %w\n%s", strings.Join(args, " "), err, r.stdout)
+	if err := json.Unmarshal(r.Stdout, &a.Written); err != nil {
+		return a, fmt.Errorf("cpctl %s: %w\n%s", strings.Join(args, " "), err, r.Stdout)
 	}
 	return a, nil
 }
 
 // shows checks that a node has in its files what it has just answered; also
 // when it was killed since, and whatever it is doing now.
-func shows(n *node, a acknowledged) error {
-	file := filepath.Join(n.data(), a.item.Ref.Path())
+func shows(n *live.Node, a acknowledged) error {
+	file := filepath.Join(n.Data(), a.item.Ref.Path())
 	b, err := os.ReadFile(file)
 	if errors.Is(err, fs.ErrNotExist) { // data/ may have been exchanged just now
 		b, err = os.ReadFile(file)
@@ -115,7 +116,7 @@ func shows(n *node, a acknowledged) error {
 		err = fmt.Errorf("is at revision %d", d.Revision)
 	}
 	if err != nil {
-		return fmt.Errorf("node %s said that %s shows revision %d: %w", n.name, file, a.Revision, err)
+		return fmt.Errorf("node %s said that %s shows revision %d: %w", n.Name, file, a.Revision, err)
 	}
 	return nil
 }

@@ -1,4 +1,4 @@
-package cluster
+package live
 
 import (
 	"bytes"
@@ -11,9 +11,9 @@ import (
 	"testing"
 )
 
-// tree reads the files below a directory: path -> bytes. It is `diff -r -x
+// Tree reads the files below a directory: path -> bytes. It is `diff -r -x
 // .applied` that also looks at modes, and at directories that hold no file.
-func tree(t *testing.T, dir string) map[string][]byte {
+func Tree(t testing.TB, dir string) map[string][]byte {
 	t.Helper()
 	files := map[string][]byte{}
 	filled := map[string]bool{".": true} // directories that hold a file
@@ -57,8 +57,8 @@ func tree(t *testing.T, dir string) map[string][]byte {
 	return files
 }
 
-// sameTree reports every path in which two trees differ.
-func sameTree(t *testing.T, what string, got, want map[string][]byte) {
+// SameTree reports every path in which two trees differ.
+func SameTree(t testing.TB, what string, got, want map[string][]byte) {
 	t.Helper()
 	for _, name := range slices.Sorted(maps.Keys(want)) {
 		switch b, there := got[name]; {
@@ -77,20 +77,20 @@ func sameTree(t *testing.T, what string, got, want map[string][]byte) {
 
 func clip(b []byte) string { return fmt.Sprintf("%.400s", b) }
 
-// identical waits until the cluster has settled, and checks that every node has
+// Identical waits until the cluster has settled, and checks that every node has
 // the same state and the same files. It returns the files.
-func (c *cluster) identical() map[string][]byte {
+func (c *Cluster) Identical() map[string][]byte {
 	c.t.Helper()
-	st := c.settled()
+	st := c.Settled()
 	for _, m := range st.Nodes {
 		if m.Digest != st.Nodes[0].Digest || m.StateDigest != st.Nodes[0].StateDigest || m.Revision != st.Nodes[0].Revision {
 			c.t.Errorf("node %s: revision %d, digest %s, state digest %s; node %s: %d, %s, %s", m.Name, m.Revision, m.Digest, m.StateDigest,
 				st.Nodes[0].Name, st.Nodes[0].Revision, st.Nodes[0].Digest, st.Nodes[0].StateDigest)
 		}
 	}
-	first := tree(c.t, c.nodes[0].data())
-	for _, n := range c.nodes[1:] {
-		sameTree(c.t, "node "+n.name+" against "+c.nodes[0].name, tree(c.t, n.data()), first)
+	first := Tree(c.t, c.Nodes[0].Data())
+	for _, n := range c.Nodes[1:] {
+		SameTree(c.t, "node "+n.Name+" against "+c.Nodes[0].Name, Tree(c.t, n.Data()), first)
 	}
 	return first
 }

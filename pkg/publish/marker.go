@@ -63,6 +63,17 @@ func (m *Marker) Write(v any) error {
 	return nil
 }
 
+// Check says what is wrong with the file, "" if nothing is, and with repair
+// writes it anew.
+func (m *Marker) Check(repair bool) (fault string, repaired bool) {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	if m.closed {
+		return "", false
+	}
+	return checkMarker(m.path, m.file, repair)
+}
+
 // Sync returns when what was written is on disk.
 func (m *Marker) Sync() error {
 	m.mu.Lock()

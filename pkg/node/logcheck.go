@@ -116,3 +116,10 @@ func (s *logStore) whole() error {
 	}
 	return faults[0]
 }
+
+// checkTail compares the file tail with what was written to it last.
+func (s *logStore) checkTail(repair bool) (fault string, repaired bool) {
+	s.writing.Lock()
+	defer s.writing.Unlock()
+	return s.noted.Check(repair)
+}

@@ -3,6 +3,7 @@ package mutation
 import (
 	"bytes"
 	"encoding/binary"
+	"encoding/json"
 	"errors"
 	"maps"
 	"slices"
@@ -214,4 +215,36 @@ func TestPayloadsDoNotReachIntoEachOther(t *testing.T) {
 	if !bytes.Equal(entry, want) {
 		t.Errorf("the entry became %x, want %x", entry, want)
 	}
+}
+
+// FuzzReadable: what the leader takes for readable is what every node decodes,
+// and a request that was read is written and read again as the same.
+func FuzzReadable(f *testing.F) {
+	for _, commands := range samples(f) {
+		for i := range commands {
+			f.Add(AppendCommand(nil, &commands[i]))
+		}
+	}
+	f.Add([]byte(`{"id":"r1","op":"client.create","tenant":"acme","name":"web","patch":{"enabled":false},"set":[{"path":"a.b","value":"1"}],"if_revision":3,"overlap":"1w","secret":"x"}`))
+	f.Add([]byte(`{"op":"key.revoke","seed":"AAAA","patch":null,"remove":[{}]}`))
+	f.Fuzz(func(t *testing.T, b []byte) {
+		_, err := DecodeEntry(EncodeEntry([][]byte{b}))
+		if readable := Readable(b) == nil; readable != (err == nil) && len(b) <= MaxCommand {
+			t.Fatalf("%x is readable: %v; decoded: %v", b, readable, err)
+		}
+		var r, again Request
+		if json.Unmarshal(b, &r) != nil {
+			return
+		}
+		once, err := json.Marshal(r)
+		if err != nil {
+			t.Fatalf("%s was read and cannot be written: %v", b, err)
+		}
+		if err := json.Unmarshal(once, &again); err != nil {
+			t.Fatalf("%s is written as %s, which cannot be read: %v", b, once, err)
+		}
+		if twice, err := json.Marshal(again); err != nil || !bytes.Equal(once, twice) {
+			t.Fatalf("%s is written as %s, then as %s, %v", b, once, twice, err)
+		}
+	})
 }

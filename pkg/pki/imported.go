@@ -37,23 +37,41 @@ func HashImported(secret string, salt [16]byte) string {
 }
 
 func verifyImported(hash, secret string) bool {
+	h, ok := parseImported(hash)
+	if !ok {
+		return false
+	}
+	got := argon2.IDKey([]byte(secret), h.salt, h.time, h.memory, h.lanes, uint32(len(h.sum)))
+	return subtle.ConstantTimeCompare(got, h.sum) == 1
+}
+
+// imported is a stored hash taken apart.
+type imported struct {
+	memory, time uint32 // KiB, passes
+	lanes        uint8
+	salt, sum    []byte
+}
+
+// parseImported accepts the one spelling of a hash, within the bounds of its cost.
+func parseImported(hash string) (h imported, ok bool) {
 	parts := strings.Split(hash, "$")
 	if len(parts) != 6 || parts[0] != "" || parts[1] != "argon2id" || parts[2] != fmt.Sprintf("v=%d", argon2.Version) {
-		return false
+		return h, false
 	}
-	var memory, time, lanes uint32
-	if _, err := fmt.Sscanf(parts[3], "m=%d,t=%d,p=%d", &memory, &time, &lanes); err != nil ||
-		fmt.Sprintf("m=%d,t=%d,p=%d", memory, time, lanes) != parts[3] {
-		return false
+	var lanes uint32
+	if _, err := fmt.Sscanf(parts[3], "m=%d,t=%d,p=%d", &h.memory, &h.time, &lanes); err != nil ||
+		fmt.Sprintf("m=%d,t=%d,p=%d", h.memory, h.time, lanes) != parts[3] {
+		return h, false
 	}
-	if time < 1 || time > argonMaxTime || lanes < 1 || lanes > argonMaxLanes || memory < 8*lanes || memory > argonMaxMemory {
-		return false
+	if h.time < 1 || h.time > argonMaxTime || lanes < 1 || lanes > argonMaxLanes || h.memory < 8*lanes || h.memory > argonMaxMemory {
+		return h, false
 	}
-	salt, err1 := decode(base64.RawStdEncoding, parts[4])
-	want, err2 := decode(base64.RawStdEncoding, parts[5])
-	if err1 != nil || err2 != nil || len(salt) < 8 || len(salt) > argonMaxBytes || len(want) < 16 || len(want) > argonMaxBytes {
-		return false
+	h.lanes = uint8(lanes)
+	var err1, err2 error
+	h.salt, err1 = decode(base64.RawStdEncoding, parts[4])
+	h.sum, err2 = decode(base64.RawStdEncoding, parts[5])
+	if err1 != nil || err2 != nil || len(h.salt) < 8 || len(h.salt) > argonMaxBytes || len(h.sum) < 16 || len(h.sum) > argonMaxBytes {
+		return h, false
 	}
-	got := argon2.IDKey([]byte(secret), salt, time, memory, uint8(lanes), uint32(len(want)))
-	return subtle.ConstantTimeCompare(got, want) == 1
+	return h, true
 }

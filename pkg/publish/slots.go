@@ -31,6 +31,10 @@ func encodeSlot(sequence uint64, v any) ([]byte, error) {
 	if err != nil {
 		return nil, err
 	}
+	return frameSlot(sequence, body)
+}
+
+func frameSlot(sequence uint64, body []byte) ([]byte, error) {
 	b := make([]byte, 9, slotSize)
 	b = strconv.AppendUint(b, sequence, 10)
 	b = append(append(b, ' '), body...)
@@ -48,7 +52,8 @@ func encodeSlot(sequence uint64, v any) ([]byte, error) {
 // checksum returns the first nine bytes of a slot.
 func checksum(b []byte) string { return fmt.Sprintf("%08x ", crc32.Checksum(b[9:], castagnoli)) }
 
-// decodeSlot returns the sequence and the JSON of a slot.
+// decodeSlot returns the sequence and the JSON of a slot. It takes what
+// frameSlot writes, and no second spelling of it.
 func decodeSlot(b []byte) (sequence uint64, body []byte, ok bool) {
 	if len(b) != slotSize || string(b[:9]) != checksum(b) {
 		return 0, nil, false
@@ -58,7 +63,9 @@ func decodeSlot(b []byte) (sequence uint64, body []byte, ok bool) {
 	if err != nil {
 		return 0, nil, false
 	}
-	return sequence, bytes.TrimRight(body, " \n"), true
+	body = bytes.TrimRight(body, " \n")
+	again, err := frameSlot(sequence, body)
+	return sequence, body, err == nil && bytes.Equal(again, b)
 }
 
 // newest decodes the newer of the two slots into v.

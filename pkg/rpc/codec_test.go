@@ -91,23 +91,3 @@ func TestAnIdleConnectionIsClosedButNotUnderACall(t *testing.T) {
 		t.Error("kept after the call")
 	}
 }
-
-func FuzzFrame(f *testing.F) {
-	f.Add([]byte{0, 0, 0, 11, 0, 0, 0, 0, 0, 0, 0, 1, 0, '{', '}'})
-	f.Add([]byte{0x7f, 0xff, 0xff, 0xff})
-	f.Fuzz(func(t *testing.T, b []byte) {
-		server, client := net.Pipe()
-		go func() { client.Write(b); client.Close() }()
-		c := serverCodec{newCodec(server, someCaller())}
-		for {
-			if _, method, err := c.readFrame(); err != nil {
-				break
-			} else if len(method) > maxMethod || len(c.body) > MaxFrame {
-				t.Fatalf("a method of %d bytes, a body of %d", len(method), len(c.body))
-			}
-			var call Call[mutation.Request]
-			_ = c.ReadRequestBody(&call)
-		}
-		server.Close()
-	})
-}

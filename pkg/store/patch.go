@@ -8,6 +8,7 @@ import (
 	"slices"
 	"strconv"
 	"strings"
+	"unicode/utf8"
 )
 
 // Room that a completed document leaves below MaxDocument for what the server
@@ -295,7 +296,7 @@ func (p *input) element(e Element) (*node, []string) {
 	if len(steps) > 2 && (steps[0] == "labels" || steps[0] == "annotations") {
 		steps = []string{steps[0], strings.Join(steps[1:], ".")}
 	}
-	if len(steps) > maxDepth || contains(steps, "") {
+	if len(steps) > maxDepth || contains(steps, "") || !utf8.ValidString(e.Path) {
 		p.add(quote(e.Path), "is not a path such as token_policy.access_token_ttl")
 		return nil, nil
 	}

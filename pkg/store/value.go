@@ -49,7 +49,7 @@ func (t *Time) UnmarshalJSON(b []byte) error {
 		return errors.New("must be a time such as 2026-01-05T10:00:00Z")
 	}
 	p, err := time.Parse(time.RFC3339Nano, s)
-	if err != nil {
+	if year := p.UTC().Year(); err != nil || year < 1 || year > 9999 { // in UTC it may be a year that RFC 3339 cannot write
 		return fmt.Errorf("cannot read %q as a time", s)
 	}
 	*t = TimeOf(p)

@@ -36,8 +36,8 @@ func (n *Node) recovery() string {
 
 // others counts the nodes besides this one that are on record and not removed.
 func (n *Node) others() (known bool, count int) {
-	if n.fsm == nil || n.fsm.Image().Index == 0 {
-		return false, 0
+	if !n.loaded {
+		return false, 0 // others may have come since the snapshot
 	}
 	for id, record := range n.records() {
 		if id != n.self.NodeID && !record.Revoked {

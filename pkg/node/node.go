@@ -97,6 +97,7 @@ type Node struct {
 	running   atomic.Pointer[running]      // raft and its transport; made anew by restartRaft
 	stale     chan struct{}                // raft's memory of its log is wrong: restart it
 	lifecycle sync.Mutex                   // one of restartRaft and Close at a time
+	loaded    bool                         // the state is what it was before the start
 	begun     uint64                       // index of the state that the node started with
 	ends      struct{ index, term uint64 } // the last entry of the log at the start
 

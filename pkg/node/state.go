@@ -64,6 +64,7 @@ func (n *Node) openState() error {
 		n.cfg.Log.Info("the state is loaded", "index", n.fsm.Image().Index, "snapshot", img.Index, slog.Group("took",
 			"log", logged.Sub(begun), "snapshot", loaded.Sub(logged), "replay", time.Since(loaded)))
 	}
+	n.loaded = true
 	if err := n.dir.checkAgainst(n.fsm.Image(), n.key, n.tls); err != nil {
 		return err
 	}

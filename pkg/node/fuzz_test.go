@@ -7,6 +7,8 @@ import (
 	"testing"
 
 	"github.com/hashicorp/raft"
+
+	"github.com/cpctl/cpctl/pkg/disk"
 )
 
 // FuzzStoredEntry: an entry comes back from the log as it was put in, and one
@@ -58,7 +60,7 @@ func FuzzNodeFile(f *testing.F) {
 	}
 	f.Add([]byte(`{"format_version":"1.0","node_id":"a","name":"n1","cluster_id":"c","generation":1,"phase":"member"}`))
 	f.Add([]byte(`null`))
-	dir := &dataDir{path: f.TempDir()}
+	dir := &dataDir{path: f.TempDir(), disk: disk.Real{}}
 	f.Fuzz(func(t *testing.T, b []byte) {
 		if err := os.WriteFile(filepath.Join(dir.path, "node.json"), b, 0o600); err != nil {
 			t.Fatal(err)

@@ -330,3 +330,19 @@ func TestDamageUnderARunningNodeStopsIt(t *testing.T) {
 		t.Errorf("stopped with %v (hint %q), want exit 11, raft.db and a hint", err, e.Hint)
 	}
 }
+
+// With the log go the votes: also when the snapshot holds all that was shown.
+func TestALogIsNotBegunAnewBehindASnapshot(t *testing.T) {
+	t.Parallel()
+	c := newTrio(t, "n1")
+	c.must(tenantNamed("acme"))
+	if err := c.leader().raft().Snapshot().Error(); err != nil {
+		t.Fatal(err)
+	}
+	c.close("n1")
+	dir := c.dirs["n1"]
+	if err := errors.Join(os.Remove(filepath.Join(dir, "raft/raft.db")), os.Remove(filepath.Join(dir, "raft/tail"))); err != nil {
+		t.Fatal(err)
+	}
+	refuses(t, dir, "raft/raft.db", "empty its data directory")
+}

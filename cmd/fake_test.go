@@ -42,6 +42,13 @@ type fake struct {
 	restore  rpc.RestoreArgs
 	removed  string
 	exports  []rpc.ExportArgs
+	check    *rpc.CheckReport
+	checked  []rpc.CheckArgs
+}
+
+func (f *fake) Check(_ context.Context, args rpc.CheckArgs) (*rpc.CheckReport, error) {
+	f.checked = append(f.checked, args)
+	return f.check, f.fail
 }
 
 func (f *fake) Close() error {

@@ -145,7 +145,7 @@ func runNode(ctx context.Context, env *Env, f *nodeFlags) error {
 
 	failed := make(chan error, 1)
 	config.Stop = func(err error) {
-		if code := node.ExitCode(err); code == 12 || code == 13 {
+		if code := node.ExitCode(err); code >= 11 && code <= 13 { // damaged, unreadable, not written
 			env.report(&exitError{code, err}, false)
 			exit(code) // at once: raft must not go on
 		}

@@ -21,6 +21,15 @@ var _ rpc.Node = served{}
 
 func (s served) Progress() rpc.Progress { return rpc.Progress(s.Node.Progress()) }
 
+func (s served) Check(ctx context.Context, repair bool) *rpc.SelfCheck {
+	c := s.Node.Check(ctx, repair)
+	out := &rpc.SelfCheck{Index: c.Index, StateDigest: c.StateDigest, Unchecked: c.Unchecked, Hint: c.Hint}
+	for _, f := range c.Faults {
+		out.Faults = append(out.Faults, rpc.Fault(f))
+	}
+	return out
+}
+
 func (s served) LastHeard(nodeID string) (rpc.Progress, bool) {
 	p, ok := s.Node.LastHeard(nodeID)
 	return rpc.Progress(p), ok

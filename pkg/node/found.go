@@ -60,11 +60,7 @@ func (d *dataDir) found(name string, now time.Time) (*identity, *founding, error
 		Certificate: mutation.Certificate{Serial: serial, Role: string(pki.RoleNode), Name: name, NodeID: id.NodeID,
 			NotAfter: store.TimeOf(now.Add(certificateLife)), IssuedAt: store.TimeOf(now)},
 	}
-	b, err := json.Marshal(f)
-	if err != nil {
-		return nil, nil, err
-	}
-	if err := disk.Save(d.disk, d.file("founding.json"), b); err != nil {
+	if err := d.saveRecord("founding.json", f); err != nil {
 		return nil, nil, err
 	}
 	return id, f, d.save(id)

@@ -1,7 +1,6 @@
 package node
 
 import (
-	"encoding/json"
 	"errors"
 	"fmt"
 	"io"
@@ -95,19 +94,18 @@ func (d *dataDir) close() error { return d.lock.Close() }
 
 // load returns who this node is, nil in an empty directory.
 func (d *dataDir) load() (*identity, error) {
-	b, err := os.ReadFile(d.file("node.json"))
-	if errors.Is(err, os.ErrNotExist) {
-		if _, err := os.Stat(d.file("raft", "raft.db")); err == nil {
-			return nil, store.Errorf(store.CodeIntegrity, "%s is missing, but there is a log beside it: this is not the data directory it was", d.file("node.json"))
+	var id identity
+	found, err := d.loadRecord("node.json", &id)
+	if !found {
+		for _, name := range []string{"raft.db", "committed", "tail"} {
+			if _, err := os.Lstat(d.file("raft", name)); err == nil {
+				return nil, store.Errorf(store.CodeIntegrity, "%s is missing, but there is a log beside it: this is not the data directory it was", d.file("node.json"))
+			}
 		}
 		return nil, nil
 	}
 	if err != nil {
 		return nil, err
-	}
-	var id identity
-	if err := json.Unmarshal(b, &id); err != nil {
-		return nil, store.Errorf(store.CodeIntegrity, "%s cannot be read: %v", d.file("node.json"), err)
 	}
 	if id.FormatVersion != store.FormatVersion {
 		return nil, store.Errorf(store.CodeNewer, "%s has format version %q; this build reads %s", d.file("node.json"), id.FormatVersion, store.FormatVersion)
@@ -134,13 +132,7 @@ func (d *dataDir) tidy() error {
 	return nil
 }
 
-func (d *dataDir) save(id *identity) error {
-	b, err := json.MarshalIndent(id, "", "  ")
-	if err != nil {
-		return err
-	}
-	return disk.Save(d.disk, d.file("node.json"), append(b, '\n'))
-}
+func (d *dataDir) save(id *identity) error { return d.saveRecord("node.json", id) }
 
 // saveSecrets makes the cluster key and the certificate durable, before anybody
 // counts on this node having them.
@@ -154,22 +146,4 @@ func (d *dataDir) saveSecrets(key pki.ClusterKey, c pki.Credentials) error {
 		disk.Save(d.disk, d.file("tls", "node.crt"), c.CertPEM),
 		disk.Save(d.disk, d.file("tls", "ca.crt"), c.CAPEM),
 	)
-}
-
-func (d *dataDir) loadSecrets() (key pki.ClusterKey, c pki.Credentials, err error) {
-	read := func(parts ...string) []byte {
-		b, rerr := os.ReadFile(d.file(parts...))
-		err = errors.Join(err, rerr)
-		return b
-	}
-	b := read("cluster.key")
-	c = pki.Credentials{KeyPEM: read("tls", "node.key"), CertPEM: read("tls", "node.crt"), CAPEM: read("tls", "ca.crt")}
-	if err != nil {
-		return key, c, err
-	}
-	key, err = pki.ParseClusterKey(b)
-	if err != nil {
-		err = fmt.Errorf("%s: %w", d.file("cluster.key"), err)
-	}
-	return key, c, err
 }

@@ -79,6 +79,8 @@ func (s *logStore) DeleteRange(min, max uint64) error {
 	if err := s.usable(); err != nil {
 		return err
 	}
+	s.writing.Lock()
+	defer s.writing.Unlock()
 	keep, stale, err := s.judge(min, max)
 	if err != nil {
 		return s.fail(err)
@@ -86,12 +88,35 @@ func (s *logStore) DeleteRange(min, max uint64) error {
 	if keep {
 		return nil
 	}
-	if err := s.db.DeleteRange(min, max); err != nil {
+	if err := s.shorten(min, max); err != nil {
+		return s.fail(err)
+	}
+	if err := s.guarded(func() error { return s.db.DeleteRange(min, max) }); err != nil {
 		return s.fail(fmt.Errorf("raft log %s: delete entries %d to %d: %w", s.path, min, max, err))
 	}
 	if stale {
 		s.stale()
 	}
+	return nil
+}
+
+// shorten notes, on disk, that the log is about to end earlier: what the file
+// tail names must be there after every crash.
+func (s *logStore) shorten(min, max uint64) error {
+	first, last, err := s.ends()
+	if err != nil || last == 0 || max < last || min > last {
+		return err
+	}
+	var tail logTail
+	if min > first {
+		if tail, err = s.tailAt(min - 1); err != nil {
+			return err
+		}
+	}
+	if err := errors.Join(s.noted.Write(tail), s.noted.Sync()); err != nil {
+		return err
+	}
+	s.tail = tail
 	return nil
 }
 
@@ -141,7 +166,7 @@ func (s *logStore) snapshotEntry(index uint64, out *raft.Log) error {
 	if index != mark.index || index <= 1 {
 		return raft.ErrLogNotFound
 	}
-	first, err := s.db.FirstIndex()
+	first, err := s.FirstIndex()
 	if err != nil {
 		return err
 	}
@@ -184,8 +209,8 @@ func (s *logStore) checkContinues(entries []*raft.Log) error {
 var errLogGap = errors.New("the log would have a gap")
 
 func (s *logStore) ends() (first, last uint64, err error) {
-	if first, err = s.db.FirstIndex(); err == nil {
-		last, err = s.db.LastIndex()
+	if first, err = s.FirstIndex(); err == nil {
+		last, err = s.LastIndex()
 	}
 	if err != nil {
 		err = fmt.Errorf("raft log %s: read its ends: %w", s.path, err)

@@ -1,29 +1,22 @@
 package node
 
 import (
+	"encoding/binary"
 	"errors"
 	"fmt"
-	"os"
-	"path/filepath"
+	"sync"
 	"sync/atomic"
-	"time"
 
 	"github.com/hashicorp/raft"
 	raftboltdb "github.com/hashicorp/raft-boltdb/v2"
-	"go.etcd.io/bbolt"
 	bolterrors "go.etcd.io/bbolt/errors"
 
-	"github.com/cpctl/cpctl/pkg/disk"
-	"github.com/cpctl/cpctl/pkg/store"
+	"github.com/cpctl/cpctl/pkg/publish"
 )
 
 // errLogClosed answers whoever uses the log after Close. It is no failure of the
 // disk and stops nothing.
 var errLogClosed = errors.New("the raft log is closed")
-
-// lockTimeout is how long openLog waits for another process to let go of the
-// file; bbolt by itself waits for ever.
-const lockTimeout = 2 * time.Second
 
 // logStore is raft's log and stable store: raft-boltdb with three things added.
 //
@@ -33,8 +26,11 @@ const lockTimeout = 2 * time.Second
 // that is damaged, call stop (which ends the process), and from then on every
 // call fails.
 //
-// Each entry carries a CRC-32C of its content in Log.Extensions, put there on a
-// copy, because raft's LogCache, which wraps this store, shares the entries.
+// It knows damage. Each entry carries a CRC-32C of its content and of the entry
+// before it in Log.Extensions, put there on a copy, because raft's LogCache, which
+// wraps this store, shares the entries; raft's own values carry one, too; the file
+// tail says where the log ends; and what bbolt does with a damaged file becomes an
+// error (logpages.go, logsum.go, logopen.go, logguard.go).
 //
 // It has no gaps, and says so (see logreset.go).
 type logStore struct {
@@ -43,6 +39,10 @@ type logStore struct {
 	stop   func(error)
 	failed atomic.Pointer[error]
 	closed atomic.Bool
+
+	writing sync.Mutex // one append or deletion at a time
+	tail    logTail    // the last entry
+	noted   *publish.Marker
 
 	newest func() (snapshotMark, error) // nil until followSnapshots
 	stale  func()
@@ -55,65 +55,25 @@ var (
 	_ raft.MonotonicLogStore = (*logStore)(nil)
 )
 
-// openLog opens or makes the log at path. stop is called at most once, from
-// whichever goroutine finds the failure; the error is a *store.Error of
-// CodeIntegrity when an entry is damaged.
-func openLog(path string, stop func(error)) (*logStore, error) {
-	return openLogWithin(path, stop, lockTimeout)
-}
-
-func openLogWithin(path string, stop func(error), wait time.Duration) (*logStore, error) {
-	_, statErr := os.Stat(path)
-	db, err := raftboltdb.New(raftboltdb.Options{
-		Path:                    path,
-		MsgpackUseNewTimeFormat: true,
-		BoltOptions: &bbolt.Options{
-			Timeout:        wait,
-			NoFreelistSync: true,
-			FreelistType:   bbolt.FreelistMapType,
-		},
-	})
-	switch {
-	case errors.Is(err, bolterrors.ErrTimeout):
-		return nil, fmt.Errorf("open raft log %s: another process holds it", path)
-	case errors.Is(err, bolterrors.ErrInvalid), errors.Is(err, bolterrors.ErrChecksum), errors.Is(err, bolterrors.ErrVersionMismatch):
-		return nil, store.Errorf(store.CodeIntegrity, "open raft log %s: %v", path, err)
-	case err != nil:
-		return nil, fmt.Errorf("open raft log %s: %w", path, err)
-	}
-	if errors.Is(statErr, os.ErrNotExist) {
-		// bbolt syncs the file but not its name.
-		if err := disk.SyncDir(disk.Real{}, filepath.Dir(path)); err != nil {
-			return nil, errors.Join(fmt.Errorf("open raft log %s: %w", path, err), db.Close())
-		}
-	}
-	s := &logStore{db: db, path: path, stop: stop}
-	s.begins.Store(new(snapshotMark))
-	return s, nil
-}
-
 // Close lets go of the file. Raft must have been shut down before.
 func (s *logStore) Close() error {
 	if s.closed.Swap(true) {
 		return nil
 	}
-	return s.db.Close()
+	if err := s.failed.Load(); err != nil && isBroken(*err) {
+		return s.noted.Close()
+	}
+	return errors.Join(s.db.Close(), s.noted.Close())
 }
 
 // FirstIndex is the index of the oldest entry, 0 if there is none.
 func (s *logStore) FirstIndex() (uint64, error) {
-	if err := s.usable(); err != nil {
-		return 0, err
-	}
-	return s.db.FirstIndex()
+	return value(s, func() (uint64, error) { return s.db.FirstIndex() })
 }
 
 // LastIndex is the index of the newest entry, 0 if there is none.
 func (s *logStore) LastIndex() (uint64, error) {
-	if err := s.usable(); err != nil {
-		return 0, err
-	}
-	return s.db.LastIndex()
+	return value(s, func() (uint64, error) { return s.db.LastIndex() })
 }
 
 // GetLog reads the entry at index into out as it was given to StoreLogs, or
@@ -122,19 +82,36 @@ func (s *logStore) GetLog(index uint64, out *raft.Log) error {
 	if err := s.usable(); err != nil {
 		return err
 	}
-	var entry raft.Log
-	err := s.db.GetLog(index, &entry)
-	if errors.Is(err, raft.ErrLogNotFound) {
+	entry, _, _, err := s.read(index)
+	switch {
+	case errors.Is(err, raft.ErrLogNotFound):
 		return s.snapshotEntry(index, out)
+	case err != nil:
+		return s.fail(err)
 	}
-	if err != nil {
-		return s.fail(store.Errorf(store.CodeIntegrity, "raft log %s: entry %d cannot be read: %v", s.path, index, err))
-	}
-	if !takeChecksum(&entry) || entry.Index != index {
-		return s.fail(store.Errorf(store.CodeIntegrity, "raft log %s: entry %d is damaged: its checksum does not match", s.path, index))
-	}
-	*out = entry
+	*out = *entry
 	return nil
+}
+
+// read returns an entry with its checksum and that of the one before it, or
+// raft.ErrLogNotFound, or an error of CodeIntegrity, which is not a failure yet.
+func (s *logStore) read(index uint64) (entry *raft.Log, sum, before uint32, err error) {
+	defer catch(&err, s.path)()
+	entry = new(raft.Log)
+	err = s.db.GetLog(index, entry)
+	switch {
+	case errors.Is(err, raft.ErrLogNotFound):
+		return nil, 0, 0, err
+	case errors.Is(err, bolterrors.ErrDatabaseNotOpen):
+		return nil, 0, 0, errLogClosed
+	case err != nil:
+		return nil, 0, 0, damagedLog(s.path, "entry %d cannot be read: %v", index, err)
+	}
+	sum, before, ok := takeChecksum(entry)
+	if !ok || entry.Index != index {
+		return nil, 0, 0, damagedLog(s.path, "entry %d is not what was written: its checksum does not match", index)
+	}
+	return entry, sum, before, nil
 }
 
 // StoreLog appends one entry.
@@ -149,15 +126,23 @@ func (s *logStore) StoreLogs(entries []*raft.Log) error {
 	if len(entries) == 0 {
 		return nil
 	}
+	s.writing.Lock()
+	defer s.writing.Unlock()
 	if err := s.checkContinues(entries); err != nil {
 		return s.fail(err)
 	}
+	tail := s.tail
 	copies := make([]*raft.Log, len(entries))
 	for i, e := range entries {
-		copies[i] = withChecksum(e)
+		copies[i], tail.Sum = withChecksum(e, tail.Sum)
+		tail.Last = e.Index
 	}
-	if err := s.db.StoreLogs(copies); err != nil {
+	if err := s.guarded(func() error { return s.db.StoreLogs(copies) }); err != nil {
 		return s.fail(fmt.Errorf("raft log %s: write entries %d to %d: %w", s.path, entries[0].Index, entries[len(entries)-1].Index, err))
+	}
+	s.tail = tail
+	if err := s.noted.Write(tail); err != nil {
+		return s.fail(err)
 	}
 	return nil
 }
@@ -167,7 +152,7 @@ func (s *logStore) Set(key, value []byte) error {
 	if err := s.usable(); err != nil {
 		return err
 	}
-	if err := s.db.Set(key, value); err != nil {
+	if err := s.guarded(func() error { return s.db.Set(key, sealValue(key, value)) }); err != nil {
 		return s.fail(fmt.Errorf("raft log %s: write %s: %w", s.path, key, err))
 	}
 	return nil
@@ -175,30 +160,50 @@ func (s *logStore) Set(key, value []byte) error {
 
 // SetUint64 stores a number of raft's own.
 func (s *logStore) SetUint64(key []byte, value uint64) error {
-	if err := s.usable(); err != nil {
-		return err
-	}
-	if err := s.db.SetUint64(key, value); err != nil {
-		return s.fail(fmt.Errorf("raft log %s: write %s: %w", s.path, key, err))
-	}
-	return nil
+	return s.Set(key, binary.BigEndian.AppendUint64(nil, value))
 }
 
 // Get reads a value of Set. The error for a key that is not there says "not
 // found" and nothing else: raft compares the words.
 func (s *logStore) Get(key []byte) ([]byte, error) {
-	if err := s.usable(); err != nil {
+	sealed, err := value(s, func() ([]byte, error) { return s.db.Get(key) })
+	if err != nil {
 		return nil, err
 	}
-	return s.db.Get(key)
+	v, err := openValue(key, sealed)
+	if err != nil {
+		return nil, s.fail(damagedLog(s.path, "its value %q: %v", key, err))
+	}
+	return v, nil
 }
 
 // GetUint64 reads a number of SetUint64, with the error of Get.
 func (s *logStore) GetUint64(key []byte) (uint64, error) {
-	if err := s.usable(); err != nil {
+	v, err := s.Get(key)
+	if err != nil {
 		return 0, err
 	}
-	return s.db.GetUint64(key)
+	if len(v) != 8 {
+		return 0, s.fail(damagedLog(s.path, "its value %q is no number", key))
+	}
+	return binary.BigEndian.Uint64(v), nil
+}
+
+func (s *logStore) guarded(call func() error) (err error) {
+	defer catch(&err, s.path)()
+	return call()
+}
+
+// value asks bbolt for something. Only damage is a failure here.
+func value[T any](s *logStore, ask func() (T, error)) (v T, err error) {
+	if err := s.usable(); err != nil {
+		return v, err
+	}
+	err = s.guarded(func() (err error) { v, err = ask(); return err })
+	if isBroken(err) {
+		err = s.fail(err)
+	}
+	return v, err
 }
 
 func (s *logStore) usable() error {

@@ -266,7 +266,7 @@ func TestDamagedEntryStops(t *testing.T) {
 			if err := s.db.Close(); err != nil {
 				t.Fatal(err)
 			}
-			db, err := bbolt.Open(s.path, 0o600, nil)
+			db, err := bbolt.Open(s.path, 0o600, &bbolt.Options{NoFreelistSync: true})
 			if err != nil {
 				t.Fatal(err)
 			}

@@ -94,10 +94,12 @@ type Node struct {
 	files     *publish.Publisher
 	fsm       *fsm.FSM
 	mux       *Mux
-	running   atomic.Pointer[running] // raft and its transport; made anew by restartRaft
-	stale     chan struct{}           // raft's memory of its log is wrong: restart it
-	lifecycle sync.Mutex              // one of restartRaft and Close at a time
-	begun     uint64                  // index of the state that the node started with
+	running   atomic.Pointer[running]      // raft and its transport; made anew by restartRaft
+	stale     chan struct{}                // raft's memory of its log is wrong: restart it
+	lifecycle sync.Mutex                   // one of restartRaft and Close at a time
+	loaded    bool                         // the state is what it was before the start
+	begun     uint64                       // index of the state that the node started with
+	ends      struct{ index, term uint64 } // the last entry of the log at the start
 
 	proposer *proposer
 	confirm  confirmer
@@ -189,7 +191,7 @@ func (n *Node) fail(err error) {
 		default:
 		}
 		n.cfg.Log.Error("the node stops", "error", err)
-		n.cfg.Stop(err)
+		n.cfg.Stop(n.advise(err))
 	})
 }
 

@@ -2,7 +2,6 @@ package node
 
 import (
 	"context"
-	"encoding/json"
 	"fmt"
 	"log/slog"
 	"os"
@@ -42,6 +41,7 @@ func Open(ctx context.Context, cfg Config) (n *Node, err error) {
 	opened := n // a return of an error sets n to nil
 	defer func() {
 		if err != nil {
+			err = opened.advise(err)
 			opened.release()
 		}
 	}()
@@ -49,8 +49,8 @@ func Open(ctx context.Context, cfg Config) (n *Node, err error) {
 	if err != nil {
 		return nil, err
 	}
-	if n.key, n.tls, err = dir.loadSecrets(); err != nil {
-		return nil, fmt.Errorf("read the node's secrets: %w", err)
+	if n.key, n.tls, err = dir.loadSecrets(n.self); err != nil {
+		return nil, err
 	}
 	if err := n.openState(); err != nil {
 		return nil, err
@@ -145,13 +145,9 @@ func (n *Node) become(ctx context.Context) (*founding, error) {
 		return nil, store.Errorf(store.CodeInvalid, "this directory was on its way into cluster %s; start it with --join to finish that", id.ClusterID)
 	}
 	if id.Phase == phaseFounding && birth == nil {
-		b, err := os.ReadFile(n.dir.file("founding.json"))
-		if err != nil {
-			return nil, err
-		}
 		birth = new(founding)
-		if err := json.Unmarshal(b, birth); err != nil {
-			return nil, store.Errorf(store.CodeIntegrity, "%s cannot be read: %v", n.dir.file("founding.json"), err)
+		if _, err := n.dir.loadRecord("founding.json", birth); err != nil {
+			return nil, err
 		}
 	}
 	n.self = id

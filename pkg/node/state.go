@@ -18,15 +18,22 @@ import (
 )
 
 // openState brings the state in memory to where it was: the newest snapshot,
-// and the log up to the index that this node has shown.
+// and the log up to the index that this node has shown. What is damaged beyond
+// what the rest can replace is refused; nothing older is shown in its place.
 func (n *Node) openState() error {
 	begun := time.Now()
 	raftDir := n.dir.file("raft")
 	if err := disk.MakeAll(n.cfg.disk, raftDir); err != nil {
 		return err
 	}
+	if err := n.dir.lostLog(n.self); err != nil {
+		return err
+	}
 	var err error
 	if n.logs, err = openLog(filepath.Join(raftDir, "raft.db"), func(err error) { n.fail(fmt.Errorf("%w: %w", ErrLog, err)) }); err != nil {
+		return err
+	}
+	if err := n.logs.whole(); err != nil {
 		return err
 	}
 	var shown publish.Committed
@@ -36,7 +43,7 @@ func (n *Node) openState() error {
 	}
 	n.committed.OnFail(func(err error) { n.fail(fmt.Errorf("%w: %w", fsm.ErrMarker, err)) })
 	logged := time.Now()
-	img, err := n.newestSnapshot()
+	img, aside, err := n.newestSnapshot()
 	if err != nil {
 		return err
 	}
@@ -45,23 +52,68 @@ func (n *Node) openState() error {
 		return err
 	}
 	n.fsm = fsm.New(fsm.Config{Image: img, ClusterID: func() string { return n.self.ClusterID }, Commit: n.committed.Write, Files: n.files, Stop: n.fail})
-	last, err := n.logs.LastIndex()
-	if err != nil {
+	if err := n.bounds(img, aside); err != nil {
 		return err
 	}
 	if known && shown.Index > img.Index {
-		if err := n.replay(shown, last); err != nil {
+		if err := n.replay(shown); err != nil {
 			return err
 		}
 	}
-	if last > 0 {
+	if n.ends.index > 0 {
 		n.cfg.Log.Info("the state is loaded", "index", n.fsm.Image().Index, "snapshot", img.Index, slog.Group("took",
 			"log", logged.Sub(begun), "snapshot", loaded.Sub(logged), "replay", time.Since(loaded)))
 	}
-	n.settled.Store(known || last == 0)
+	n.loaded = true
+	if err := n.dir.checkAgainst(n.fsm.Image(), n.key, n.tls); err != nil {
+		return err
+	}
 	n.begun = n.fsm.Image().Index
-	n.files.Start(n.fsm.Image())
+	if n.committed.Damaged() {
+		n.cfg.Log.Warn("one of the two records of raft/committed is damaged: nothing is shown before a leader has said how far the cluster is")
+	}
+	// A damaged record may have been the newer one.
+	if known && !n.committed.Damaged() || n.ends.index == 0 {
+		n.settle()
+	}
 	return nil
+}
+
+// settle lets the state be read, here and in the files: it is not older than
+// what this node has shown before.
+func (n *Node) settle() {
+	n.files.Start(n.fsm.Image())
+	n.settled.Store(true)
+}
+
+// caughtUp reports whether the state is not older than what was shown before a
+// start that did not know how far that was. What was shown was in the log, or
+// committed before anything of a later term.
+func (n *Node) caughtUp() bool {
+	img := n.Image()
+	return img.Index > n.begun && (img.Index >= n.ends.index || img.Term > n.ends.term)
+}
+
+// bounds finds where the log ends, and refuses one that does not begin where the
+// snapshot ends: what is between the two is lost.
+func (n *Node) bounds(img *store.Image, aside []string) error {
+	first, last, err := n.logs.ends()
+	if err != nil || last == 0 {
+		return err
+	}
+	var e raft.Log
+	if err := n.logs.GetLog(last, &e); err != nil {
+		return err
+	}
+	n.ends.index, n.ends.term = last, e.Term
+	switch {
+	case first <= img.Index+1:
+		return nil
+	case len(aside) > 0:
+		return store.Errorf(store.CodeIntegrity, "snapshot %s is damaged, and the log begins at entry %d: what was before it is lost", aside[0], first)
+	}
+	return store.Errorf(store.CodeIntegrity, "%s begins at entry %d, and no snapshot in %s goes that far: what was before it is lost",
+		n.logs.path, first, n.dir.file("raft", "snapshots"))
 }
 
 // group is how package publish writes "no group".
@@ -74,20 +126,16 @@ func group(gid int) int {
 
 // replay applies the local log up to what this node has shown: it is known to
 // be committed.
-func (n *Node) replay(shown publish.Committed, last uint64) error {
-	rejoin := "to bring this node back: stop it, remove it (cpctl cluster remove " + n.self.Name + "), empty its data directory and join it again"
-	if last < shown.Index {
-		return store.Errorf(store.CodeIntegrity, "the log ends at index %d, but this node has shown index %d: it is not the disk it was", last, shown.Index).WithHint("%s", rejoin)
+func (n *Node) replay(shown publish.Committed) error {
+	if n.ends.index < shown.Index {
+		return store.Errorf(store.CodeIntegrity, "%s ends at entry %d, but this node has shown entry %d: it is not the log it was", n.logs.path, n.ends.index, shown.Index)
 	}
 	var term uint64
 	entries := make([]*raft.Log, 0, applyBatch)
 	for i := n.fsm.Image().Index + 1; i <= shown.Index; i++ {
 		e := new(raft.Log)
 		if err := n.logs.GetLog(i, e); err != nil {
-			return store.Errorf(store.CodeIntegrity, "log entry %d cannot be read: %v", i, err).WithHint("%s", rejoin)
-		}
-		if e.Term < term {
-			return store.Errorf(store.CodeIntegrity, "log entry %d has term %d, the one before it %d", i, e.Term, term).WithHint("%s", rejoin)
+			return store.Errorf(store.CodeIntegrity, "%s: entry %d cannot be read: %v", n.logs.path, i, err)
 		}
 		term = e.Term
 		if entries = append(entries, e); len(entries) == applyBatch || i == shown.Index {
@@ -99,44 +147,48 @@ func (n *Node) replay(shown publish.Committed, last uint64) error {
 	}
 	img := n.fsm.Image()
 	if term != shown.Term || img.StateDigest() != shown.Digest {
-		return store.Errorf(store.CodeIntegrity, "the log replayed to index %d gives digest %.12s in term %d; this node has shown %.12s in term %d",
-			shown.Index, img.StateDigest(), term, shown.Digest, shown.Term).WithHint("%s", rejoin)
+		return store.Errorf(store.CodeIntegrity, "%s replayed to entry %d gives digest %.12s in term %d; this node has shown %.12s in term %d",
+			n.logs.path, shown.Index, img.StateDigest(), term, shown.Digest, shown.Term)
 	}
 	return nil
 }
 
 // newestSnapshot reads the newest snapshot of raft's that is good. One that
 // cannot be read is moved away: raft would trust it unread.
-func (n *Node) newestSnapshot() (*store.Image, error) {
+func (n *Node) newestSnapshot() (img *store.Image, aside []string, err error) {
 	snaps, err := n.snapshots()
 	if err != nil {
-		return nil, err
+		return nil, nil, err
 	}
 	metas, bad, err := snaps.scan()
 	if err != nil {
-		return nil, fmt.Errorf("list snapshots: %w", err)
+		return nil, nil, fmt.Errorf("list snapshots: %w", err)
+	}
+	put := func(id string, why error) error {
+		aside = append(aside, filepath.Join(snaps.path, id))
+		return snaps.putAside(id, why)
 	}
 	for _, b := range bad {
 		if errors.Is(b.err, os.ErrPermission) {
-			return nil, fmt.Errorf("snapshot %s: %w", b.id, b.err)
+			return nil, nil, fmt.Errorf("snapshot %s: %w", b.id, b.err)
 		}
-		if err := snaps.putAside(b.id, b.err); err != nil {
-			return nil, err
+		if err := put(b.id, b.err); err != nil {
+			return nil, nil, err
 		}
 	}
 	for _, m := range metas {
 		c, err := readSnapshot(snaps, &m.Meta, n.self.ClusterID)
 		switch {
 		case errors.Is(err, store.ErrNewer), errors.Is(err, os.ErrPermission):
-			return nil, fmt.Errorf("snapshot %s: %w", m.Meta.ID, err)
+			return nil, nil, fmt.Errorf("snapshot %s: %w", m.Meta.ID, err)
 		case err == nil:
-			return c.Image, nil
+			return c.Image, aside, nil
 		}
-		if err := snaps.putAside(m.Meta.ID, err); err != nil {
-			return nil, err
+		if err := put(m.Meta.ID, err); err != nil {
+			return nil, nil, err
 		}
 	}
-	return store.NewImage(), nil
+	return store.NewImage(), aside, nil
 }
 
 // readSnapshot reads a snapshot of this cluster.

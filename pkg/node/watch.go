@@ -155,8 +155,8 @@ func (n *Node) watch() {
 		self := n.Progress()
 		self.Seen = time.Now()
 		n.peers.set(n.self.NodeID, self)
-		if img := n.Image(); !n.settled.Load() && img.Index > n.begun && img.Term == n.raft().CurrentTerm() {
-			n.settled.Store(true)
+		if !n.settled.Load() && n.caughtUp() {
+			n.settle()
 		}
 		if n.raft().State() == raft.Shutdown {
 			n.fail(ErrRemoved)

@@ -102,10 +102,25 @@ func (p *Publisher) rootFaults() (faults []Fault) {
 	if err := unix.Fstat(p.root.fd, &st); err != nil || p.own.wrong(&st, p.own.dir) {
 		faults = append(faults, Fault{".", ProblemMode})
 	}
-	if !same(p.root.fd, appliedName, p.mark.fd) {
+	switch {
+	case !same(p.root.fd, appliedName, p.mark.fd):
 		faults = append(faults, Fault{appliedName, ProblemForeign})
+	case p.mark.fault() != "":
+		faults = append(faults, Fault{appliedName, ProblemChanged})
+	case unix.Fstat(p.mark.fd, &st) != nil || p.own.wrong(&st, p.own.file):
+		faults = append(faults, Fault{appliedName, ProblemMode})
 	}
 	return faults
+}
+
+// giveUpMark has the marker made anew by the next batch, if it is at fault.
+func (p *Publisher) giveUpMark(faults []Fault) {
+	for _, f := range faults {
+		if f.Path == appliedName && p.mark != nil {
+			p.mark.close()
+			p.mark = nil
+		}
+	}
 }
 
 // auditTurn does the next piece of a comparison beside the work.
@@ -126,6 +141,7 @@ func (p *Publisher) auditTurn() (more bool) {
 	faults := p.audit.faults
 	if len(faults) > 0 && (p.auditFor == nil || p.auditFor.repair) {
 		p.log.Warn("files were not as published", "first", faults[0].Path, "problem", faults[0].Problem, "count", len(faults))
+		p.giveUpMark(faults)
 		b := batch{img: img, whole: many(len(faults), img)}
 		b.add(p.audit.paths()...)
 		p.publish(b)

@@ -80,8 +80,7 @@ func openCommitted(fs disk.FS, path, clusterID string) (*slots, Committed, error
 	case err != nil:
 		err = fmt.Errorf("read %s: %w", path, err)
 	case !ok:
-		err = store.Errorf(store.CodeIntegrity, "%s is damaged: neither of its two records can be read", path).
-			WithHint("remove this node from the cluster and join it again with an empty data directory")
+		err = store.Errorf(store.CodeIntegrity, "%s is damaged: neither of its two records can be read", path)
 	case c.ClusterID != clusterID:
 		err = store.Errorf(store.CodeIntegrity, "%s belongs to cluster %s, this node to cluster %s", path, c.ClusterID, clusterID)
 	}
@@ -90,6 +89,24 @@ func openCommitted(fs disk.FS, path, clusterID string) (*slots, Committed, error
 		return nil, Committed{}, err
 	}
 	return file, c, nil
+}
+
+// Damaged reports whether one of the two records was not whole when the marker
+// was opened: neither a record nor blank. A disk writes the sector of a record
+// whole or not at all, so that this is no trace of a power cut; whichever it is,
+// the record may have been the newer one, and the caller must not show the older
+// one for the newest. The next Write replaces it.
+func (m *CommittedMarker) Damaged() bool { return m.file.damaged }
+
+// Check says what is wrong with the file, "" if nothing is, and with repair
+// writes it anew.
+func (m *CommittedMarker) Check(repair bool) (fault string, repaired bool) {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	if m.closed || m.err != nil {
+		return "", false // the node is on its way out
+	}
+	return checkMarker(m.path, m.file, repair)
 }
 
 // createCommitted makes the file with a record of index 0, so that a file that

@@ -20,7 +20,7 @@ const (
 	ProblemChanged = "changed" // other bytes than the document, or not a file
 	ProblemMissing = "missing"
 	ProblemForeign = "foreign" // no document and no directory of one has this name
-	ProblemMode    = "mode"    // other permission bits or group than configured
+	ProblemMode    = "mode"    // other permission bits, group or owner than the node gives it
 )
 
 // Fault is one difference between data/ and the image. Path is relative to
@@ -154,7 +154,7 @@ func (t *tree) check(img *store.Image, name string, buf []byte) (problem string,
 	if err != nil || !bytes.Equal(buf[:n], doc.Bytes) {
 		return ProblemChanged, buf
 	}
-	if t.own.wrong(&st, t.own.file) {
+	if t.own.wrong(&st, t.own.file) || st.Uid != uint32(os.Geteuid()) { // its owner may write to it
 		return ProblemMode, buf
 	}
 	return "", buf

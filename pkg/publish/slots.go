@@ -87,7 +87,9 @@ type slots struct {
 	sys      disk.FS
 	fd       int
 	sequence uint64
-	slot     int // where the next one goes
+	slot     int  // where the next one goes
+	damaged  bool // one of them was neither whole nor blank when it was opened
+	last     any  // the newest record
 }
 
 // openSlots reads a marker that is open for writing.
@@ -101,9 +103,10 @@ func openSlots(s disk.FS, fd int, v any) (m *slots, size int, ok bool, err error
 	if size != markerSize {
 		return m, size, false, nil
 	}
+	m.damaged = !sound(b[:size])
 	sequence, slot, ok := newest(b[:size], v)
 	if ok {
-		m.sequence, m.slot = sequence, 1-slot
+		m.sequence, m.slot, m.last = sequence, 1-slot, v
 	}
 	return m, size, ok, nil
 }
@@ -118,8 +121,61 @@ func (m *slots) write(v any) error {
 	if err := m.sys.Pwrite(m.fd, b, int64(m.slot)*slotSize); err != nil {
 		return err
 	}
-	m.sequence, m.slot = m.sequence+1, 1-m.slot
+	m.sequence, m.slot, m.last = m.sequence+1, 1-m.slot, v
 	return nil
+}
+
+// sound reports whether each slot is a whole record, or was never written.
+func sound(b []byte) bool {
+	for i := range len(b) / slotSize {
+		slot := b[i*slotSize : (i+1)*slotSize]
+		if _, _, whole := decodeSlot(slot); !whole && !bytes.Equal(slot, blank()[:slotSize]) {
+			return false
+		}
+	}
+	return len(b) == markerSize
+}
+
+// fault says what is wrong with the file of an open marker, "" if nothing is.
+func (m *slots) fault() string {
+	b := make([]byte, markerSize+1)
+	n, err := disk.ReadAll(m.fd, b)
+	if err != nil {
+		return err.Error()
+	}
+	var v json.RawMessage
+	sequence, _, ok := newest(b[:n], &v)
+	switch {
+	case !ok:
+		return "neither of its two records can be read"
+	case !sound(b[:n]):
+		return "one of its two records is damaged"
+	case sequence != m.sequence:
+		return "it is not what was written last"
+	}
+	return ""
+}
+
+// mend writes both records anew.
+func (m *slots) mend() error {
+	if err := m.write(m.last); err != nil {
+		return err
+	}
+	return m.write(m.last)
+}
+
+// checkMarker compares the file at path with the open marker, and with repair
+// writes it anew. A file that was put in its place is left to the next start:
+// what was written since went to the one that is gone.
+func checkMarker(path string, m *slots, repair bool) (fault string, repaired bool) {
+	var at, open unix.Stat_t
+	if unix.Lstat(path, &at) != nil || unix.Fstat(m.fd, &open) != nil || at.Dev != open.Dev || at.Ino != open.Ino {
+		return "it was removed or replaced under the running node, which has to be started again", false
+	}
+	if fault = m.fault(); fault == "" || !repair {
+		return fault, false
+	}
+	return fault, m.mend() == nil && m.fault() == ""
 }
 
 func (m *slots) close() error { return unix.Close(m.fd) }

@@ -133,6 +133,11 @@ var spoil = []struct {
 		[]Fault{{"keys/acme/keyset.json", ProblemMode}}},
 	{"a directory that all may enter", func(d string) error { return os.Chmod(d+"/tenants/acme", 0o755) },
 		[]Fault{{"tenants/acme", ProblemMode}}},
+	{"a link to a file outside, added", func(d string) error { return os.Symlink("/etc/passwd", d+"/tenants/acme/clients/p.json") },
+		[]Fault{{"tenants/acme/clients/p.json", ProblemForeign}}},
+	{"a second name of a document", func(d string) error {
+		return os.Link(d+"/tenants/acme/tenant.json", d+"/tenants/acme/clients/tenant.json")
+	}, []Fault{{"tenants/acme/clients/tenant.json", ProblemForeign}}},
 	{"nothing", func(string) error { return nil }, nil},
 }
 

@@ -101,6 +101,32 @@ type HealthReply struct {
 	Reason string `json:"reason"` // why not
 }
 
+// CheckArgs asks every member to check itself.
+type CheckArgs struct {
+	Repair bool `json:"repair,omitempty"` // put right what can be
+}
+
+// CheckReport is the JSON of `cluster check`.
+type CheckReport struct {
+	FormatVersion string      `json:"format_version"`
+	Kind          string      `json:"kind"` // check_report
+	ClusterID     string      `json:"cluster_id"`
+	Repair        bool        `json:"repair"`
+	Nodes         []NodeCheck `json:"nodes"` // sorted by name
+}
+
+// NodeCheck is what one member found.
+type NodeCheck struct {
+	Name        string  `json:"name"`
+	ID          string  `json:"id"`
+	Checked     bool    `json:"checked"`
+	Reason      string  `json:"reason"` // why it, or its files, were not checked
+	Index       uint64  `json:"index"`
+	StateDigest string  `json:"state_digest"`
+	Faults      []Fault `json:"faults"`
+	Hint        string  `json:"hint"` // what to do about faults that cannot be repaired
+}
+
 // RemoveArgs asks to remove a member.
 type RemoveArgs struct {
 	Name string `json:"name"`

@@ -171,6 +171,11 @@ func (c *Client) Health(ctx context.Context, wait bool) (*HealthReply, error) {
 	}
 }
 
+// Check has every member check itself.
+func (c *Client) Check(ctx context.Context, args CheckArgs) (*CheckReport, error) {
+	return repeat[CheckArgs, *CheckReport](ctx, c, "Cluster.Check", args)
+}
+
 // Remove takes a member out of the cluster.
 func (c *Client) Remove(ctx context.Context, args RemoveArgs) (*RemoveReply, error) {
 	return repeat[RemoveArgs, *RemoveReply](ctx, c, "Cluster.Remove", args)

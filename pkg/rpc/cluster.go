@@ -93,6 +93,12 @@ func (c *Cluster) Health(call *Call[struct{}], reply *Reply[*HealthReply]) error
 	})
 }
 
+// Check has every member compare its files with the state, and its log and
+// snapshots with their sums.
+func (c *Cluster) Check(call *Call[CheckArgs], reply *Reply[*CheckReport]) error {
+	return serve(call, reply, func(ctx context.Context) (*CheckReport, error) { return c.s.check(ctx, call.Args), nil })
+}
+
 // Remove takes a member out of the cluster.
 func (c *Cluster) Remove(call *Call[RemoveArgs], reply *Reply[*RemoveReply]) error {
 	return serve(call, reply, func(ctx context.Context) (*RemoveReply, error) {
@@ -145,6 +151,11 @@ func (p *Peer) ReadIndex(call *Call[struct{}], reply *Reply[uint64]) error {
 // Progress tells how this node is.
 func (p *Peer) Progress(call *Call[struct{}], reply *Reply[Progress]) error {
 	return serve(call, reply, func(context.Context) (Progress, error) { return p.s.node.Progress(), nil })
+}
+
+// Check has this node check itself.
+func (p *Peer) Check(call *Call[CheckArgs], reply *Reply[*SelfCheck]) error {
+	return serve(call, reply, func(ctx context.Context) (*SelfCheck, error) { return p.s.node.Check(ctx, call.Args.Repair), nil })
 }
 
 // Remove is Cluster.Remove, forwarded.

@@ -28,10 +28,14 @@ type fake struct {
 	write   func(context.Context, *mutation.Request) (*mutation.Answer, error) // nil: created
 	leads   bool
 	leader  *Member
+	members []Member // nil: itself alone
 	dial    func(m Member, protocol string) (net.Conn, error)
 	restore func(archive io.Reader) (*Restored, error)
 	unread  error // of Readable
 	files   error // of WaitPublished
+	self    *SelfCheck
+	repairs int // of Check
+	at      []Progress
 	port    net.Listener
 	exports []string // as they were recorded
 	waited  uint64   // for WaitApplied
@@ -45,13 +49,37 @@ func (f *fake) Image() *store.Image                         { return f.img }
 func (f *fake) Readable() error                             { return f.unread }
 func (f *fake) WaitPublished(context.Context, uint64) error { return f.files }
 func (f *fake) SinceContact() time.Duration                 { return 1500 * time.Millisecond }
-func (f *fake) Progress() Progress                          { return Progress{Name: "n1", ID: "id-1", Leads: f.leads, Term: 3} }
-func (f *fake) Changeable() error                           { return nil }
-func (f *fake) Members() []Member                           { return []Member{{ID: "id-1", Name: "n1", Voter: true}} }
-func (f *fake) LastHeard(string) (Progress, bool)           { return Progress{}, false }
-func (f *fake) Revoked(string) bool                         { return false }
-func (f *fake) Admit(context.Context, AdmitArgs) error      { return nil }
-func (f *fake) Listener(string) net.Listener                { return f.port }
+
+func (f *fake) Progress() Progress {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	if len(f.at) > 0 {
+		p := f.at[0]
+		f.at = f.at[1:]
+		return p
+	}
+	return Progress{Name: "n1", ID: "id-1", Leads: f.leads, Term: 3}
+}
+
+func (f *fake) Check(_ context.Context, repair bool) *SelfCheck {
+	if repair {
+		f.repairs++
+	}
+	return f.self
+}
+
+func (f *fake) Changeable() error { return nil }
+func (f *fake) Members() []Member {
+	if f.members != nil {
+		return f.members
+	}
+	return []Member{{ID: "id-1", Name: "n1", Voter: true}}
+}
+
+func (f *fake) LastHeard(string) (Progress, bool)      { return Progress{}, false }
+func (f *fake) Revoked(string) bool                    { return false }
+func (f *fake) Admit(context.Context, AdmitArgs) error { return nil }
+func (f *fake) Listener(string) net.Listener           { return f.port }
 func (f *fake) Leader() (Member, bool) {
 	if f.leader == nil {
 		return Member{}, false

@@ -34,6 +34,7 @@ type Node interface {
 	Write(context.Context, *mutation.Request, string) (*mutation.Answer, error) // leader only
 
 	Progress() Progress
+	Check(ctx context.Context, repair bool) *SelfCheck
 	Changeable() error                        // why the leader would take no write now, as far as this node knows
 	LastHeard(nodeID string) (Progress, bool) // what another member said of itself before
 	Members() []Member
@@ -116,4 +117,20 @@ type Restored struct {
 	Digest   string
 	Revision uint64
 	Index    uint64
+}
+
+// SelfCheck is what a node found wrong with its own files.
+type SelfCheck struct {
+	Index       uint64 // of the state with which the files were compared
+	StateDigest string
+	Faults      []Fault
+	Unchecked   string // why the files could not be compared, "" if they were
+	Hint        string // how to bring back a node with faults that cannot be repaired
+}
+
+// Fault is one file that is not as it should be.
+type Fault struct {
+	Path     string `json:"path"` // in the data directory
+	Problem  string `json:"problem"`
+	Repaired bool   `json:"repaired"`
 }

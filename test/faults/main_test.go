@@ -11,6 +11,7 @@ import (
 var (
 	kills  = flag.Int("kills", 0, "how many times each test of kills kills; 0: as many as end soon")
 	losses = flag.Int("losses", 0, "how many times each test of power losses cuts the power; 0: as many as end soon")
+	flips  = flag.Int("flips", 0, "how many bits each test of bit rot flips; 0: as many as end soon")
 	seed   = flag.Uint64("seed", 0, "decides moments, victims and writes; 0: another one each time")
 )
 

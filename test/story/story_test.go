@@ -58,6 +58,7 @@ var commands = map[string]func(*testscript.TestScript, bool, []string){
 	"match":       match,
 	"scrub":       scrub,
 	"files":       files,
+	"resum":       resum,
 	"same":        same,
 	"modes":       modes,
 	"nowhere":     nowhere,

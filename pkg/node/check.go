@@ -1,0 +1,194 @@
+package node
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"os"
+	"path"
+	"path/filepath"
+	"strings"
+
+	"github.com/hashicorp/raft"
+
+	"github.com/cpctl/cpctl/pkg/snapshot"
+	"github.com/cpctl/cpctl/pkg/store"
+)
+
+// SelfCheck is what a node found wrong with its own files.
+type SelfCheck struct {
+	Index       uint64 // of the state with which the files were compared
+	StateDigest string
+	Faults      []Fault
+	Unchecked   string // why data/ could not be compared, "" if it was
+	Hint        string // how to bring the node back, if a fault cannot be repaired
+}
+
+// Fault is one file that is not as it should be.
+type Fault struct {
+	Path     string // in the data directory
+	Problem  string
+	Repaired bool
+}
+
+func (c *SelfCheck) add(path string, repaired bool, format string, args ...any) {
+	c.Faults = append(c.Faults, Fault{path, fmt.Sprintf(format, args...), repaired})
+}
+
+// Check compares every file of this node with what should be in it: data/ with
+// the state in memory, all else with its sums. With repair it writes files of
+// data/ anew, and snapshots and markers; entries of the log are nowhere else on
+// this node, and keys and certificates are not its own to make.
+func (n *Node) Check(ctx context.Context, repair bool) *SelfCheck {
+	img := n.Image()
+	c := &SelfCheck{Index: img.Index, StateDigest: img.StateDigest()}
+	n.checkFiles(c, img, repair)
+	n.checkIdentity(c)
+	if fault, repaired := n.committed.Check(repair); fault != "" {
+		c.add("raft/committed", repaired, "%s", fault)
+	}
+	n.checkLog(c, repair)
+	n.checkSnapshots(c, repair)
+	for _, f := range c.Faults {
+		if !f.Repaired && lasting(f.Path) {
+			c.Hint = n.recovery()
+		}
+	}
+	if len(c.Faults) > 0 {
+		n.cfg.Log.Warn("a check found faults", "count", len(c.Faults), "first", c.Faults[0].Path, "problem", c.Faults[0].Problem, "repair", repair)
+	}
+	return c
+}
+
+// checkFiles compares data/ with the state.
+func (n *Node) checkFiles(c *SelfCheck, img *store.Image, repair bool) {
+	faults, err := n.files.Check(img, repair)
+	if err != nil {
+		c.Unchecked = err.Error()
+		return
+	}
+	left := map[string]bool{}
+	if repair && len(faults) > 0 {
+		again, err := n.files.Check(nil, false)
+		if err != nil {
+			c.Unchecked = err.Error()
+		}
+		for _, f := range again {
+			left[f.Path] = true
+		}
+		repair = err == nil
+	}
+	for _, f := range faults {
+		c.add(path.Join("data", f.Path), repair && !left[f.Path], "%s", f.Problem)
+	}
+}
+
+// checkIdentity reads again what says who the node is.
+func (n *Node) checkIdentity(c *SelfCheck) {
+	note := func(name string, err error) {
+		if err != nil {
+			c.add(name, false, "%v", err)
+		}
+	}
+	_, err := n.dir.loadRecord("node.json", new(identity))
+	note("node.json", err)
+	same := func(want []byte, parts ...string) {
+		b, err := os.ReadFile(n.dir.file(parts...))
+		switch name := path.Join(parts...); {
+		case errors.Is(err, os.ErrNotExist):
+			c.add(name, false, "missing")
+		case err != nil:
+			note(name, err)
+		case string(b) != string(want):
+			c.add(name, false, "changed")
+		}
+	}
+	same(n.key.Encode(), "cluster.key")
+	same(n.tls.KeyPEM, "tls", "node.key")
+	same(n.tls.CertPEM, "tls", "node.crt")
+	same(n.tls.CAPEM, "tls", "ca.crt")
+}
+
+// checkLog reads the whole log.
+func (n *Node) checkLog(c *SelfCheck, repair bool) {
+	const file = "raft/raft.db"
+	faults, err := n.logs.check()
+	if err != nil {
+		c.add(file, false, "%v", err)
+	}
+	for _, f := range faults {
+		c.add(file, false, "%v", f)
+	}
+	if fault, repaired := n.logs.checkTail(repair); fault != "" {
+		c.add("raft/tail", repaired, "%s", fault)
+	}
+}
+
+// checkSnapshots reads every snapshot to its end. A damaged one is put aside once
+// a new one is there: the log alone may not reach back to the beginning.
+func (n *Node) checkSnapshots(c *SelfCheck, repair bool) {
+	snaps, err := n.snapshots()
+	if err == nil {
+		var faults []badSnapshot
+		if faults, err = snaps.verify(n.self.ClusterID); len(faults) > 0 && repair {
+			err = n.snapshotAnew(snaps)
+		}
+		for _, f := range faults {
+			done := repair && err == nil && snaps.putAside(f.id, f.err) == nil
+			c.add(path.Join("raft/snapshots", f.id), done, "%v", f.err)
+		}
+	}
+	if err != nil {
+		c.add("raft/snapshots", false, "%v", err)
+	}
+}
+
+// verify reads every snapshot, of which raft may remove some meanwhile.
+func (s *snapStore) verify(clusterID string) (faults []badSnapshot, err error) {
+	good, bad, err := s.scan()
+	if err != nil {
+		return nil, err
+	}
+	for _, m := range good {
+		if _, err := readSnapshot(s, &m.Meta, clusterID); err != nil {
+			bad = append(bad, badSnapshot{m.Meta.ID, err})
+		}
+	}
+	for _, b := range bad {
+		if _, err := os.Lstat(filepath.Join(s.path, b.id)); err == nil {
+			faults = append(faults, b)
+		}
+	}
+	return faults, nil
+}
+
+// snapshotAnew takes a snapshot, through raft if it wants one. If nothing has
+// been applied since the last one, raft does not, and it is written for it.
+func (n *Node) snapshotAnew(snaps *snapStore) error {
+	r := n.running.Load()
+	if r.await(func() error { return r.raft.Snapshot().Error() }) == nil {
+		return nil
+	}
+	img := n.Image()
+	members := r.raft.GetConfiguration()
+	if err := r.await(members.Error); err != nil {
+		return err
+	}
+	if members.Index() > img.Index {
+		return store.Errorf(store.CodeUnavailable, "no new snapshot now: a change of membership is under way")
+	}
+	sink, err := snaps.Create(raft.SnapshotVersionMax, img.Index, img.Term, members.Configuration(), members.Index(), nil)
+	if err != nil {
+		return err
+	}
+	if err := snapshot.Write(sink, img, n.self.ClusterID); err != nil {
+		return errors.Join(err, sink.Cancel())
+	}
+	return sink.Close()
+}
+
+// lasting reports whether a fault of a file stays whatever the node does.
+func lasting(name string) bool {
+	dir, _, _ := strings.Cut(name, "/")
+	return dir != "data" && name != "raft/tail" && name != "raft/committed" && path.Dir(name) != "raft/snapshots"
+}

@@ -1,0 +1,82 @@
+package node
+
+import (
+	"errors"
+	"os"
+
+	"github.com/cpctl/cpctl/pkg/applier"
+	"github.com/cpctl/cpctl/pkg/mutation"
+	"github.com/cpctl/cpctl/pkg/pki"
+	"github.com/cpctl/cpctl/pkg/store"
+)
+
+// loadSecrets reads the cluster key and the certificate, and sees to it that
+// they are whole and this node's: damage to one of them would else show as a
+// peer that refuses to talk, or a key that does not open, at some later hour.
+func (d *dataDir) loadSecrets(self *identity) (key pki.ClusterKey, c pki.Credentials, err error) {
+	for _, f := range []struct {
+		to   *[]byte
+		name []string
+	}{
+		{nil, []string{"cluster.key"}},
+		{&c.KeyPEM, []string{"tls", "node.key"}},
+		{&c.CertPEM, []string{"tls", "node.crt"}},
+		{&c.CAPEM, []string{"tls", "ca.crt"}},
+	} {
+		path := d.file(f.name...)
+		b, err := os.ReadFile(path)
+		if errors.Is(err, os.ErrNotExist) {
+			return key, c, store.Errorf(store.CodeIntegrity, "%s is missing", path)
+		}
+		if err != nil {
+			return key, c, err
+		}
+		if f.to != nil {
+			*f.to = b
+		} else if key, err = pki.ParseClusterKey(b); err != nil {
+			return key, c, store.Errorf(store.CodeIntegrity, "%s: %v", path, err)
+		}
+	}
+	id, part, err := c.Check()
+	if err != nil {
+		return key, c, store.Errorf(store.CodeIntegrity, "%s is damaged: %v", d.file("tls", part), err)
+	}
+	if want := self.certified(); id.NodeID != want.NodeID || id.ClusterID != want.ClusterID || id.Generation != want.Generation || id.Name != want.Name {
+		return key, c, store.Errorf(store.CodeIntegrity, "%s is the certificate of node %s (%s) of cluster %s, not that of the node in %s",
+			d.file("tls", "node.crt"), id.NodeID, id.Name, id.ClusterID, d.file("node.json"))
+	}
+	return key, c, nil
+}
+
+// checkAgainst compares what the node holds with what the cluster has on record.
+func (d *dataDir) checkAgainst(img *store.Image, key pki.ClusterKey, c pki.Credentials) error {
+	var f mutation.Found
+	if !img.System(applier.ClusterPath, &f) {
+		return nil // not known yet
+	}
+	if f.KeyCheck != key.Check() {
+		return store.Errorf(store.CodeIntegrity, "%s is the key of another cluster: its id is %s, not %s", d.file("cluster.key"), key.ID(), f.KeyID)
+	}
+	if f.CA != string(c.CAPEM) {
+		return store.Errorf(store.CodeIntegrity, "%s is not the certificate of this cluster's authority", d.file("tls", "ca.crt"))
+	}
+	return nil
+}
+
+// lostLog refuses to begin a new log where there was one: with it went the votes
+// of this node, and entries that it has promised to keep.
+func (d *dataDir) lostLog(self *identity) error {
+	path := d.file("raft", "raft.db")
+	if _, err := os.Lstat(path); !errors.Is(err, os.ErrNotExist) {
+		return nil // openLog says more
+	}
+	had := self.Phase == phaseMember
+	for _, name := range []string{"committed", "tail"} { // made after the log
+		_, err := os.Lstat(d.file("raft", name))
+		had = had || err == nil
+	}
+	if had {
+		return store.Errorf(store.CodeIntegrity, "%s is missing: this node's log and its votes are lost", path)
+	}
+	return nil
+}

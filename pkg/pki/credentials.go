@@ -1,0 +1,59 @@
+package pki
+
+import (
+	"bytes"
+	"crypto"
+	"crypto/tls"
+	"crypto/x509"
+	"encoding/pem"
+	"errors"
+	"fmt"
+)
+
+// Check sees whether credentials are whole and belong together: the key to the
+// certificate, the certificate to the authority, whose own signature holds. It
+// returns the identity in the certificate, or an error and the usual name of the
+// file that it is about: node.key, node.crt or ca.crt. Time plays no part.
+func (c Credentials) Check() (id Identity, file string, err error) {
+	ca, err := parseCertificate(c.CAPEM)
+	if err != nil {
+		return id, "ca.crt", err
+	}
+	if err := ca.CheckSignatureFrom(ca); err != nil {
+		return id, "ca.crt", err
+	}
+	own, err := parseCertificate(c.CertPEM)
+	if err != nil {
+		return id, "node.crt", err
+	}
+	if err := own.CheckSignatureFrom(ca); err != nil {
+		return id, "node.crt", fmt.Errorf("it was not signed by the authority in ca.crt: %w", err)
+	}
+	if id, err = IdentityOf(own); err != nil {
+		return id, "node.crt", err
+	}
+	pair, err := tls.X509KeyPair(c.CertPEM, c.KeyPEM)
+	if err != nil {
+		return id, "node.key", fmt.Errorf("it is not the key of the certificate in node.crt: %w", err)
+	}
+	// The file also holds the public key, which nothing reads.
+	if signer, ok := pair.PrivateKey.(crypto.Signer); ok {
+		if b, err := EncodeKeyPEM(signer); err != nil || !bytes.Equal(b, c.KeyPEM) {
+			return id, "node.key", errNotAsWritten
+		}
+	}
+	return id, "", nil
+}
+
+var errNotAsWritten = errors.New("it is not as it was written")
+
+func parseCertificate(b []byte) (*x509.Certificate, error) {
+	block, _ := pem.Decode(b)
+	if block == nil || block.Type != "CERTIFICATE" {
+		return nil, errors.New("it holds no certificate in PEM")
+	}
+	if !bytes.Equal(b, pem.EncodeToMemory(block)) {
+		return nil, errNotAsWritten
+	}
+	return x509.ParseCertificate(block.Bytes)
+}

@@ -2,6 +2,7 @@ package cmd
 
 import (
 	"bytes"
+	"cmp"
 	"context"
 	"encoding/json"
 	"io"
@@ -42,6 +43,7 @@ type fake struct {
 	removed  string
 	check    *rpc.CheckReport
 	checked  []rpc.CheckArgs
+	exports  []rpc.ExportArgs
 }
 
 func (f *fake) Check(_ context.Context, args rpc.CheckArgs) (*rpc.CheckReport, error) {
@@ -127,6 +129,17 @@ func (f *fake) Remove(_ context.Context, a rpc.RemoveArgs) (*rpc.RemoveReply, er
 	f.removed = a.Name
 	return &rpc.RemoveReply{Removed: rpc.NodeStatus{Name: a.Name}, Voters: 2}, f.fail
 }
+
+func (f *fake) Export(_ context.Context, a rpc.ExportArgs) (*rpc.ExportReply, error) {
+	f.exports = append(f.exports, a)
+	if f.fail != nil {
+		return nil, f.fail
+	}
+	return &rpc.ExportReply{Tenant: a.Tenant, KID: cmp.Or(a.KID, "k1"), Index: 12, Key: []byte(privateKey)}, nil
+}
+
+// privateKey stands for one.
+const privateKey = "{\"d\":\"PRIVATE\"}\n"
 
 func (f *fake) Snapshot(_ context.Context, w io.Writer) (*snapshot.Manifest, error) {
 	if _, err := w.Write(f.archive); err != nil {

@@ -21,7 +21,7 @@ func newKey(env *Env) *cobra.Command {
 		Use: "key", Aliases: []string{"keys"}, Short: "Signing keys of a tenant, or of the platform",
 		Long: "Signing keys of a tenant (-t SLUG) or of the platform itself (--global).\n" +
 			"A tenant has none until the first rotation, which makes an active and a next one.",
-	}, newKeyRotate(env, owner), newKeyList(env, owner), newKeyGet(env, owner), newKeyJWKS(env, owner), newKeyRevoke(env, owner))
+	}, newKeyRotate(env, owner), newKeyList(env, owner), newKeyGet(env, owner), newKeyJWKS(env, owner), newKeyExport(env, owner), newKeyRevoke(env, owner))
 	cmd.PersistentFlags().BoolVar(&owner.global, "global", false, "the platform's own keys")
 	return cmd
 }
@@ -131,6 +131,14 @@ type keyItem struct {
 	VerifyUntil   store.Time      `json:"verify_until"`
 	RevokedAt     store.Time      `json:"revoked_at"`
 	RevokeReason  string          `json:"revoke_reason"`
+	Exports       []export        `json:"exports"` // the last ones of its private part
+}
+
+// export is one time that the private part of a key was handed out.
+type export struct {
+	At    store.Time `json:"exported_at"`
+	Actor string     `json:"actor"`
+	Node  string     `json:"node"`
 }
 
 // keys reads the keys of an owner. A tenant without any has an empty list.
@@ -149,7 +157,13 @@ func (e *Env) keys(ctx context.Context, c reader, slug string, read *readFlags) 
 		return nil, rpc.ReadInfo{}, err
 	}
 	for i := range set.Keys {
-		set.Keys[i].FormatVersion, set.Keys[i].Kind, set.Keys[i].Tenant = store.FormatVersion, "key", slug
+		k := &set.Keys[i]
+		k.FormatVersion, k.Kind, k.Tenant, k.Exports = store.FormatVersion, "key", slug, []export{}
+		for _, x := range r.Exports {
+			if x.KID == k.KID {
+				k.Exports = append(k.Exports, export{x.At, x.Actor, x.Node})
+			}
+		}
 	}
 	return set.Keys, r.ReadInfo, nil
 }

@@ -10,10 +10,14 @@ const (
 	ClusterPath = "system/cluster.json"
 	EpochPath   = "system/epoch.json"
 	CertsPrefix = "system/certs/"
+	exports     = "system/exports/"
 )
 
 // CertPath is where the record of a certificate is.
 func CertPath(serial string) string { return CertsPrefix + serial + ".json" }
+
+// ExportsPath is where the exports of an owner's keys are on record.
+func ExportsPath(slug string) string { return exports + slug + ".json" }
 
 func (ch *change) applySystem(m *mutation.Mutation) error {
 	switch m.Kind {
@@ -27,6 +31,8 @@ func (ch *change) applySystem(m *mutation.Mutation) error {
 		return ch.certificate(m)
 	case mutation.SysRevoke:
 		return ch.revoke(m)
+	case mutation.SysExport:
+		return ch.export(m)
 	case mutation.SysStageBegin:
 		return ch.stageBegin(m)
 	case mutation.SysStagePut:

@@ -193,6 +193,7 @@ func TestTheLeaderProposesOnlyWhatIsReadable(t *testing.T) {
 func FuzzDecodeEntry(f *testing.F) {
 	for _, commands := range samples(f) {
 		f.Add(encode(commands))
+		f.Add(append(encode(commands), 0))
 	}
 	f.Add([]byte{1, 0x80, 0x00})
 	f.Add([]byte{2})
@@ -223,6 +224,7 @@ func FuzzReadable(f *testing.F) {
 	for _, commands := range samples(f) {
 		for i := range commands {
 			f.Add(AppendCommand(nil, &commands[i]))
+			f.Add(append(AppendCommand(nil, &commands[i]), 0))
 		}
 	}
 	f.Add([]byte(`{"id":"r1","op":"client.create","tenant":"acme","name":"web","patch":{"enabled":false},"set":[{"path":"a.b","value":"1"}],"if_revision":3,"overlap":"1w","secret":"x"}`))

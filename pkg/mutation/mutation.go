@@ -30,6 +30,7 @@ const (
 	SysLevel       Kind = "sys.level"        // raise the level of rules
 	SysCert        Kind = "sys.cert"         // a certificate was issued
 	SysRevoke      Kind = "sys.revoke"       // certificates of a node are no longer good
+	SysExport      Kind = "sys.export"       // the private part of a key is about to be given to a process
 	SysStageBegin  Kind = "sys.stage.begin"  // open an upload of documents
 	SysStagePut    Kind = "sys.stage.put"    // add documents to it
 	SysStageCommit Kind = "sys.stage.commit" // switch them in at one revision
@@ -40,7 +41,7 @@ var kinds = map[Kind]bool{
 	TenantCreate: true, TenantUpdate: true, TenantDelete: true,
 	ClientCreate: true, ClientUpdate: true, ClientDelete: true,
 	ScopeCreate: true, ScopeDelete: true, KeyRotate: true,
-	SysEpoch: true, SysFound: true, SysLevel: true, SysCert: true, SysRevoke: true,
+	SysEpoch: true, SysFound: true, SysLevel: true, SysCert: true, SysRevoke: true, SysExport: true,
 	SysStageBegin: true, SysStagePut: true, SysStageCommit: true, SysStageAbort: true,
 }
 

@@ -58,6 +58,7 @@ func samples(t testing.TB) map[string][]Command {
 		"sys.level":        sys(SysLevel, Raise{Level: 1}),
 		"sys.cert":         sys(SysCert, Certificate{Serial: "0a", Role: "node", Name: "n1", NodeID: sampleUID, Voter: true, NotAfter: sampleTime + 9, IssuedAt: sampleTime}),
 		"sys.revoke":       sys(SysRevoke, Revoke{NodeID: sampleUID, Name: "n1", Why: "removed"}),
+		"sys.export":       sys(SysExport, Export{Tenant: "acme", KID: "k1", Node: "n1"}),
 		"sys.stage.begin":  sys(SysStageBegin, StageBegin{Stage: "st1"}),
 		"sys.stage.put":    sys(SysStagePut, StagePut{Stage: "st1", Docs: []StageDoc{{Path: store.TenantPath("acme"), Bytes: []byte{0, 255}}, {Path: store.TenantPath("globex")}}}),
 		"sys.stage.commit": sys(SysStageCommit, StageCommit{Stage: "st1", Base: 7, Digest: strings.Repeat("ab", 32), Revision: 40}),

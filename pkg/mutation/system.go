@@ -52,6 +52,31 @@ type Revoke struct {
 	Why    string `json:"why"`
 }
 
+// Export is the payload of sys.export. It is in the log before the key is handed
+// out, so that no export goes unrecorded; one that then failed is on record too.
+type Export struct {
+	Tenant string `json:"tenant"`        // slug, or global
+	KID    string `json:"kid,omitempty"` // none: the active key, whichever that is by then
+	Node   string `json:"node"`          // at whose socket it was asked for
+}
+
+// Exports is what system/exports/<slug>.json holds.
+type Exports struct {
+	Total uint64     `json:"total"`
+	Last  []Exported `json:"last"` // the newest last, at most MaxExports
+}
+
+// MaxExports bounds the exports that are remembered of one owner's keys.
+const MaxExports = 100
+
+// Exported says who was given the private part of a key, where and when.
+type Exported struct {
+	KID   string     `json:"kid"`
+	Actor string     `json:"actor"`
+	Node  string     `json:"node"`
+	At    store.Time `json:"at"`
+}
+
 // StageBegin is the payload of sys.stage.begin.
 type StageBegin struct {
 	Stage string `json:"stage"`
@@ -96,6 +121,8 @@ func systemPayload(kind Kind) any {
 		return new(Certificate)
 	case SysRevoke:
 		return new(Revoke)
+	case SysExport:
+		return new(Export)
 	case SysStageBegin:
 		return new(StageBegin)
 	case SysStagePut:

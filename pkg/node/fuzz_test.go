@@ -17,6 +17,9 @@ func FuzzStoredEntry(f *testing.F) {
 	f.Add(uint64(1), uint64(2), uint8(raft.LogCommand), []byte("data"), []byte("ext"), uint16(3))
 	f.Add(uint64(1)<<63, uint64(0), uint8(raft.LogConfiguration), []byte{}, []byte{}, uint16(200))
 	f.Add(uint64(0), uint64(0), uint8(255), []byte{0}, []byte{0, 0, 0, 0, 0}, uint16(9))
+	for at := range uint16(23) { // one bit of each byte
+		f.Add(uint64(5), uint64(6), uint8(raft.LogCommand), []byte("da"), []byte(nil), 8*at+at%8)
+	}
 	f.Fuzz(func(t *testing.T, index, term uint64, kind uint8, data, extensions []byte, bit uint16) {
 		if len(extensions) == 0 {
 			extensions = nil

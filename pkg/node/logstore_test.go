@@ -3,14 +3,17 @@ package node
 import (
 	"errors"
 	"fmt"
+	"os"
 	"path/filepath"
 	"reflect"
+	"strconv"
 	"strings"
 	"testing"
 	"time"
 
 	"github.com/hashicorp/raft"
 	"go.etcd.io/bbolt"
+	"golang.org/x/sys/unix"
 
 	"github.com/cpctl/cpctl/pkg/store"
 )
@@ -159,6 +162,72 @@ func TestFailedWriteStopsOnceAndForEver(t *testing.T) {
 				t.Errorf("it stopped %d times", len(st.errs))
 			}
 		})
+	}
+}
+
+// TestAWriteThatFailsStopsThoughReadsGoOn: a disk that takes no more is read as
+// before, so that nothing but the write itself tells.
+func TestAWriteThatFailsStopsThoughReadsGoOn(t *testing.T) {
+	for _, c := range []struct {
+		fact string
+		call func(*logStore) error
+	}{
+		{"append", func(s *logStore) error { return s.StoreLogs(entries(4, 5, 1)) }},
+		{"delete", func(s *logStore) error { return s.DeleteRange(1, 2) }},
+		{"set", func(s *logStore) error { return s.Set([]byte("k"), []byte("v")) }},
+		{"set a number", func(s *logStore) error { return s.SetUint64([]byte("k"), 1) }},
+	} {
+		t.Run(c.fact, func(t *testing.T) {
+			path := filepath.Join(t.TempDir(), "raft.db")
+			s, st := testLog(t, path)
+			if err := s.StoreLogs(entries(1, 3, 1)); err != nil {
+				t.Fatal(err)
+			}
+			refuseWrites(t, path)
+			if last, err := s.LastIndex(); last != 3 || err != nil {
+				t.Fatalf("the log ends at %d, %v: it cannot be read", last, err)
+			}
+			err := c.call(s)
+			if err == nil || len(st.errs) != 1 || st.errs[0] != err {
+				t.Fatalf("error %v, stopped with %v", err, st.errs)
+			}
+			if _, again := s.LastIndex(); again != err {
+				t.Errorf("afterwards: %v, want %v", again, err)
+			}
+		})
+	}
+}
+
+// refuseWrites puts a descriptor that cannot be written to in the place of the
+// one that this process has of a file.
+func refuseWrites(t *testing.T, path string) {
+	t.Helper()
+	path, err := filepath.EvalSymlinks(path)
+	if err != nil {
+		t.Fatal(err)
+	}
+	readOnly, err := os.Open(path)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer readOnly.Close()
+	all, err := os.ReadDir("/proc/self/fd")
+	if err != nil {
+		t.Fatal(err)
+	}
+	found := false
+	for _, e := range all {
+		fd, err := strconv.Atoi(e.Name())
+		if target, _ := os.Readlink("/proc/self/fd/" + e.Name()); err != nil || target != path || fd == int(readOnly.Fd()) {
+			continue
+		}
+		if err := unix.Dup3(int(readOnly.Fd()), fd, unix.O_CLOEXEC); err != nil {
+			t.Fatal(err)
+		}
+		found = true
+	}
+	if !found {
+		t.Fatalf("%s is not open", path)
 	}
 }
 

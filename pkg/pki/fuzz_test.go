@@ -21,6 +21,8 @@ func FuzzClusterKey(f *testing.F) {
 	f.Add(bytes.TrimSpace(ClusterKey{}.Encode()))
 	f.Add([]byte(keyLinePrefix + strings.Repeat("A", 43) + "\r\n"))
 	f.Add([]byte(keyLinePrefix + strings.Repeat("A", 42) + "B:"))
+	f.Add(bytes.Replace(ClusterKey{1, 2, 3}.Encode(), []byte("AA:"), []byte("AB:"), 1)) // the same 32 bytes
+	f.Add(append(ClusterKey{}.Encode(), '\n'))
 	f.Fuzz(func(t *testing.T, b []byte) {
 		k, err := ParseClusterKey(b)
 		if err != nil {

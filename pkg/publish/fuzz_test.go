@@ -26,6 +26,8 @@ func FuzzMarker(f *testing.F) {
 		f.Add(b, false)
 		f.Add(b, true)
 	}
+	f.Add(append(bytes.Replace(one, []byte("7 {"), []byte("07{"), 1), two...), true)
+	f.Add(append(bytes.Replace(one, []byte("  \n"), []byte("\n \n"), 1), two...), true)
 	last, err := encodeSlot(^uint64(0), Committed{})
 	if err != nil {
 		f.Fatal(err)
@@ -61,7 +63,8 @@ func FuzzMarker(f *testing.F) {
 		if !ok || m.sequence == ^uint64(0) { // nobody counts that far
 			return
 		}
-		older := m.slot
+		_, newer, _ := newest(b, new(Committed))
+		older := 1 - newer
 		next := Committed{Index: before.Index + 1, Term: 3, ClusterID: "x"}
 		if err := m.write(next); err != nil {
 			t.Fatalf("after %+v: %v", before, err)
@@ -74,7 +77,7 @@ func FuzzMarker(f *testing.F) {
 		if _, slot, ok := newest(now, &got); !ok || got != next || slot != older {
 			t.Fatalf("after %+v at sequence %d: wrote %+v, read %+v, %v", before, m.sequence, next, got, ok)
 		}
-		if newer := (1 - older) * slotSize; !bytes.Equal(now[newer:newer+slotSize], b[newer:newer+slotSize]) {
+		if at := newer * slotSize; !bytes.Equal(now[at:at+slotSize], b[at:at+slotSize]) {
 			t.Fatalf("the newer slot was overwritten: %q", now)
 		}
 		// A write that was cut short leaves the record before.

@@ -7,6 +7,7 @@ package rpc
 import (
 	"encoding/json"
 
+	"github.com/cpctl/cpctl/pkg/mutation"
 	"github.com/cpctl/cpctl/pkg/snapshot"
 	"github.com/cpctl/cpctl/pkg/store"
 )
@@ -37,7 +38,8 @@ type GetArgs struct {
 // GetReply carries the document as it is shown to people.
 type GetReply struct {
 	ReadInfo
-	Document json.RawMessage `json:"document"`
+	Document json.RawMessage     `json:"document"`
+	Exports  []mutation.Exported `json:"exports,omitempty"` // of a keyset: who was given private parts, the last ones
 }
 
 // ListArgs asks for the documents of a kind (tenant, client, scope), sorted by

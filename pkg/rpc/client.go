@@ -181,6 +181,12 @@ func (c *Client) Remove(ctx context.Context, args RemoveArgs) (*RemoveReply, err
 	return repeat[RemoveArgs, *RemoveReply](ctx, c, "Cluster.Remove", args)
 }
 
+// Export asks for the private part of a signing key. Each attempt is on record
+// as an export of its own.
+func (c *Client) Export(ctx context.Context, args ExportArgs) (*ExportReply, error) {
+	return repeat[ExportArgs, *ExportReply](ctx, c, "Cluster.Export", args)
+}
+
 // Enrol asks for the certificate of a new node.
 func (c *Client) Enrol(ctx context.Context, args EnrolArgs) (*Enrolment, error) {
 	return repeat[EnrolArgs, *Enrolment](ctx, c, "Cluster.Enrol", args)

@@ -77,12 +77,12 @@ func (c *Cluster) Health(call *Call[struct{}], reply *Reply[*HealthReply]) error
 		ctx, cancel := context.WithTimeout(ctx, probeWait)
 		defer cancel()
 		h := &HealthReply{Node: c.s.node.Name()}
-		if m, known := c.s.node.Leader(); known {
-			h.Leader = c.s.node.NameOf(m.ID)
-		}
 		index, err := c.s.readIndex(ctx)
 		if err == nil {
 			err = errors.Join(c.s.node.WaitApplied(ctx, index), c.s.node.Changeable())
+		}
+		if m, known := c.s.node.Leader(); known { // after the wait: its name is part of the state
+			h.Leader = c.s.node.NameOf(m.ID)
 		}
 		if err != nil {
 			h.Reason = err.Error()

@@ -140,7 +140,19 @@ func (c *codec) writeFrame(seq uint64, method string, body any) error {
 	if _, err = c.conn.Write(b); err != nil {
 		c.conn.Close() // a part of it may be out: nothing after it could be understood
 	}
+	if s, ok := body.(secret); ok && s.holdsSecret() {
+		clear(payload)
+		clear(b)
+		s.wipe()
+	}
 	return err
+}
+
+// secret is a body that may hold what must not stay in memory longer than it
+// takes to carry it. What encoding/json and the kernel copy is out of reach.
+type secret interface {
+	holdsSecret() bool
+	wipe()
 }
 
 var errTooLarge = errors.New("too large for one message")
@@ -207,5 +219,9 @@ func (c clientCodec) ReadResponseBody(body any) error {
 	if body == nil {
 		return nil
 	}
-	return json.Unmarshal(c.body, body)
+	err := json.Unmarshal(c.body, body)
+	if s, ok := body.(secret); ok && s.holdsSecret() {
+		clear(c.body)
+	}
+	return err
 }

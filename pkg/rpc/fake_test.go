@@ -8,6 +8,7 @@ import (
 	"net"
 	"os"
 	"path/filepath"
+	"slices"
 	"sync"
 	"testing"
 	"time"
@@ -36,6 +37,9 @@ type fake struct {
 	repairs int // of Check
 	at      []Progress
 	port    net.Listener
+	exports []string // as they were recorded
+	waited  uint64   // for WaitApplied
+	private []byte   // of PrivateJWK; none: unavailable
 }
 
 func (f *fake) Name() string                                { return "n1" }
@@ -43,7 +47,6 @@ func (f *fake) ID() string                                  { return "id-1" }
 func (f *fake) ClusterID() string                           { return "cluster-1" }
 func (f *fake) Image() *store.Image                         { return f.img }
 func (f *fake) Readable() error                             { return f.unread }
-func (f *fake) WaitApplied(context.Context, uint64) error   { return nil }
 func (f *fake) WaitPublished(context.Context, uint64) error { return f.files }
 func (f *fake) SinceContact() time.Duration                 { return 1500 * time.Millisecond }
 
@@ -75,7 +78,6 @@ func (f *fake) Members() []Member {
 
 func (f *fake) LastHeard(string) (Progress, bool)      { return Progress{}, false }
 func (f *fake) Revoked(string) bool                    { return false }
-func (f *fake) NameOf(string) string                   { return "n1" }
 func (f *fake) Admit(context.Context, AdmitArgs) error { return nil }
 func (f *fake) Listener(string) net.Listener           { return f.port }
 func (f *fake) Leader() (Member, bool) {
@@ -83,6 +85,16 @@ func (f *fake) Leader() (Member, bool) {
 		return Member{}, false
 	}
 	return *f.leader, true
+}
+
+// NameOf knows nobody before the state that says so is applied.
+func (f *fake) NameOf(string) string {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	if f.waited < f.img.Index {
+		return ""
+	}
+	return "n1"
 }
 
 func (f *fake) ReadIndex(context.Context) (uint64, error) {
@@ -100,6 +112,35 @@ func (f *fake) Write(ctx context.Context, req *mutation.Request, actor string) (
 		return f.write(ctx, req)
 	}
 	return &mutation.Answer{Outcome: mutation.Created, Name: "tenant/" + req.Name, Index: 7, Revision: 3, Note: actor}, nil
+}
+
+func (f *fake) WaitApplied(_ context.Context, index uint64) error {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	f.waited = index
+	return nil
+}
+
+func (f *fake) RecordExport(_ context.Context, tenant, kid, node, actor string) (string, uint64, error) {
+	if !f.leads {
+		return "", 0, store.Errorf(store.CodeUnavailable, "not the leader")
+	}
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	f.exports = append(f.exports, tenant+" "+kid+" "+node+" "+actor)
+	return "k1", 7, nil
+}
+
+func (f *fake) PrivateJWK(tenant, kid string) ([]byte, error) {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	if len(f.exports) == 0 || f.waited < 7 {
+		return nil, store.Errorf(store.CodeInternal, "a key of which no export is on record here")
+	}
+	if len(f.private) == 0 {
+		return nil, store.Errorf(store.CodeUnavailable, "rotated meanwhile")
+	}
+	return slices.Clone(f.private), nil
 }
 
 func (f *fake) Enrol(context.Context, EnrolArgs, string) (*Enrolment, error) { return nil, nil }

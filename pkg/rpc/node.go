@@ -41,6 +41,9 @@ type Node interface {
 	Leader() (Member, bool)
 	NameOf(nodeID string) string
 
+	RecordExport(ctx context.Context, tenant, kid, node, actor string) (exported string, index uint64, err error) // leader only
+	PrivateJWK(tenant, kid string) ([]byte, error)                                                                // of this node's image
+
 	Enrol(ctx context.Context, req EnrolArgs, actor string) (*Enrolment, error)                        // leader only
 	Admit(ctx context.Context, req AdmitArgs) error                                                    // leader only
 	Remove(ctx context.Context, name, actor string) (gone Member, voters int, err error)               // leader only

@@ -6,6 +6,8 @@ import (
 	"slices"
 	"strings"
 
+	"github.com/cpctl/cpctl/pkg/applier"
+	"github.com/cpctl/cpctl/pkg/mutation"
 	"github.com/cpctl/cpctl/pkg/store"
 )
 
@@ -78,8 +80,14 @@ func (c *Cluster) Get(call *Call[GetArgs], reply *Reply[*GetReply]) error {
 			}
 			return nil, store.NotFound(ref)
 		}
-		b, err := shown(doc)
-		return &GetReply{ReadInfo: info, Document: b}, err
+		r := &GetReply{ReadInfo: info}
+		if ref.Kind == "keyset" {
+			var all mutation.Exports
+			img.System(applier.ExportsPath(ref.Tenant), &all)
+			r.Exports = all.Last
+		}
+		r.Document, err = shown(doc)
+		return r, err
 	})
 }
 

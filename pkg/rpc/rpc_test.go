@@ -166,6 +166,18 @@ func TestHealthWithoutWaitingAsksOnce(t *testing.T) {
 	}
 }
 
+// The founder of a cluster is ready before anybody knows its name, which comes
+// with the first entry of the log.
+func TestHealthNamesTheLeaderAsOfWhatItWaitedFor(t *testing.T) {
+	t.Parallel()
+	img, _ := store.NewImage().Begin().Freeze(3, 2)
+	c, _ := serveFake(t, &fake{img: img, leads: true, leader: &Member{ID: "id-1"}})
+	h, err := c.Health(soon(t), false)
+	if err != nil || !h.Ready || h.Leader != "n1" || h.Index != 3 {
+		t.Errorf("got %+v, %v, want leader n1 and index 3", h, err)
+	}
+}
+
 func TestAnAnswerSaysWhatItWaitedFor(t *testing.T) {
 	t.Parallel()
 	f := &fake{leads: true, leader: &Member{ID: "id-1"}, write: func(ctx context.Context, _ *mutation.Request) (*mutation.Answer, error) {

@@ -64,6 +64,7 @@ func FuzzManifest(f *testing.F) {
 		}
 		f.Add(b)
 		f.Add(bytes.Replace(b, []byte(`"1.0"`), []byte(`"1.7"`), 1))
+		f.Add(bytes.Replace(b, []byte(`{`), []byte(`{ "unknown": 1,`), 1))
 		f.Add(bytes.Replace(b, []byte(`"level": `), []byte(`"level": 9`), 1))
 	}
 	f.Add([]byte(`{"kind":"snapshot","format_version":"2.0","level":"x"}`))

@@ -136,6 +136,8 @@ func FuzzRecord(f *testing.F) {
 	r.Refusal = Errorf(CodeExists, "tenant %q already exists", "acme").WithHint("see")
 	f.Add(r.Line())
 	f.Add([]byte(`{"sequence":1,"id":"a","digest":"00"}`))
+	f.Add(bytes.Replace(r.Line(), []byte(`"op":`), []byte(`"op": `), 1))
+	f.Add(bytes.Replace(r.Line(), []byte(`{"sequence":3,`), []byte(`{"unknown":0,"sequence":3,`), 1))
 	f.Fuzz(func(t *testing.T, line []byte) {
 		tx := NewImage().Begin()
 		if tx.LoadRecord(line) != nil {

@@ -14,7 +14,7 @@ import (
 func FuzzURIs(f *testing.F) {
 	for _, s := range []string{"https://app.acme.example/cb", "http://127.0.0.1:8080/cb", "http://[::1]/", "http://localhost", "com.example.app:/cb", "com.example.app://x/cb",
 		"http://localhost.attacker.example/", "http://localhost@evil.example/", "http://127.1/", "http://127.0.0.1.evil.example:80", "http://[::1]evil/", "http://LOCALHOST/",
-		"https://a%2eb/", "https://a/%zz", "http:localhost", "http:///localhost", "http://localhost:/", "https://x:65536", `https://a\@b`, "https://[fe80::1%25eth0]/", "javascript:alert(1)", "https://a?b#", "//a/b"} {
+		"https://a%2eb/", "https://a/%zz", "http:localhost", "http:///localhost", "http://localhost:/", "https://x:65536", `https://a\@b`, "https://[fe80::1%25eth0]/", "javascript:alert(1)", "https://a?b#", "//a/b", "https://app.example@evil.example/cb", "https://app.example:443@evil.example/", `https://evil.example\.app.example/`, "https://[::1", "com.example.app:opaque", "HTTP://localhost/"} {
 		f.Add(s)
 	}
 	f.Fuzz(func(t *testing.T, s string) {

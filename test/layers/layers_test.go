@@ -11,7 +11,7 @@ import (
 // neighbours do not know each other.
 var layers = [][]string{
 	{"pkg/disk"},
-	{"pkg/store"},
+	{"pkg/store", "pkg/reader"},
 	{"pkg/mutation"},
 	{"pkg/publish", "pkg/snapshot", "pkg/applier", "pkg/pki"},
 	{"pkg/fsm"},

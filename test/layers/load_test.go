@@ -64,24 +64,34 @@ var listed = sync.OnceValues(func() ([]*goPackage, error) {
 	}
 })
 
-// product returns the packages that the binary is made of; tests of their own
-// directories have no files in it.
+// product returns the packages that the binary is made of and the reader; tests
+// of their own directories have no files in it, and examples are no part of it.
 func product(t *testing.T) []*goPackage {
+	t.Helper()
+	return own(t, func(p *goPackage) bool { return !strings.HasPrefix(p.local(), "examples/") })
+}
+
+// own returns the packages of the module that are no tests, of those that count.
+func own(t *testing.T, counts func(*goPackage) bool) []*goPackage {
 	t.Helper()
 	all, err := listed()
 	if err != nil {
 		t.Fatal(err)
 	}
-	var own []*goPackage
+	var some []*goPackage
+	found := 0
 	for _, p := range all {
-		if !p.DepOnly && len(p.GoFiles) > 0 && !strings.HasPrefix(p.local(), "test/") {
-			own = append(own, p)
+		if p.DepOnly || len(p.GoFiles) == 0 || strings.HasPrefix(p.local(), "test/") {
+			continue
+		}
+		if found++; counts(p) {
+			some = append(some, p)
 		}
 	}
-	if len(own) < 10 {
-		t.Fatalf("only %d packages of the module were found", len(own))
+	if found < 10 {
+		t.Fatalf("only %d packages of the module were found", found)
 	}
-	return own
+	return some
 }
 
 // source is one package with its types.

@@ -28,7 +28,7 @@ var owners = []struct {
 	{"net/rpc", []string{"pkg/rpc"}},
 	{"github.com/klauspost/compress", []string{"pkg/snapshot"}},
 	{"github.com/tidwall/btree", []string{"pkg/store"}},
-	{"golang.org/x/crypto", []string{"pkg/pki"}},
+	{"golang.org/x/crypto", []string{"pkg/pki", "pkg/reader"}},
 }
 
 // trespass says what is wrong with an import by a file, "" if nothing is.

@@ -2,7 +2,9 @@ package readme_test
 
 import (
 	"bytes"
+	"context"
 	"encoding/json"
+	"errors"
 	"fmt"
 	"hash/crc32"
 	"os"
@@ -10,11 +12,16 @@ import (
 	"path/filepath"
 	"slices"
 	"strings"
+	"sync/atomic"
 	"testing"
+	"time"
+
+	"github.com/cpctl/cpctl/pkg/reader"
 )
 
-// The README's reader sees files of one moment: a client never names a scope
-// that is not there, although both change in one command and are two files.
+// The readers of the README and of docs/files.md see files of one moment: a
+// client never names a scope that is not there, although both change in one
+// command and are two files.
 func TestTheReaderSeesOneMoment(t *testing.T) {
 	w := open(t)
 	dir := filepath.Join(w.home, "work", "n")
@@ -36,6 +43,23 @@ func TestTheReaderSeesOneMoment(t *testing.T) {
 		}
 		written <- all
 	}()
+	ours, err := reader.Open(dir)
+	if err != nil {
+		t.Fatal(err)
+	}
+	ctx, cancel := context.WithCancel(context.Background())
+	defer cancel()
+	var noticed atomic.Uint64 // revision of the client
+	followed := make(chan error, 1)
+	go func() {
+		followed <- follow(ctx, ours, func(v *reader.View) error {
+			c, err := v.Client("acme", "web")
+			if err == nil {
+				noticed.Store(c.Revision)
+			}
+			return err
+		})
+	}()
 	const client, scope = "tenants/acme/clients/web.json", "tenants/acme/scopes/x.json"
 	with, without := 0, 0
 	var newest uint64
@@ -44,6 +68,9 @@ func TestTheReaderSeesOneMoment(t *testing.T) {
 		select {
 		case done = <-written:
 		default:
+		}
+		if c, scopes, err := scopesOf(ours, "acme", "web"); err != nil || len(scopes) != len(c.Scopes) {
+			t.Fatalf("%d scopes of %+v, %v", len(scopes), c, err)
 		}
 		files, settled, err := readTogether(dir, client, scope)
 		if err != nil {
@@ -74,6 +101,19 @@ func TestTheReaderSeesOneMoment(t *testing.T) {
 	}
 	if got := strings.Count(strings.Join(done, "\n"), "scope/acme/x deleted"); got != rounds {
 		t.Errorf("%d rounds of %d were written:\n%s", got, rounds, strings.Join(done, "\n"))
+	}
+	for deadline := time.After(patience); noticed.Load() != newest; {
+		select {
+		case err := <-followed:
+			t.Fatalf("follow ended: %v", err)
+		case <-deadline:
+			t.Fatalf("follow has seen revision %d, the files have %d", noticed.Load(), newest)
+		case <-time.After(time.Millisecond):
+		}
+	}
+	cancel()
+	if err := <-followed; !errors.Is(err, context.Canceled) {
+		t.Errorf("follow ended with %v", err)
 	}
 	if with == 0 || without == 0 {
 		t.Errorf("read %d times with the scope and %d times without", with, without)

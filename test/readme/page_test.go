@@ -74,11 +74,13 @@ func TestServeAndTestAreOneCommandEach(t *testing.T) {
 	}
 }
 
-func TestTheReaderIsTheOneThatIsTested(t *testing.T) {
-	source := read(t, "test/readme/reader_test.go")
-	for _, b := range blocks(t, "README.md", "go") {
-		if !strings.Contains(source, b.text()) {
-			t.Errorf("README.md:%d is not what test/readme/reader_test.go has", b.line)
+func TestTheReadersAreThoseThatAreTested(t *testing.T) {
+	for page, tested := range map[string]string{"README.md": "test/readme/reader_test.go", "docs/files.md": "test/readme/files_test.go"} {
+		source := read(t, tested)
+		for _, b := range blocks(t, page, "go") {
+			if !strings.Contains(source, b.text()) {
+				t.Errorf("%s:%d is not what %s has", page, b.line, tested)
+			}
 		}
 	}
 }
@@ -114,10 +116,10 @@ func TestExitCodesAreThoseOfTheManual(t *testing.T) {
 }
 
 // fileName is a path of this repository in a page: `docs/architecture.md`.
-var fileName = regexp.MustCompile("`((?:docs|pkg|cmd|test|tools|man|completions|\\.ci)/[A-Za-z0-9_./-]*|[A-Z]+(?:\\.md)?)`")
+var fileName = regexp.MustCompile("`((?:docs|examples|pkg|cmd|test|tools|man|completions|\\.ci)/[A-Za-z0-9_./-]*|[A-Z]+(?:\\.md)?)`")
 
 func TestFilesThatArePointedToExist(t *testing.T) {
-	for _, page := range []string{"README.md", "CONTRIBUTING.md", "CHANGELOG.md", "docs/architecture.md"} {
+	for _, page := range []string{"README.md", "CONTRIBUTING.md", "CHANGELOG.md", "docs/architecture.md", "docs/files.md"} {
 		t.Run(page, func(t *testing.T) {
 			for _, m := range fileName.FindAllStringSubmatch(read(t, page), -1) {
 				if m[1] == strings.ToUpper(m[1]) && m[1] != "LICENSE" {

@@ -50,10 +50,11 @@ type book struct {
 	revision map[string]uint64   // path -> acknowledged last
 	removals map[string]*removal // path of a document; of a tenant it stands for all that is the tenant's
 	restores []*restore
+	rotates  map[string]int // tenant -> rotations of its keys that are under way
 }
 
 func newBook() *book {
-	return &book{counted: make(chan struct{}), revision: map[string]uint64{}, removals: map[string]*removal{}}
+	return &book{counted: make(chan struct{}), revision: map[string]uint64{}, removals: map[string]*removal{}, rotates: map[string]int{}}
 }
 
 // outage begins or ends a time in which an answer that arrives proves nothing:
@@ -67,11 +68,14 @@ func (b *book) outage() {
 // asks notes that a request is about to be sent, so that readers who see its
 // effect before its answer is here are not surprised.
 func (b *book) asks(req *mutation.Request, ref store.Ref) {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	if ref.Kind == "keyset" {
+		b.rotates[ref.Tenant]++
+	}
 	if mutation.OutcomeOf(req.Op) != mutation.Deleted {
 		return
 	}
-	b.mu.Lock()
-	defer b.mu.Unlock()
 	r := b.removals[ref.Path()]
 	if r == nil {
 		r = new(removal)
@@ -108,6 +112,9 @@ func (b *book) settles(sent int, req *mutation.Request, ref store.Ref, a *mutati
 	r := b.removals[ref.Path()]
 	if mutation.OutcomeOf(req.Op) == mutation.Deleted {
 		r.pending--
+	}
+	if ref.Kind == "keyset" {
+		b.rotates[ref.Tenant]--
 	}
 	if a == nil || a.Outcome == mutation.Unchanged {
 		return true
@@ -238,6 +245,18 @@ func (b *book) published(revision uint64) bool {
 		}
 	}
 	return true
+}
+
+// rotatesNow is a tenant whose keys are being rotated; "" if there is none.
+func (b *book) rotatesNow() string {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	for tenant, n := range b.rotates {
+		if n > 0 {
+			return tenant
+		}
+	}
+	return ""
 }
 
 // asked is how many restores were asked for so far.

@@ -18,11 +18,10 @@ import (
 // cut: all that was not on it is lost. Whoever sees it also sees the id of a
 // boot, which is another one after each loss.
 type disk struct {
-	t      *testing.T
-	image  string
-	mount  string // where it is mounted
-	boot   string // file with the id of the boot
-	device string // /dev/loopN
+	t     *testing.T
+	image string
+	mount string // where it is mounted
+	boot  string // file with the id of the boot
 }
 
 const diskSize = 256 << 20 // bytes; the image takes only what was written
@@ -39,16 +38,6 @@ func newDisk(t *testing.T, path string) (*disk, error) {
 	if err := errors.Join(f.Truncate(diskSize), f.Close(), os.Mkdir(d.mount, 0o700), run("mkfs.ext4", "-q", "-F", d.image)); err != nil {
 		return nil, err
 	}
-	out, err := exec.Command("losetup", "--find", "--show", d.image).CombinedOutput()
-	if err != nil {
-		return nil, errors.New("losetup: " + err.Error() + ": " + string(out))
-	}
-	d.device = strings.TrimSpace(string(out))
-	t.Cleanup(func() {
-		if err := run("losetup", "--detach", d.device); err != nil {
-			t.Error(err)
-		}
-	})
 	if err := d.attach(); err != nil {
 		return nil, err
 	}
@@ -67,8 +56,9 @@ func run(name string, args ...string) error {
 	return nil
 }
 
-// attach mounts it, which replays its journal.
-func (d *disk) attach() error { return run("mount", "-t", "ext4", d.device, d.mount) }
+// attach mounts it, which replays its journal. The loop device goes with the
+// mount.
+func (d *disk) attach() error { return run("mount", "-t", "ext4", "-o", "loop", d.image, d.mount) }
 
 func (d *disk) attached() bool {
 	mounts, err := os.ReadFile("/proc/self/mounts")
@@ -78,20 +68,17 @@ func (d *disk) attached() bool {
 	return strings.Contains(string(mounts), " "+d.mount+" ")
 }
 
-// detach unmounts it, and returns when the kernel has forgotten it: a mount
-// would otherwise find what is in memory.
+// detach unmounts it, and returns when the kernel has let go of it: what is in
+// memory must be gone before it is mounted again.
 func (d *disk) detach() {
 	d.t.Helper()
 	if err := run("umount", d.mount); err != nil {
 		d.t.Error(err)
 		return
 	}
-	live.Until(d.t, d.device+" is free", func() bool {
-		f, err := os.OpenFile(d.device, os.O_RDONLY|unix.O_EXCL, 0)
-		if err == nil {
-			f.Close()
-		}
-		return err == nil
+	live.Until(d.t, d.image+" is free", func() bool {
+		out, err := exec.Command("losetup", "--associated", d.image).Output()
+		return err == nil && len(out) == 0
 	})
 }
 
@@ -152,6 +139,9 @@ func needsPower(t *testing.T) {
 	const needs = "needs root, mkfs.ext4, losetup, mount, unshare and an ext4 that can be shut down: "
 	if os.Geteuid() != 0 {
 		t.Skip(needs + "this is an ordinary user")
+	}
+	if os.Getenv(ownMounts) == "" {
+		t.Skip(needs + "unshare --mount does not work here")
 	}
 	for _, tool := range []string{"mkfs.ext4", "losetup", "mount", "umount", "unshare"} {
 		if _, err := exec.LookPath(tool); err != nil {

@@ -143,12 +143,12 @@ func request(rng *rand.Rand, b *book, label string) *mutation.Request {
 		req.Op, req.Name = mutation.OpTenantDelete, tenant
 	case p < 10:
 		req.Op, req.Name = mutation.OpTenantUpdate, tenant
-	case p < 16:
+	case p < 20:
 		if tenant == slugs[0] && rng.IntN(4) > 0 { // its keys stay, and 64 are the most
 			tenant = slugs[1]
 		}
 		req.Op, req.Tenant, req.Name, req.Alg = mutation.OpKeyRotate, tenant, "", "EdDSA"
-	case p < 26:
+	case p < 28:
 		req.Op, req.Name = mutation.OpScopeCreate, scopeName(rng.IntN(scopes))
 		if b.revisionOf(store.ScopePath(tenant, req.Name)) > 0 {
 			req.Op = mutation.OpScopeDelete

@@ -142,7 +142,7 @@ func (r *reader) pause() {
 	r.mu.Lock()
 	defer r.mu.Unlock()
 	r.paused, r.last = true, time.Now()
-	r.drop()
+	r.leave()
 }
 
 // durable is the time after which what a node has shown survives a power loss
@@ -184,6 +184,6 @@ func (r *reader) recovered() {
 		r.look(path)
 	}
 	for _, slug := range slugs {
-		r.verify(slug)
+		r.verify(slug, 1)
 	}
 }

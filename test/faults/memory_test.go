@@ -84,8 +84,8 @@ func (m *memory) absent(b *book, path string) (fault string) {
 	return ""
 }
 
-// signs remembers the keys of a keyset that sign, or have signed what is still
-// good. Those of another tenant under the same slug, or from before a restore,
+// signs remembers the keys of a keyset that sign, are the next to sign, or have
+// signed what is still good. Those of another tenant under the same slug, or from before a restore,
 // are forgotten.
 func (m *memory) signs(b *book, ks *store.Keyset) {
 	s := m.keys[ks.Tenant]
@@ -97,7 +97,7 @@ func (m *memory) signs(b *book, ks *store.Keyset) {
 		s.until = map[string]store.Time{}
 	}
 	for _, k := range ks.Keys {
-		if k.State == store.KeyActive || k.State == store.KeyRetiring {
+		if k.State != store.KeyRevoked {
 			s.until[k.KID] = k.VerifyUntil
 		}
 	}

@@ -1,6 +1,7 @@
 package faults
 
 import (
+	"bytes"
 	"encoding/json"
 	"errors"
 	"fmt"
@@ -8,6 +9,7 @@ import (
 	"math/rand/v2"
 	"os"
 	"path/filepath"
+	"slices"
 	"sync"
 	"time"
 
@@ -30,7 +32,8 @@ type reader struct {
 	boot   string     // id of the boot within which the files count
 	counts bool       // .applied has named this boot
 	handle *os.File
-	left   int // looks until the handle is opened anew
+	held   []held // files, the one opened first first
+	left   int    // looks until the handle is opened anew
 	memory *memory
 	looks  int
 	signed int    // looks that compared a keyset with its public set
@@ -61,20 +64,34 @@ func (r *reader) run(paths []string, stop <-chan struct{}) {
 		select {
 		case <-stop:
 			r.mu.Lock()
-			r.drop()
+			r.leave()
 			r.mu.Unlock()
 			return
 		case <-tick.C:
 			r.mu.Lock()
-			switch {
-			case r.paused:
-			case r.rng.IntN(3) == 0:
-				r.verify(slugs[r.rng.IntN(len(slugs))])
-			default:
-				r.look(paths[r.rng.IntN(len(paths))])
+			if !r.paused {
+				r.turn(paths)
 			}
 			r.mu.Unlock()
 		}
+	}
+}
+
+// turn looks at something. Keys are looked at often while they change: what is
+// to be seen then lasts less than a millisecond.
+func (r *reader) turn(paths []string) {
+	path := paths[r.rng.IntN(len(paths))]
+	switch r.rng.IntN(6) {
+	case 0, 1:
+		times, tenant := 1, slugs[r.rng.IntN(len(slugs))]
+		if busy := r.book.rotatesNow(); busy != "" {
+			times, tenant = 30, busy
+		}
+		r.verify(tenant, times)
+	case 2, 3:
+		r.hold(path)
+	default:
+		r.look(path)
 	}
 }
 
@@ -124,63 +141,77 @@ func (r *reader) judge(path string, b []byte) uint64 {
 	return d.revision
 }
 
+// keysets is a keyset, the public set that was read after it, and the keyset
+// that was read after that: bytes, nil where there was no file.
+type keysets [3][]byte
+
 // verify does what a program that signs and one that verifies do: it takes the
-// keys from the keyset; from then on they have to be in the public set.
-func (r *reader) verify(tenant string) {
-	if !r.ready() {
-		return
+// keys from the keyset; from then on they have to be in the public set. It looks
+// so many times in a row and judges what differs from the look before.
+func (r *reader) verify(tenant string, times int) {
+	var was keysets
+	for range times {
+		if !r.ready() {
+			return
+		}
+		asked := r.book.asked()
+		if _, err := r.applied(); err != nil {
+			return // look judges that
+		}
+		settled := r.book.published(r.done)
+		var is keysets
+		for i, path := range []string{store.KeysetPath(tenant), store.JWKSPath(tenant), store.KeysetPath(tenant)} {
+			is[i], _ = r.read(path) // look judges that
+		}
+		if slices.EqualFunc(is[:], was[:], bytes.Equal) {
+			continue
+		}
+		was = is
+		r.compare(tenant, is, settled && r.book.asked() == asked)
 	}
-	asked := r.book.asked()
-	if _, err := r.applied(); err != nil {
-		return // look judges that
-	}
-	settled := r.book.published(r.done)
-	first := r.keyset(tenant)
+}
+
+// compare judges what was read of a tenant's keys. It is settled if no restore
+// took keys away meanwhile: those that it brings back are older than what they
+// signed.
+func (r *reader) compare(tenant string, is keysets, settled bool) {
+	first := r.keyset(tenant, is[0])
 	if first == nil {
 		return
 	}
 	r.memory.signs(r.book, first)
-	b, err := r.read(store.JWKSPath(tenant))
-	var set store.JWKS
-	if err == nil {
-		if _, err = store.DecodeDoc(store.JWKSPath(tenant), b); err == nil {
-			err = json.Unmarshal(b, &set)
-		}
+	published := map[string]bool{}
+	if is[1] != nil {
+		path := store.JWKSPath(tenant)
+		v, err := store.DecodeDoc(path, is[1])
 		if err != nil {
-			r.found.add(torn, "%s: the public set of %s is not whole: %v\n%.200q", r.name, tenant, err, b)
+			r.found.add(torn, "%s: %s is not whole: %v\n%.200q", r.name, path, err, is[1])
 			return
 		}
-	}
-	// It says something only if the tenant was there all the time, and no restore
-	// took keys away: those that it brings back are older than what they signed.
-	second := r.keyset(tenant)
-	if !settled || second == nil || second.CreateRevision != first.CreateRevision || second.Revision < first.Revision || r.book.asked() != asked {
-		return
-	}
-	r.signed++
-	published := map[string]bool{}
-	for _, raw := range set.Keys {
-		var k struct {
-			KID string `json:"kid"`
-		}
-		if json.Unmarshal(raw, &k) == nil {
+		for _, raw := range v.(*store.JWKS).Keys {
+			var k struct {
+				KID string `json:"kid"`
+			}
+			_ = json.Unmarshal(raw, &k) // it was decoded
 			published[k.KID] = true
 		}
 	}
+	// It says something only if the tenant was there all the time.
+	second := r.keyset(tenant, is[2])
+	if !settled || second == nil || second.CreateRevision != first.CreateRevision || second.Revision < first.Revision {
+		return
+	}
+	r.signed++
 	if kid := r.memory.unpublished(tenant, published, time.Now()); kid != "" {
-		r.found.add(torn, "%s: key %s of %s signs or has signed, as its keyset said at revision %d or before; the public set, read later, does not have it (%d keys, %v)",
-			r.name, kid, tenant, first.Revision, len(published), err)
+		r.found.add(torn, "%s: key %s of %s is in use, as its keyset said at revision %d or before; the public set, read later, does not have it (%d keys)",
+			r.name, kid, tenant, first.Revision, len(published))
 	}
 }
 
-// keyset is the keyset of a tenant as it is now; nil if there is none.
-func (r *reader) keyset(tenant string) *store.Keyset {
+// keyset judges a keyset that was read; nil if there was none that is whole.
+func (r *reader) keyset(tenant string, b []byte) *store.Keyset {
 	path := store.KeysetPath(tenant)
-	b, err := r.read(path)
-	if err != nil {
-		return nil // look judges that
-	}
-	if r.judge(path, b) == 0 {
+	if b == nil || r.judge(path, b) == 0 {
 		return nil
 	}
 	ks := new(store.Keyset)
@@ -264,6 +295,15 @@ func (r *reader) dir() string {
 		r.left = looksPerHandle
 	}
 	return fmt.Sprintf("/proc/self/fd/%d", r.handle.Fd())
+}
+
+// leave closes all that is open.
+func (r *reader) leave() {
+	for _, h := range r.held {
+		r.release(h)
+	}
+	r.held = nil
+	r.drop()
 }
 
 func (r *reader) drop() {

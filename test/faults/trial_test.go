@@ -74,10 +74,10 @@ func begin(t *testing.T, c *live.Cluster, done string, boot func(*live.Node) str
 		tr.load.do(conn, &mutation.Request{Op: mutation.OpKeyRotate, Tenant: slug, Alg: "EdDSA"})
 	}
 	tr.found.after("nothing yet")
-	tr.check()
 	for w := range writers {
 		tr.load.busy.Go(func() { tr.load.run(w, rand.New(rand.NewPCG(seed, uint64(1+w)))) })
 	}
+	tr.check()
 	stop := make(chan struct{})
 	t.Cleanup(func() { close(stop) })
 	for _, r := range tr.readers {
@@ -90,7 +90,8 @@ func begin(t *testing.T, c *live.Cluster, done string, boot func(*live.Node) str
 func (tr *trial) await(writes int) {
 	tr.t.Helper()
 	begun, _ := tr.book.total()
-	patience := time.After(live.Patience)
+	patience, tick := time.After(live.Patience), time.NewTicker(200*time.Millisecond)
+	defer tick.Stop()
 	for {
 		count, more := tr.book.total()
 		if count >= begun+writes {
@@ -98,6 +99,12 @@ func (tr *trial) await(writes int) {
 		}
 		select {
 		case <-more:
+		case <-tick.C:
+			for _, n := range tr.Nodes {
+				if n.Deserted() {
+					tr.t.Fatalf("after %s: node %s ended by itself with exit %d\n%s", tr.found.now(), n.Name, n.ExitCode(), n.LogTail())
+				}
+			}
 		case <-patience:
 			tr.t.Fatalf("after %s: only %d of %d more writes were acknowledged within %s\n%s", tr.found.now(), count-begun, writes, live.Patience, tr.Nodes[0].LogTail())
 		}
@@ -108,6 +115,8 @@ func (tr *trial) await(writes int) {
 // what was acknowledged.
 func (tr *trial) check() {
 	tr.t.Helper()
+	tr.await(1) // or say which node has ended by itself
+	tr.Await(tr.Nodes...)
 	tr.load.rest.Lock()
 	defer tr.load.rest.Unlock()
 	st := tr.Settled()

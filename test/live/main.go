@@ -14,11 +14,14 @@ const runAsCpctl = "CPCTL_TEST_PROCESS"
 // Main runs the tests, or cpctl if that is what this process was started for.
 // It does not return.
 func Main(m *testing.M) {
-	if os.Getenv(runAsCpctl) != "" {
+	if AsCpctl() {
 		os.Exit(cmd.Main(cmd.System(), os.Args[1:]))
 	}
 	os.Exit(m.Run())
 }
+
+// AsCpctl says whether this process was started to be cpctl, and not to test.
+func AsCpctl() bool { return os.Getenv(runAsCpctl) != "" }
 
 // Environ is what processes get: nothing of the caller's that cpctl reads. home
 // is for what they would keep outside of their directories.

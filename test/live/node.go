@@ -59,6 +59,9 @@ func (n *Node) Start() {
 // Running says whether it was started and has not ended.
 func (n *Node) Running() bool { return n.process != nil && n.process.running() }
 
+// Deserted says whether it has ended by itself, and no test has waited for that.
+func (n *Node) Deserted() bool { return n.process != nil && !n.process.running() && !n.ours }
+
 // PID is the process id of a node that was started.
 func (n *Node) PID() int { return n.process.cmd.Process.Pid }
 
@@ -118,7 +121,7 @@ func (n *Node) close() {
 	if n.process == nil {
 		return
 	}
-	if !n.Running() && !n.ours {
+	if n.Deserted() {
 		n.t.Errorf("node %s ended by itself: %v", n.Name, n.process.state)
 	}
 	n.Off()

@@ -8,63 +8,34 @@ import (
 	"os"
 	"path/filepath"
 	"regexp"
-	"sync"
 
 	"github.com/cpctl/cpctl/pkg/disk"
 	"github.com/cpctl/cpctl/pkg/publish"
 	"github.com/cpctl/cpctl/test/crash"
 )
 
+// tailPath is the file that is written after every append to the log.
+const tailPath = "raft/tail"
+
+// logState is what raft.db holds.
+type logState struct {
+	min, max uint64 // entries of the script; 0 and 0: none
+	file     []byte // nil: it was not written to yet
+}
+
 // remains is a machine that has stopped: what is on its disk, and what must come of it.
 type remains struct {
 	script *script
 	tree   *crash.Tree
-	log    logBegins // min and max say what it holds: entries of the script
-	acked  uint64    // the last index that a caller may have been told of
-	seen   uint64    // the last index that a reader in the process can have seen; 0 when files need not be as new
-	boot   string    // of the machine now
-	same   bool      // it is the boot of what is on the disk
-}
-
-// logFiles makes raft.db files, once for each content.
-type logFiles struct {
-	dir    string
-	script *script
-
-	mu   sync.Mutex
-	made map[logRange][]byte
-}
-
-type logRange struct{ min, max uint64 }
-
-func (l *logFiles) get(min, max uint64) ([]byte, error) {
-	l.mu.Lock()
-	defer l.mu.Unlock()
-	key := logRange{min, max}
-	if b := l.made[key]; b != nil {
-		return b, nil
-	}
-	path := filepath.Join(l.dir, "raft.db")
-	os.Remove(path)
-	log, err := openLog(path, func(error) {})
-	if err != nil {
-		return nil, err
-	}
-	if max > 0 {
-		err = errors.Join(log.StoreLogs(l.script.entries[min:max+1]), log.SetUint64([]byte("CurrentTerm"), l.script.entries[max].Term))
-	}
-	if err := errors.Join(err, log.Close()); err != nil {
-		return nil, err
-	}
-	b, err := os.ReadFile(path)
-	if err == nil {
-		l.made[key] = b
-	}
-	return b, err
+	log    logState
+	acked  uint64 // the last index that a caller may have been told of
+	seen   uint64 // the last index that a reader in the process can have seen; 0 when files need not be as new
+	boot   string // of the machine now
+	same   bool   // it is the boot of what is on the disk
 }
 
 // put makes a data directory of what remains.
-func (m *remains) put(dir string, logs *logFiles) error {
+func (m *remains) put(dir string) error {
 	if err := m.tree.Put(dir); err != nil {
 		return err
 	}
@@ -74,11 +45,14 @@ func (m *remains) put(dir string, logs *logFiles) error {
 	case err != nil:
 		return nil
 	}
-	b, err := logs.get(m.log.min, m.log.max)
-	if err != nil {
-		return err
+	path := filepath.Join(dir, "raft", "raft.db")
+	if m.log.file != nil {
+		return os.WriteFile(path, m.log.file, 0o600)
 	}
-	return os.WriteFile(filepath.Join(dir, "raft", "raft.db"), b, 0o600)
+	if m.tree.At(tailPath) == nil {
+		return nil // it may not be there yet
+	}
+	return makeLog(path)
 }
 
 // marker reads the committed marker that survived, zero if none did.
@@ -96,8 +70,8 @@ func (m *remains) marker(dir string) (publish.Committed, error) {
 
 // recover starts a node on what remains, as far as raft; then it is what raft
 // is to it, with a quorum that goes on.
-func (m *remains) recover(dir string, logs *logFiles) (err error) {
-	if err := m.put(dir, logs); err != nil {
+func (m *remains) recover(dir string) (err error) {
+	if err := m.put(dir); err != nil {
 		return err
 	}
 	marker, err := m.marker(dir)
@@ -133,6 +107,12 @@ func (m *remains) recover(dir string, logs *logFiles) (err error) {
 	}
 	if (n.self.Phase == phaseFounding) != (birth != nil) {
 		return fmt.Errorf("in phase %s the founding is there: %v", n.self.Phase, birth != nil)
+	}
+	if !n.settled.Load() {
+		if !n.caughtUp() {
+			return fmt.Errorf("at index %d it is not further than it may have shown", n.Image().Index)
+		}
+		n.settle() // as its watch does
 	}
 	if err := publishedTo(n, n.Image().Index); err != nil {
 		return err
@@ -191,7 +171,7 @@ func (m *remains) carryOn(n *Node, marker publish.Committed) error {
 
 // ours are the names that a node may have in its directory when it does not run.
 var ours = regexp.MustCompile(`^(lock|node\.json|cluster\.key|tls(/(node\.key|node\.crt|ca\.crt))?|data(/.*)?` +
-	`|raft(/raft\.db|/committed|/snapshots(/\d+-\d+-\d+(/meta\.json|/state\.bin)?)?)?)$`)
+	`|raft(/raft\.db|/tail|/committed|/snapshots(/\d+-\d+-\d+(/meta\.json|/state\.bin)?)?)?)$`)
 
 func nothingLeft(dir, phase string) error {
 	return filepath.WalkDir(dir, func(path string, _ fs.DirEntry, err error) error {

@@ -22,12 +22,13 @@ type (
 	logBegins struct { // a change of raft.db is under way, and may be there from now on
 		entries  []*raft.Log
 		min, max uint64 // deleted, if there are no entries
+		after    []byte // raft.db once it is there
 	}
 	logEnds  struct{} // it is durable
 	rebooted struct{} // after a clean stop
 )
 
-func (l logBegins) String() string {
+func (l *logBegins) String() string {
 	if len(l.entries) == 0 {
 		return fmt.Sprintf("log entries %d to %d are deleted", l.min, l.max)
 	}
@@ -154,7 +155,7 @@ func (r *recording) start() {
 		r.t.Fatal(err)
 	}
 	r.node = n
-	r.disk.HoldDatasync()
+	r.disk.HoldDatasync("committed")
 }
 
 func (r *recording) stop() {
@@ -230,10 +231,14 @@ func (r *recording) at() uint64 {
 }
 
 // log does something to the log.
-func (r *recording) log(what logBegins, do func() error) {
+func (r *recording) log(what *logBegins, do func() error) {
 	r.t.Helper()
 	r.disk.Note(what)
-	if err := do(); err != nil {
+	err := do()
+	if err == nil {
+		what.after, err = os.ReadFile(filepath.Join(r.dir, "raft", "raft.db"))
+	}
+	if err != nil {
 		r.t.Fatal(err)
 	}
 	r.disk.Note(logEnds{})
@@ -243,7 +248,7 @@ func (r *recording) log(what logBegins, do func() error) {
 func (r *recording) apply(from, to uint64) {
 	r.t.Helper()
 	entries := r.script.entries[from : to+1]
-	r.log(logBegins{entries: entries}, func() error { return r.node.logs.StoreLogs(entries) })
+	r.log(&logBegins{entries: entries}, func() error { return r.node.logs.StoreLogs(entries) })
 	deliverTo(r.node, entries)
 }
 
@@ -319,7 +324,7 @@ func (r *recording) snapshot() {
 		r.t.Fatal(err)
 	}
 	if max := img.Index - 2; first <= max {
-		r.log(logBegins{min: first, max: max}, func() error { return r.node.logs.DeleteRange(first, max) })
+		r.log(&logBegins{min: first, max: max}, func() error { return r.node.logs.DeleteRange(first, max) })
 	}
 }
 
@@ -359,5 +364,5 @@ func (r *recording) install(index uint64) {
 	if err != nil {
 		r.t.Fatal(err)
 	}
-	r.log(logBegins{min: first, max: last}, func() error { return r.node.logs.DeleteRange(first, last) })
+	r.log(&logBegins{min: first, max: last}, func() error { return r.node.logs.DeleteRange(first, last) })
 }

@@ -139,7 +139,7 @@ func writeScript(t *testing.T, dir string) *script {
 // read takes the entries and applies them, in memory and one by one.
 func (s *script) read(t *testing.T, path string) {
 	t.Helper()
-	log, err := openLog(path, func(err error) { t.Error(err) })
+	log, err := openLog(nil, path, func(err error) { t.Error(err) })
 	if err != nil {
 		t.Fatal(err)
 	}

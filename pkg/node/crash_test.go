@@ -51,7 +51,6 @@ func (p *point) String() string {
 // and its files are those of that state.
 func TestACrashAtEveryCall(t *testing.T) {
 	r, ops := record(t)
-	logs := &logFiles{dir: memoryDir(t), script: r.script, made: map[logRange][]byte{}}
 	base := memoryDir(t)
 	points := make(chan *point)
 	var tried, failed int
@@ -61,7 +60,7 @@ func TestACrashAtEveryCall(t *testing.T) {
 		workers.Go(func() {
 			for p := range points {
 				dir := filepath.Join(base, fmt.Sprintf("%d-%s-%d", p.op, p.variant, p.seed))
-				err := p.remains.recover(dir, logs)
+				err := p.remains.recover(dir)
 				os.RemoveAll(dir)
 				mu.Lock()
 				tried++
@@ -114,9 +113,10 @@ type wreck struct {
 	script    *script
 	state     *crash.State
 	boot      string
-	min, max  uint64 // of the log
+	log       logState
 	acked     uint64
 	under     *logBegins // a change of the log that has begun
+	tail      string     // what was done to the file tail since: written, synced
 	seen      uint64
 	run       int // calls of many alike
 	exchanges map[int]bool
@@ -128,7 +128,7 @@ func (w *wreck) worth(k int, o *crash.Op) bool {
 	if w.exchanges[k] {
 		return true
 	}
-	if _, max := w.after(w.under); max >= w.script.bulk && w.min <= w.script.bulk {
+	if l := w.after(); l.max >= w.script.bulk && w.log.min <= w.script.bulk {
 		return k%101 == 0
 	}
 	switch o.Kind {
@@ -143,12 +143,12 @@ func (w *wreck) worth(k int, o *crash.Op) bool {
 // call does a call.
 func (w *wreck) call(o *crash.Op) {
 	switch note := o.Note.(type) {
-	case logBegins:
-		w.under = &note
+	case *logBegins:
+		w.under, w.tail = note, ""
 	case logEnds:
-		w.min, w.max = w.after(w.under)
+		w.log = w.after()
 		if len(w.under.entries) > 0 {
-			w.acked = w.max
+			w.acked = w.log.max
 		}
 		w.under = nil
 	case rebooted:
@@ -156,33 +156,55 @@ func (w *wreck) call(o *crash.Op) {
 		w.boot = "boot-2"
 	default:
 		w.state.Apply(o)
+		if o.Path() == tailPath {
+			w.tail = o.Kind
+		}
 	}
 }
 
-// after is what the log holds once a change of it is done.
-func (w *wreck) after(l *logBegins) (min, max uint64) {
+// after is what the log holds once the change of it that is under way is done.
+func (w *wreck) after() logState {
+	l, now := w.under, w.log
 	switch {
 	case l == nil:
-		return w.min, w.max
+		return now
 	case len(l.entries) > 0:
-		if min = w.min; min == 0 {
-			min = l.entries[0].Index
+		if now.min == 0 {
+			now.min = l.entries[0].Index
 		}
-		return min, l.entries[len(l.entries)-1].Index
-	case l.max >= w.max:
-		return 0, 0
+		now.max = l.entries[len(l.entries)-1].Index
+	case l.max >= now.max:
+		now.min, now.max = 0, 0
+	default:
+		now.min = l.max + 1
 	}
-	return l.max + 1, w.max
+	now.file = l.after
+	return now
+}
+
+// logNow is what the log may hold now: with the change that is under way if late
+// is true and it may be there, without it if that may be. An append is there
+// before the file tail tells of it; a deletion of the end begins when tail is synced.
+func (w *wreck) logNow(late bool) logState {
+	after := w.after()
+	switch {
+	case w.under == nil:
+	case len(w.under.entries) > 0:
+		late = late || w.tail != ""
+	case after.max < w.log.max:
+		late = late && w.tail == crash.Sync
+	}
+	if late {
+		return after
+	}
+	return w.log
 }
 
 // points are the crashes before one call.
 func (w *wreck) points(k int, o *crash.Op) (out []*point) {
 	add := func(variant string, seed int, tree *crash.Tree, logDone bool) {
 		p := &point{op: k, call: o, variant: variant, seed: seed, remains: remains{script: w.script, tree: tree, acked: w.acked, boot: "boot-other"}}
-		p.remains.log.min, p.remains.log.max = w.min, w.max
-		if logDone {
-			p.remains.log.min, p.remains.log.max = w.after(w.under)
-		}
+		p.remains.log = w.logNow(logDone)
 		if variant == killed || variant == cut {
 			p.remains.boot, p.remains.same, p.remains.seen = w.boot, true, w.seen
 		}
@@ -190,7 +212,7 @@ func (w *wreck) points(k int, o *crash.Op) (out []*point) {
 	}
 	add(killed, 0, w.state.Kept(), true)
 	if o.Kind == crash.Write {
-		add(cut, 0, w.state.Cut(o), false)
+		add(cut, 0, w.state.Cut(o), o.Path() == tailPath) // begun when the entries are there
 	}
 	add(kept, 0, w.state.Kept(), true)
 	add(lost, 0, w.state.Lost(), false)

@@ -13,7 +13,7 @@ func BenchmarkOpenLog(b *testing.B) {
 	dir := b.TempDir()
 	path := filepath.Join(dir, "raft.db")
 	stop := func(err error) { b.Error(err) }
-	s, err := openLog(path, stop)
+	s, err := openLog(nil, path, stop)
 	if err != nil {
 		b.Fatal(err)
 	}
@@ -43,7 +43,7 @@ func BenchmarkOpenLog(b *testing.B) {
 	})
 	b.Run("all", func(b *testing.B) {
 		for b.Loop() {
-			s, err := openLog(path, stop)
+			s, err := openLog(nil, path, stop)
 			if err != nil {
 				b.Fatal(err)
 			}
@@ -59,7 +59,7 @@ func BenchmarkOpenLog(b *testing.B) {
 
 // BenchmarkAppend is one entry, synced, with the note in tail.
 func BenchmarkAppend(b *testing.B) {
-	s, err := openLog(filepath.Join(b.TempDir(), "raft.db"), func(err error) { b.Error(err) })
+	s, err := openLog(nil, filepath.Join(b.TempDir(), "raft.db"), func(err error) { b.Error(err) })
 	if err != nil {
 		b.Fatal(err)
 	}

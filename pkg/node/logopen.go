@@ -25,11 +25,11 @@ const lockTimeout = 2 * time.Second
 // called at most once, from whichever goroutine finds the failure; the error is
 // a *store.Error of CodeIntegrity when something of the log is damaged. That is
 // also what openLog returns for a file whose structure does not hold.
-func openLog(path string, stop func(error)) (*logStore, error) {
-	return openLogWithin(path, stop, lockTimeout)
+func openLog(fs disk.FS, path string, stop func(error)) (*logStore, error) {
+	return openLogWithin(fs, path, stop, lockTimeout)
 }
 
-func openLogWithin(path string, stop func(error), wait time.Duration) (_ *logStore, err error) {
+func openLogWithin(fs disk.FS, path string, stop func(error), wait time.Duration) (_ *logStore, err error) {
 	if _, err := os.Lstat(path); errors.Is(err, os.ErrNotExist) {
 		if err := makeLog(path); err != nil {
 			return nil, fmt.Errorf("make raft log %s: %w", path, err)
@@ -50,7 +50,7 @@ func openLogWithin(path string, stop func(error), wait time.Duration) (_ *logSto
 			return nil, errors.Join(damagedLog(path, "its value %q: %v", key, err), db.Close())
 		}
 	}
-	if err := s.openTail(pages.first, pages.last); err != nil {
+	if err := s.openTail(fs, pages.first, pages.last); err != nil {
 		return nil, errors.Join(err, db.Close())
 	}
 	return s, nil
@@ -140,7 +140,7 @@ type logTail struct {
 // bit may make it the log of a moment before. The record is written after the
 // entries and not synced: after a power cut it may name an earlier entry than
 // the last, which must be there all the same.
-func (s *logStore) openTail(first, last uint64) (err error) {
+func (s *logStore) openTail(fs disk.FS, first, last uint64) (err error) {
 	if last > 0 {
 		if s.tail, err = s.tailAt(last); err != nil {
 			return err
@@ -148,7 +148,7 @@ func (s *logStore) openTail(first, last uint64) (err error) {
 	}
 	noted := s.tail
 	path := filepath.Join(filepath.Dir(s.path), "tail")
-	if s.noted, err = publish.OpenMarker(path, &noted); err != nil {
+	if s.noted, err = publish.OpenMarker(fs, path, &noted); err != nil {
 		return err
 	}
 	switch {

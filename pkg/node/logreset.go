@@ -64,7 +64,10 @@ func (s *logStore) followSnapshots(snaps raft.SnapshotStore, stale func()) error
 	if err != nil || first == 0 || last >= mark.index {
 		return err
 	}
-	if err := s.db.DeleteRange(first, last); err != nil {
+	if err := s.shorten(first, last); err != nil {
+		return err
+	}
+	if err := s.guarded(func() error { return s.db.DeleteRange(first, last) }); err != nil {
 		return fmt.Errorf("raft log %s: delete entries %d to %d, which a snapshot holds: %w", s.path, first, last, err)
 	}
 	return nil

@@ -210,6 +210,13 @@ func TestALogThatEndsBeforeTheSnapshotIsDeletedAtStart(t *testing.T) {
 		if last, err := s.LastIndex(); err != nil || (last == c.last) != c.kept {
 			t.Errorf("log to %d, snapshot at %d: the log ends at %d, %v", c.last, c.snap, last, err)
 		}
+		if err := s.Close(); err != nil {
+			t.Fatal(err)
+		}
+		s, st = testLog(t, s.path) // what it says of its end has to be true at every start
+		if err := s.followSnapshots(snaps, func() {}); err != nil {
+			t.Fatal(err)
+		}
 		next := max(c.last, c.snap) + 1
 		if err := s.StoreLogs(entries(next, next, 4)); err != nil || len(st.errs) > 0 {
 			t.Errorf("log to %d, snapshot at %d: it does not go on: %v, stopped with %v", c.last, c.snap, err, st.errs)

@@ -137,7 +137,7 @@ func (a *aged) read(file, tail []byte) (string, error) {
 		return "", err
 	}
 	stopped := 0
-	s, err := openLog(path, func(error) { stopped++ })
+	s, err := openLog(nil, path, func(error) { stopped++ })
 	if err != nil {
 		return "", err
 	}
@@ -363,7 +363,7 @@ func TestALogOfAMomentBeforeIsRefused(t *testing.T) {
 	if err := errors.Join(err, s.StoreLogs(entries(21, 22, 1)), s.Close(), os.WriteFile(path, before, 0o600)); err != nil {
 		t.Fatal(err)
 	}
-	_, err = openLog(path, func(error) {})
+	_, err = openLog(nil, path, func(error) {})
 	if !errors.Is(err, store.ErrIntegrity) || !strings.Contains(err.Error(), "it ends at entry 20, and entry 22 had been written") {
 		t.Errorf("err = %v", err)
 	}

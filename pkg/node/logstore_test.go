@@ -26,7 +26,7 @@ func (s *stops) stop(err error) { s.errs = append(s.errs, err) }
 func testLog(t *testing.T, path string) (*logStore, *stops) {
 	t.Helper()
 	st := new(stops)
-	s, err := openLog(path, st.stop)
+	s, err := openLog(nil, path, st.stop)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -123,7 +123,7 @@ func TestLogDeletesRanges(t *testing.T) {
 func TestSecondProcessIsToldWhy(t *testing.T) {
 	path := filepath.Join(t.TempDir(), "raft.db")
 	testLog(t, path)
-	_, err := openLogWithin(path, func(error) {}, 50*time.Millisecond)
+	_, err := openLogWithin(nil, path, func(error) {}, 50*time.Millisecond)
 	if err == nil || !strings.Contains(err.Error(), "another process holds it") {
 		t.Errorf("error = %v", err)
 	}

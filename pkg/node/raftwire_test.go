@@ -89,7 +89,7 @@ func newWirePeer(t *testing.T, ca wireCA, name string) *wirePeer {
 	t.Cleanup(func() { p.mux.Close() })
 	p.addr = joinAddress(name+"-id", ln.Addr().String())
 	var err error
-	if p.logs, err = openLog(filepath.Join(dir, "raft.db"), func(err error) { t.Errorf("%s stopped: %v", name, err) }); err != nil {
+	if p.logs, err = openLog(nil, filepath.Join(dir, "raft.db"), func(err error) { t.Errorf("%s stopped: %v", name, err) }); err != nil {
 		t.Fatal(err)
 	}
 	t.Cleanup(func() { p.logs.Close() })

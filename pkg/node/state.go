@@ -30,7 +30,7 @@ func (n *Node) openState() error {
 		return err
 	}
 	var err error
-	if n.logs, err = openLog(filepath.Join(raftDir, "raft.db"), func(err error) { n.fail(fmt.Errorf("%w: %w", ErrLog, err)) }); err != nil {
+	if n.logs, err = openLog(n.cfg.disk, filepath.Join(raftDir, "raft.db"), func(err error) { n.fail(fmt.Errorf("%w: %w", ErrLog, err)) }); err != nil {
 		return err
 	}
 	if err := n.logs.whole(); err != nil {

@@ -25,7 +25,7 @@ func TestANodeShowsNothingThatWasNotCommitted(t *testing.T) {
 	c.close("n2")
 
 	stop := func(err error) { t.Errorf("the log stopped: %v", err) }
-	log, err := openLog(filepath.Join(c.dirs["n2"], "raft", "raft.db"), stop)
+	log, err := openLog(nil, filepath.Join(c.dirs["n2"], "raft", "raft.db"), stop)
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -25,11 +25,12 @@ type Marker struct {
 // OpenMarker opens the marker at path, whose directory exists, and decodes its
 // newest whole record into v. If there is no file it makes one that holds v, on
 // disk when it returns. An error of CodeIntegrity if no record is whole.
-func OpenMarker(path string, v any) (*Marker, error) {
+func OpenMarker(fs disk.FS, path string, v any) (*Marker, error) {
+	fs = disk.Or(fs)
 	if _, err := os.Lstat(path); errors.Is(err, os.ErrNotExist) {
 		first, err := encodeSlot(1, v)
 		if err == nil {
-			err = disk.Save(disk.Real{}, path, append(first, blank()[slotSize:]...))
+			err = disk.Save(fs, path, append(first, blank()[slotSize:]...))
 		}
 		if err != nil {
 			return nil, fmt.Errorf("create %s: %w", path, err)
@@ -39,7 +40,7 @@ func OpenMarker(path string, v any) (*Marker, error) {
 	if err != nil {
 		return nil, fmt.Errorf("open %s: %w", path, err)
 	}
-	file, _, ok, err := openSlots(disk.Real{}, fd, v)
+	file, _, ok, err := openSlots(fs, fd, v)
 	if err == nil && !ok {
 		err = store.Errorf(store.CodeIntegrity, "%s is damaged: neither of its two records can be read", path)
 	}

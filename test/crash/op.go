@@ -44,6 +44,9 @@ type Op struct {
 	path, newPath string // when it was called
 }
 
+// Path is where the call was made, below the directory that is recorded.
+func (o *Op) Path() string { return o.path }
+
 // String describes the call.
 func (o *Op) String() string {
 	switch o.Kind {

@@ -20,7 +20,8 @@ type Recorder struct {
 	ops   []*Op
 	live  map[uint64]ID // by inode
 	state *State        // to know names by
-	held  chan struct{} // nil, or what a Datasync waits for
+	held  chan struct{} // nil, or what a Datasync of the file slow waits for
+	slow  string
 	gate  chan struct{} // nil, or what a write of the file gated waits for
 	gated string
 	err   error
@@ -55,13 +56,13 @@ func (r *Recorder) Note(v any) {
 	r.add(o)
 }
 
-// HoldDatasync lets every Datasync from now on wait until Datasyncs lets one
-// through: those of a timer would fall between other calls at another place
+// HoldDatasync lets every Datasync of files with a name wait until Datasyncs lets
+// one through: those of a timer would fall between other calls at another place
 // each time.
-func (r *Recorder) HoldDatasync() {
+func (r *Recorder) HoldDatasync(name string) {
 	r.mu.Lock()
 	defer r.mu.Unlock()
-	r.held = make(chan struct{})
+	r.held, r.slow = make(chan struct{}), name
 }
 
 // Datasyncs lets one Datasync through, which comes within a moment.
@@ -100,13 +101,19 @@ func (r *Recorder) ReleaseWrites() {
 func (r *Recorder) wait(fd int) {
 	r.mu.Lock()
 	gate := r.gate
-	if n := r.state.nodes[r.at(fd)]; n == nil || n.name != r.gated {
+	if !r.isNamed(fd, r.gated) {
 		gate = nil
 	}
 	r.mu.Unlock()
 	if gate != nil {
 		<-gate
 	}
+}
+
+// isNamed tells the name of an open file. The caller holds the lock.
+func (r *Recorder) isNamed(fd int, name string) bool {
+	n := r.state.nodes[r.at(fd)]
+	return n != nil && n.name == name
 }
 
 // add notes a call. The caller holds the lock.
@@ -302,6 +309,9 @@ func (r *Recorder) Sync(fd int) error {
 func (r *Recorder) Datasync(fd int) error {
 	r.mu.Lock()
 	held := r.held
+	if !r.isNamed(fd, r.slow) {
+		held = nil
+	}
 	r.mu.Unlock()
 	if held != nil {
 		<-held

@@ -46,7 +46,7 @@ func (p *pending) commit() error {
 		return p.Close()
 	}
 	if err := errors.Join(p.Sync(), p.Close()); err != nil {
-		return fmt.Errorf("write %s: %w", p.path, err)
+		return fmt.Errorf("write %s", fileReason(p.path, err))
 	}
 	if err := os.Rename(p.Name(), p.path); err != nil {
 		return fmt.Errorf("write %s: %w", p.path, err)

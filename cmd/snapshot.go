@@ -76,6 +76,10 @@ func (e *Env) saveSnapshot(ctx context.Context, c snapshotter, path string, veri
 	p := e.progress(func() string { return "saving, " + bytesText(to.n.Load()) })
 	m, err := c.Snapshot(ctx, to)
 	p.stop()
+	var disk *os.PathError
+	if errors.As(err, &disk) && disk.Path == f.Name() {
+		return fmt.Errorf("write %s", fileReason(at, err)) // what was there before still is
+	}
 	if err != nil {
 		return err
 	}

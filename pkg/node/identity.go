@@ -63,12 +63,14 @@ func openDir(fs disk.FS, path string, group bool) (*dataDir, error) {
 	if info.Mode().Perm()&^want != 0 {
 		return nil, fmt.Errorf("the data directory %s has mode %04o: others could read or change what is in it; make it %04o with chmod", path, info.Mode().Perm(), want)
 	}
-	if err := os.Chmod(path, want); err != nil {
-		return nil, err
+	if info.Mode().Perm() != want {
+		if err := os.Chmod(path, want); err != nil {
+			return nil, unwritable(path, err)
+		}
 	}
 	lock, err := os.OpenFile(filepath.Join(path, "lock"), os.O_RDWR|os.O_CREATE|unix.O_CLOEXEC, 0o600)
 	if err != nil {
-		return nil, err
+		return nil, unwritable(path, err)
 	}
 	if err := unix.Flock(int(lock.Fd()), unix.LOCK_EX|unix.LOCK_NB); err != nil {
 		pid, _ := io.ReadAll(io.LimitReader(lock, 20))
@@ -78,16 +80,14 @@ func openDir(fs disk.FS, path string, group bool) (*dataDir, error) {
 		}
 		return nil, fmt.Errorf("lock %s: %w", path, err)
 	}
-	if err := errors.Join(lock.Truncate(0), writeAt(lock, fmt.Sprint(os.Getpid()))); err != nil {
-		lock.Close()
-		return nil, err
+	pid := fmt.Sprint(os.Getpid())
+	// Written first, then cut: that needs no new block. The lock is what holds; a
+	// full or broken disk is no reason not to start, and what others read then is
+	// no process or another one.
+	if _, err := lock.WriteAt([]byte(pid), 0); err == nil {
+		lock.Truncate(int64(len(pid)))
 	}
 	return &dataDir{path: path, lock: lock, disk: fs}, nil
-}
-
-func writeAt(f *os.File, s string) error {
-	_, err := f.WriteAt([]byte(s), 0)
-	return err
 }
 
 func (d *dataDir) close() error { return d.lock.Close() }

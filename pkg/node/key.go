@@ -165,6 +165,9 @@ func sortKeys(ks *store.Keyset) {
 	})
 }
 
+// opRetire is the operation of the command that ends keys whose time is over.
+const opRetire mutation.Op = "key.retire"
+
 // retireKeys proposes the end of retiring keys whose time is over. Time passes
 // for the state only by commands: applying never looks at a clock. It reports
 // whether none is left.
@@ -201,7 +204,7 @@ func (n *Node) retire(ctx context.Context, img *store.Image, slug string) error 
 		ks.CreateRevision, ks.Revision, ks.UpdatedAt, ks.UpdatedBy = 0, 0, now, actorSystem
 		payload := store.Encode(ks)
 		digest := n.key.MAC("retire", payload)
-		return &mutation.Command{ID: uuid.NewString(), Digest: digest, Op: "key.retire", Actor: actorSystem, Time: now, Level: n.level(),
+		return &mutation.Command{ID: uuid.NewString(), Digest: digest, Op: string(opRetire), Actor: actorSystem, Time: now, Level: n.level(),
 			Mutations: []mutation.Mutation{{Kind: mutation.KeyRotate, Tenant: slug, Base: doc.Revision, Payload: payload}}}, nil
 	})
 	switch {

@@ -89,6 +89,10 @@ func (n *Node) begin(l *leadership, birth *founding) {
 	}
 	n.proposer.notBefore(n.Image().Counters().Time)
 	close(l.ready)
+	select {
+	case n.look <- struct{}{}: // what it knew of the others' disks as a follower is older than the last leader's writes
+	default:
+	}
 	n.cfg.Log.Info("this node leads", "term", n.raft().CurrentTerm())
 	if n.self.Phase == phaseFounding {
 		if err := n.dir.founded(n.self); err != nil {

@@ -121,8 +121,11 @@ func checkPages(path string, wait time.Duration) (*pageFile, error) {
 	return pages, nil
 }
 
+// errLogHeld is wrapped by the error of openLog when another process has the file.
+var errLogHeld = errors.New("another process holds it")
+
 func heldLog(path string) error {
-	return fmt.Errorf("open raft log %s: another process holds it", path)
+	return fmt.Errorf("open raft log %s: %w", path, errLogHeld)
 }
 
 func damagedLog(path, format string, args ...any) *store.Error {

@@ -62,9 +62,6 @@ type Config struct {
 	Probe func(ctx context.Context, m Member) (Progress, error)
 }
 
-// ErrLog is wrapped by the error given to Stop when the log cannot be written.
-var ErrLog = errors.New("the log cannot be written")
-
 // ErrRemoved is given to Stop when this node is no longer a member.
 var ErrRemoved = errors.New("this node was removed from the cluster")
 
@@ -104,8 +101,10 @@ type Node struct {
 	proposer *proposer
 	confirm  confirmer
 	lead     atomic.Pointer[leadership]
-	full     atomic.Pointer[store.Error] // why no write is taken for want of disk space; kept by watch
-	settled  atomic.Bool                 // the image is not older than what this node showed before its start
+	ledger   ledger
+	spaces   atomic.Pointer[spaces] // the disks of the other voters; kept by watch
+	look     chan struct{}          // makes watch look at once
+	settled  atomic.Bool            // the image is not older than what this node showed before its start
 
 	notes     chan bool // raft's notes of leadership won and lost
 	peers     peerStates
@@ -185,10 +184,12 @@ func (n *Node) Readable() error {
 // fail ends the node's work: the process is about to end.
 func (n *Node) fail(err error) {
 	n.stopped.Do(func() {
-		select {
-		case <-n.closing:
-			return // already on the way out
-		default:
+		if ExitCode(err) != 13 { // a log that cannot be written ends the process also on its way out: raft must not go on
+			select {
+			case <-n.closing:
+				return
+			default:
+			}
 		}
 		n.cfg.Log.Error("the node stops", "error", err)
 		n.cfg.Stop(n.advise(err))
@@ -212,7 +213,10 @@ func (n *Node) Close() error {
 	errs := []error{ended, n.mux.Close()}
 	n.proposer.close()
 	n.done.Wait()
-	errs = append(errs, n.files.Close(), n.committed.Close(), n.logs.Close(), n.dir.close())
+	if err := n.files.Close(); err != nil { // they are put right at the next start; the log has everything
+		n.cfg.Log.Warn("stopping with files that are not up to date", "error", err)
+	}
+	errs = append(errs, n.committed.Close(), n.logs.Close(), n.dir.close())
 	if err := errors.Join(errs...); err != nil {
 		return fmt.Errorf("stop node %s: %w", n.self.Name, err)
 	}

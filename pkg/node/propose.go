@@ -27,7 +27,15 @@ const (
 // proposal is one command on its way into the log.
 type proposal struct {
 	command []byte
+	charged uint64       // of the ledger
 	done    chan settled // gets one value
+}
+
+// release says that commands which were charged are in the log, or never will be.
+func (p *proposer) release(batch ...*proposal) {
+	for _, pr := range batch {
+		p.ledger.settled.Add(pr.charged)
+	}
 }
 
 // settled is what became of a command.
@@ -42,6 +50,8 @@ type settled struct {
 type proposer struct {
 	running func() *running
 	now     func() time.Time
+	charge  func(c *mutation.Command, size int) (uint64, error)
+	ledger  *ledger
 	queue   chan *proposal
 	quit    chan struct{}
 	ended   chan struct{} // closed when every command that was taken is answered
@@ -51,8 +61,9 @@ type proposer struct {
 	last store.Time // of the newest command in the queue
 }
 
-func newProposer(r func() *running, now func() time.Time) *proposer {
-	return &proposer{running: r, now: now, queue: make(chan *proposal, waitingCommands), quit: make(chan struct{}), ended: make(chan struct{})}
+func newProposer(n *Node) *proposer {
+	return &proposer{running: n.running.Load, now: n.cfg.Now, charge: n.charge, ledger: &n.ledger,
+		queue: make(chan *proposal, waitingCommands), quit: make(chan struct{}), ended: make(chan struct{})}
 }
 
 func (p *proposer) close() { close(p.quit) }
@@ -121,16 +132,21 @@ func (p *proposer) enqueue(ctx context.Context, pr *proposal, build func(store.T
 	if err := mutation.Readable(b); err != nil { // committed, it would stop every node
 		return store.Errorf(store.CodeInvalid, "the change cannot be carried by the log: %v", err)
 	}
+	if pr.charged, err = p.charge(c, len(b)); err != nil {
+		return err
+	}
 	pr.command = b
 	select {
 	case p.queue <- pr:
 		p.last = c.Time
 		return nil
 	case <-ctx.Done():
-		return notProposed("the leader is busy")
+		err = notProposed("the leader is busy")
 	case <-p.quit:
-		return notProposed("this node is stopping")
+		err = notProposed("this node is stopping")
 	}
+	p.release(pr)
+	return err
 }
 
 // run drains the queue until the proposer is closed. Then every command that
@@ -158,6 +174,7 @@ func (p *proposer) run() {
 		go func() {
 			defer p.pending.Done()
 			answer(batch, r.await(future.Error), future)
+			p.release(batch...)
 			<-inFlight
 		}()
 	}
@@ -165,6 +182,7 @@ func (p *proposer) run() {
 		select {
 		case pr := <-p.queue:
 			pr.done <- settled{err: notProposed("this node is stopping")}
+			p.release(pr)
 		default:
 			p.pending.Wait()
 			return
@@ -184,6 +202,7 @@ func (p *proposer) batch(left *proposal, inFlight chan struct{}) []*proposal {
 	case <-p.quit:
 		for _, pr := range batch {
 			pr.done <- settled{err: notProposed("this node is stopping")}
+			p.release(pr)
 		}
 		return nil
 	}

@@ -151,7 +151,7 @@ func (r *restoring) enter(ctx context.Context, id string) (leave func(), err err
 
 // Changeable is nil when a write may be proposed now: every voter has room for it.
 func (n *Node) Changeable() error {
-	if full := n.full.Load(); full != nil {
+	if full := n.full(false); full != nil {
 		return full
 	}
 	return nil

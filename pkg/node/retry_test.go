@@ -105,7 +105,7 @@ func TestAVoterThatFellSilentHoldsNoWriteBack(t *testing.T) {
 	name := follower.Name()
 	c.full.Store(&name)
 	c.until("note of the full disk", func() error {
-		if c.leader().room() == nil {
+		if c.leader().full(false) == nil {
 			return errors.New("none yet")
 		}
 		return nil

@@ -37,7 +37,7 @@ func Open(ctx context.Context, cfg Config) (n *Node, err error) {
 	if err != nil {
 		return nil, err
 	}
-	n = &Node{cfg: cfg, dir: dir, closing: make(chan struct{}), notes: make(chan bool, 64), stale: make(chan struct{}, 1)}
+	n = &Node{cfg: cfg, dir: dir, closing: make(chan struct{}), notes: make(chan bool, 64), stale: make(chan struct{}, 1), look: make(chan struct{}, 1)}
 	opened := n // a return of an error sets n to nil
 	defer func() {
 		if err != nil {
@@ -58,7 +58,7 @@ func Open(ctx context.Context, cfg Config) (n *Node, err error) {
 	if err := n.openRaft(birth != nil); err != nil {
 		return nil, err
 	}
-	n.proposer = newProposer(n.running.Load, n.cfg.Now)
+	n.proposer = newProposer(n)
 	joining := n.self.Phase == phaseJoining // before anybody may change it
 	n.goRun(n.proposer.run)
 	n.goRun(func() { n.follow(birth) })

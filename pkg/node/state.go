@@ -24,14 +24,14 @@ func (n *Node) openState() error {
 	begun := time.Now()
 	raftDir := n.dir.file("raft")
 	if err := disk.MakeAll(n.cfg.disk, raftDir); err != nil {
-		return err
+		return logFailure(ErrLog, err, n.cfg.Dir)
 	}
 	if err := n.dir.lostLog(n.self); err != nil {
 		return err
 	}
 	var err error
-	if n.logs, err = openLog(n.cfg.disk, filepath.Join(raftDir, "raft.db"), func(err error) { n.fail(fmt.Errorf("%w: %w", ErrLog, err)) }); err != nil {
-		return err
+	if n.logs, err = openLog(n.cfg.disk, filepath.Join(raftDir, "raft.db"), n.stopLog); err != nil {
+		return noLog(err, raftDir)
 	}
 	if err := n.logs.whole(); err != nil {
 		return err
@@ -39,16 +39,19 @@ func (n *Node) openState() error {
 	var shown publish.Committed
 	var known bool
 	if n.committed, shown, known, err = publish.OpenCommitted(n.cfg.disk, filepath.Join(raftDir, "committed"), n.self.ClusterID); err != nil {
-		return err
+		if errors.Is(err, store.ErrIntegrity) {
+			return err
+		}
+		return logFailure(fsm.ErrMarker, err, raftDir)
 	}
-	n.committed.OnFail(func(err error) { n.fail(fmt.Errorf("%w: %w", fsm.ErrMarker, err)) })
+	n.committed.OnFail(n.stopMarker)
 	logged := time.Now()
 	img, aside, err := n.newestSnapshot()
 	if err != nil {
 		return err
 	}
 	loaded := time.Now()
-	if n.files, err = publish.Open(publish.Config{Dir: n.cfg.Dir, ClusterID: n.self.ClusterID, Group: group(n.cfg.Group), Log: n.cfg.Log, BootID: n.cfg.boot, Disk: n.cfg.disk}); err != nil {
+	if n.files, err = publish.Open(n.filesConfig()); err != nil {
 		return err
 	}
 	n.fsm = fsm.New(fsm.Config{Image: img, ClusterID: func() string { return n.self.ClusterID }, Commit: n.committed.Write, Files: n.files, Stop: n.fail})
@@ -77,6 +80,16 @@ func (n *Node) openState() error {
 		n.settle()
 	}
 	return nil
+}
+
+// filesConfig is how the files are published. Where they share the log's disk,
+// they leave it its part of the reserve.
+func (n *Node) filesConfig() publish.Config {
+	cfg := publish.Config{Dir: n.cfg.Dir, ClusterID: n.self.ClusterID, Group: group(n.cfg.Group), Log: n.cfg.Log, BootID: n.cfg.boot, Disk: n.cfg.disk}
+	if n.sharesDisk(n.cfg.Dir) {
+		cfg.Spare = n.spare
+	}
+	return cfg
 }
 
 // settle lets the state be read, here and in the files: it is not older than

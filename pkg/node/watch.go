@@ -5,11 +5,7 @@ import (
 	"sync"
 	"time"
 
-	"golang.org/x/sys/unix"
-
 	"github.com/hashicorp/raft"
-
-	"github.com/cpctl/cpctl/pkg/store"
 )
 
 // Progress is how far a node has come and how it is.
@@ -29,8 +25,11 @@ type Progress struct {
 	Degraded    bool
 	Reason      string // disk_full, io_error
 	KeyCheck    string // of the cluster key that it has
-	Short       bool   // too little disk space for the log
-	ContactMS   int64  // since it last heard of a leader; -1 never
+	LogDir      string // raft/, with what is free on its disk, bytes; no total: it could not be asked
+	LogFree     uint64
+	LogTotal    uint64
+	Short       bool  // too little is free there: the leader takes no changes
+	ContactMS   int64 // since it last heard of a leader; -1 never
 
 	Seen time.Time `json:"-"` // when this node last heard it, by this node's clock
 }
@@ -42,52 +41,57 @@ const (
 	followerTurns = 6 // a follower asks the others this many times less often: only status wants to know
 )
 
-// The leader refuses writes while a voter has less free space than the smaller
-// of these: a full log would end the process.
-const (
-	minFreeBytes   = 64 << 20
-	minFreePercent = 5
-)
-
 // peerStates is what the others last said of themselves.
 type peerStates struct {
 	mu sync.Mutex
-	m  map[string]Progress
+	m  map[string]peerState
 }
 
-func (p *peerStates) get(id string) (Progress, bool) {
+type peerState struct {
+	Progress
+	settled uint64 // of the ledger, before it was asked
+}
+
+// fresh reports whether it was said a moment ago; what is older says nothing
+// about a member any more.
+func (p peerState) fresh() bool { return time.Since(p.Seen) < lostAfter }
+
+func (p *peerStates) state(id string) (peerState, bool) {
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	s, ok := p.m[id]
 	return s, ok
 }
 
-func (p *peerStates) set(id string, s Progress) {
+func (p *peerStates) set(id string, s peerState) {
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	if p.m == nil {
-		p.m = map[string]Progress{}
+		p.m = map[string]peerState{}
 	}
 	p.m[id] = s
 }
 
-// heard returns what a member said of itself a moment ago; what is older says
-// nothing about it any more.
+// heard returns what a member said of itself a moment ago.
 func (n *Node) heard(nodeID string) (Progress, bool) {
-	p, ok := n.peers.get(nodeID)
-	return p, ok && time.Since(p.Seen) < lostAfter
+	p, ok := n.peers.state(nodeID)
+	return p.Progress, ok && p.fresh()
 }
 
 // LastHeard returns what a member last said of itself, and when in Seen.
-func (n *Node) LastHeard(nodeID string) (Progress, bool) { return n.peers.get(nodeID) }
+func (n *Node) LastHeard(nodeID string) (Progress, bool) {
+	p, ok := n.peers.state(nodeID)
+	return p.Progress, ok
+}
 
 // Progress tells how this node is.
 func (n *Node) Progress() Progress {
-	img, files := n.Image(), n.files.Status()
+	img, files, disk := n.Image(), n.files.Status(), n.space()
 	p := Progress{Name: n.self.Name, ID: n.self.NodeID, Address: n.self.Advertise, Version: n.cfg.Version, Leads: n.Leads(),
 		Term: n.raft().CurrentTerm(), Commit: n.raft().CommitIndex(), Applied: img.Index, Published: files.PublishedIndex,
 		Revision: img.Revision(), Digest: img.DataDigest(), StateDigest: img.StateDigest(), Degraded: files.Degraded, Reason: files.Reason,
-		KeyCheck: n.key.Check(), Short: n.short(), ContactMS: n.SinceContact().Milliseconds()}
+		KeyCheck: n.key.Check(), LogDir: disk.dir, LogFree: disk.free, LogTotal: disk.total, Short: disk.left(false) <= 0,
+		ContactMS: n.SinceContact().Milliseconds()}
 	if n.SinceContact() < 0 {
 		p.ContactMS = -1
 	}
@@ -105,34 +109,6 @@ func (n *Node) SinceContact() time.Duration {
 		return -1
 	}
 	return time.Since(at)
-}
-
-// short reports whether this node's disk has too little room for the log.
-func (n *Node) short() bool {
-	free, total := n.cfg.space(n.cfg.Dir)
-	return free < min(minFreeBytes, total/100*minFreePercent)
-}
-
-// diskSpace returns the bytes of the disk below dir; zero and zero, which is
-// not short, where it cannot be asked.
-func diskSpace(dir string) (free, total uint64) {
-	var s unix.Statfs_t
-	if unix.Statfs(dir, &s) != nil {
-		return 0, 0
-	}
-	return s.Bavail * uint64(s.Bsize), s.Blocks * uint64(s.Bsize)
-}
-
-// room returns nil while every voter that answers has room for the log.
-func (n *Node) room() *store.Error {
-	for _, m := range n.Members() {
-		p, known := n.heard(m.ID)
-		if m.Voter && known && p.Short {
-			return store.Errorf(store.CodeUnavailable, "node %q has too little disk space left; nothing was changed", m.Name).
-				WithHint("free some space on its disk; reads go on meanwhile")
-		}
-	}
-	return nil
 }
 
 // checkAddress warns a member that the others look for somewhere else: it would
@@ -154,7 +130,7 @@ func (n *Node) watch() {
 	for turn := 0; ; turn++ {
 		self := n.Progress()
 		self.Seen = time.Now()
-		n.peers.set(n.self.NodeID, self)
+		n.peers.set(n.self.NodeID, peerState{Progress: self})
 		if !n.settled.Load() && n.caughtUp() {
 			n.settle()
 		}
@@ -165,9 +141,10 @@ func (n *Node) watch() {
 		if n.cfg.Probe != nil && (n.Leads() || turn%followerTurns == 0) {
 			n.probeAll()
 		}
-		n.full.Store(n.room())
+		n.noteSpaces()
 		select {
 		case <-tick.C:
+		case <-n.look:
 		case <-n.stale:
 			if err := n.restartRaft(); err != nil {
 				n.fail(err)
@@ -191,13 +168,15 @@ func (n *Node) probeAll() {
 		asked.Add(1)
 		go func() {
 			defer asked.Done()
+			settled := n.ledger.settled.Load()
 			p, err := n.cfg.Probe(ctx, m)
 			if err != nil {
 				n.cfg.Log.Debug("a member does not answer", "name", m.Name, "error", err)
 				return
 			}
 			p.Seen = time.Now()
-			n.peers.set(m.ID, p)
+			n.peers.set(m.ID, peerState{p, settled})
+			n.noteSpaces() // one that does not answer must not make the others' answers old
 		}()
 	}
 	asked.Wait()

@@ -35,9 +35,6 @@ func (n *Node) Write(ctx context.Context, req *mutation.Request, actor string) (
 		}
 		p, err := d.complete(img, now)
 		if err == nil && p.command != nil && !req.DryRun {
-			if err := n.Changeable(); err != nil {
-				return nil, err
-			}
 			if res := applier.Check(img, p.command); res.Refusal != nil && !res.Stale {
 				err = res.Refusal
 			}

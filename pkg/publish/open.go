@@ -24,16 +24,19 @@ func bootID() (string, error) {
 	return strings.TrimSpace(string(b)), nil
 }
 
-// prepare makes Dir ready: no leftovers, a data/ that can be exchanged, its
-// marker read.
-func (p *Publisher) prepare() error {
+// openData makes Dir ready: no leftovers, a data/ that can be exchanged, its
+// marker read. What cannot be removed or tried for want of a disk is let pass:
+// what is there may be good, and everything else fails later in its own place.
+func (p *Publisher) openData() error {
 	if p.own.gid >= 0 { // members of the group pass through, and see no other name
 		if err := (owner{gid: p.own.gid}).fix(p.sys, p.dir, 0o710); err != nil {
 			return fmt.Errorf("give %s to group %d: %w", p.cfg.Dir, p.own.gid, err)
 		}
 	}
 	whole := math.MaxInt
-	if _, err := disk.RemoveAll(p.sys, p.dir, yardName, &whole); err != nil {
+	if _, err := disk.RemoveAll(p.sys, p.dir, yardName, &whole); unwritable(err) {
+		p.log.Warn("a leftover cannot be removed", "path", p.cfg.Dir+"/"+yardName, "err", err)
+	} else if err != nil {
 		return fmt.Errorf("remove the leftover %s/%s: %w", p.cfg.Dir, yardName, err)
 	}
 	if err := p.sys.Mkdir(p.dir, dataName, 0o700); err != nil && err != unix.EEXIST {
@@ -55,7 +58,7 @@ func (p *Publisher) prepare() error {
 	} else if mounted {
 		return fmt.Errorf("%s/%s is a mount point: it is exchanged as a whole, so mount %s instead", p.cfg.Dir, dataName, p.cfg.Dir)
 	}
-	if err := p.probeExchange(); err != nil {
+	if err := p.probeExchange(); err != nil && !unwritable(err) {
 		return err
 	}
 	return p.readMarker()

@@ -23,6 +23,7 @@ type Config struct {
 	Log       *slog.Logger // nil: nowhere
 	BootID    string       // "": the kernel's
 	Disk      disk.FS      // nil: the real one
+	Spare     func() bool  // whether files may take more of the disk; nil: always. When not, it is full for them
 }
 
 // The reasons for which files cannot be written.
@@ -64,7 +65,7 @@ type Publisher struct {
 	stopped chan struct{}
 
 	// The rest belongs to the publishing goroutine once it runs.
-	root     *tree
+	root     *tree  // nil: not prepared yet
 	mark     *slots // root's .applied; nil while it has none
 	yard     *yard
 	verified bool
@@ -85,7 +86,8 @@ type Publisher struct {
 
 // Open makes Dir ready for publishing: data/ is there and can be exchanged,
 // leftovers of a crash are gone. It changes no published file. An error of
-// CodeIntegrity if data/ belongs to another cluster.
+// CodeIntegrity if data/ belongs to another cluster. A disk that cannot be
+// written is no error: the publisher begins degraded and tries again.
 func Open(cfg Config) (_ *Publisher, err error) {
 	if cfg.Log == nil {
 		cfg.Log = slog.New(slog.DiscardHandler)
@@ -103,8 +105,8 @@ func Open(cfg Config) (_ *Publisher, err error) {
 	if p.dir, err = unix.Open(cfg.Dir, unix.O_RDONLY|unix.O_DIRECTORY|unix.O_CLOEXEC, 0); err != nil {
 		return nil, &os.PathError{Op: "open", Path: cfg.Dir, Err: err}
 	}
-	p.yard = &yard{sys: p.sys, parent: p.dir, fd: -1, grace: readerGrace, respite: spareRest, idle: spareIdle}
-	if err := p.prepare(); err != nil {
+	p.yard = &yard{sys: p.sys, parent: p.dir, fd: -1, grace: readerGrace, respite: spareRest, idle: spareIdle, spare: cfg.Spare}
+	if err := p.prepare(); err != nil && !unwritable(err) {
 		p.release()
 		return nil, err
 	}

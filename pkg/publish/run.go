@@ -42,6 +42,9 @@ func (p *Publisher) run() {
 
 // turn does a piece of work. It reports whether there may be more to do now.
 func (p *Publisher) turn() (more bool) {
+	if p.root == nil {
+		return p.prepareAgain()
+	}
 	if !p.verified {
 		return p.verify()
 	}
@@ -77,7 +80,7 @@ func (p *Publisher) pause() time.Duration {
 
 // finish publishes what is pending and leaves nothing behind.
 func (p *Publisher) finish() {
-	for end := time.Now().Add(stopPatience); !p.verified && p.failures == 0 && time.Now().Before(end); {
+	for end := time.Now().Add(stopPatience); p.root != nil && !p.verified && p.failures == 0 && time.Now().Before(end); {
 		if !p.verify() {
 			break
 		}

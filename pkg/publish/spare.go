@@ -65,6 +65,9 @@ func (y *yard) dropSpares(since time.Time) {
 
 // scratch makes a file of the yard with the given bytes and returns it open.
 func (y *yard) scratch(own owner, b []byte) (fd int, name string, err error) {
+	if err := y.room(); err != nil {
+		return -1, "", err
+	}
 	if err := y.open(); err != nil {
 		return -1, "", err
 	}

@@ -164,6 +164,9 @@ func (t *tree) put(name string, b []byte, replaces bool) error {
 
 // add is put for a tree that nobody sees yet.
 func (t *tree) add(name string, b []byte) error {
+	if err := t.yard.room(); err != nil {
+		return err
+	}
 	dir, err := t.dir(path.Dir(name), true)
 	if err != nil {
 		return err

@@ -1,6 +1,8 @@
 package publish
 
 import (
+	"fmt"
+
 	"golang.org/x/sys/unix"
 
 	"github.com/cpctl/cpctl/pkg/disk"
@@ -30,10 +32,10 @@ func (p *Publisher) write(img *store.Image, b *batch) error {
 		return p.exchange(img, done)
 	}
 	if len(b.paths) == 0 {
-		return p.mark.write(done)
+		return p.stamp(done)
 	}
 	if p.verified || p.known && p.found.BootID == p.cfg.BootID {
-		if err := p.mark.write(p.record(StateIntent, img, done.Index)); err != nil {
+		if err := p.stamp(p.record(StateIntent, img, done.Index)); err != nil {
 			return err
 		}
 	}
@@ -44,7 +46,15 @@ func (p *Publisher) write(img *store.Image, b *batch) error {
 	if err := p.root.update(img, p.last, paths); err != nil {
 		return err
 	}
-	return p.mark.write(done)
+	return p.stamp(done)
+}
+
+// stamp writes data/.applied.
+func (p *Publisher) stamp(a Applied) error {
+	if err := p.mark.write(a); err != nil {
+		return fmt.Errorf("write %s/%s: %w", dataName, appliedName, err)
+	}
+	return nil
 }
 
 func (p *Publisher) record(state string, img *store.Image, index uint64) Applied {

@@ -31,6 +31,8 @@ type yard struct {
 	grace   time.Duration // before a tree is deleted
 	respite time.Duration // before a spare is written again
 	idle    time.Duration // after which it is deleted
+
+	spare func() bool // whether there may be more; nil: always
 }
 
 type grave struct {

@@ -79,6 +79,9 @@ type Progress struct {
 	Degraded    bool
 	Reason      string
 	KeyCheck    string
+	LogDir      string
+	LogFree     uint64
+	LogTotal    uint64
 	Short       bool
 	ContactMS   int64
 

@@ -63,8 +63,11 @@ func (s *Server) nodeStatus(m Member, p *Progress, all *ClusterStatus) NodeStatu
 		return n
 	}
 	n.State = "alive"
-	if p.Degraded {
+	switch {
+	case p.Degraded:
 		n.State, n.Reason = "degraded", p.Reason
+	case p.Short: // its files are good, but it keeps the whole cluster from taking changes
+		n.State, n.Reason = "degraded", "disk_full"
 	}
 	if p.Leads && p.Term == all.Term {
 		n.Role, all.Leader = "leader", m.Name

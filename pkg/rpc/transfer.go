@@ -17,10 +17,14 @@ func (c *Client) Snapshot(ctx context.Context, w io.Writer) (*snapshot.Manifest,
 	pause := firstPause
 	for {
 		sent := int64(0)
+		to := &destination{w: w}
 		reply, err := c.stream(ctx, streamRequest{Op: "snapshot"}, func(conn net.Conn) (err error) {
-			sent, err = io.Copy(w, &chunks{r: stalling{conn}})
+			sent, err = io.Copy(to, &chunks{r: stalling{conn}})
 			return err
 		})
+		if to.err != nil {
+			return nil, to.err
+		}
 		if err == nil {
 			return reply.Manifest, nil
 		}
@@ -28,6 +32,19 @@ func (c *Client) Snapshot(ctx context.Context, w io.Writer) (*snapshot.Manifest,
 			return nil, err
 		}
 	}
+}
+
+// destination remembers that writing has failed: that is the caller's disk, and
+// neither the connection nor the server.
+type destination struct {
+	w   io.Writer
+	err error
+}
+
+func (d *destination) Write(b []byte) (n int, err error) {
+	n, err = d.w.Write(b)
+	d.err = errors.Join(d.err, err)
+	return n, err
 }
 
 // Restore sends an archive and waits until the cluster holds what is in it. The

@@ -1,0 +1,157 @@
+package fulldisk
+
+import (
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io/fs"
+	"os"
+	"path/filepath"
+	"strings"
+	"sync"
+	"testing"
+	"time"
+
+	"github.com/cpctl/cpctl/pkg/mutation"
+	"github.com/cpctl/cpctl/pkg/rpc"
+	"github.com/cpctl/cpctl/pkg/store"
+	"github.com/cpctl/cpctl/test/live"
+)
+
+// book is what writers were told, kept outside of the cluster.
+type book struct {
+	mu      sync.Mutex
+	acked   map[string]uint64 // client -> revision
+	open    map[string]bool   // nobody knows: it may be there or not
+	refused map[string]bool   // certainly not there
+	hidden  int               // acknowledged as not published
+	wrong   []string          // answers that there should not be
+	stop    context.CancelFunc
+	busy    sync.WaitGroup
+}
+
+const tenant = "acme"
+
+// write begins to create clients, with so many callers, who ask the given
+// servers each in another order, and wait as long for an answer. It makes the
+// tenant first.
+func write(c *live.Cluster, callers int, wait time.Duration) *book {
+	ctx, stop := context.WithCancel(context.Background())
+	b := &book{acked: map[string]uint64{}, open: map[string]bool{}, refused: map[string]bool{}, stop: stop}
+	for w := range callers {
+		conn := rpc.NewClient(rpc.Options{Servers: strings.Split(c.Servers(w), ",")})
+		b.busy.Go(func() {
+			defer conn.Close()
+			for i := 0; ctx.Err() == nil; i++ {
+				id := fmt.Sprintf("w%d-%d", w, i)
+				within, cancel := context.WithTimeout(context.Background(), wait) // also at the end: every answer counts
+				a, err := conn.Write(within, client(id, 0))
+				cancel()
+				b.note(id, a, err)
+			}
+		})
+	}
+	return b
+}
+
+// client asks for a client whose document has about so many bytes more than it must.
+func client(id string, size int) *mutation.Request {
+	note := ""
+	if size > 0 {
+		note = fmt.Sprintf(`,"settings":{"note":"%s"}`, strings.Repeat("x", size))
+	}
+	return &mutation.Request{Op: mutation.OpClientCreate, Tenant: tenant, Name: id,
+		Patch: json.RawMessage(`{"token_endpoint_auth_method":"none","redirect_uris":["https://app.example/callback"]` + note + `}`)}
+}
+
+func (b *book) note(id string, a *mutation.Answer, err error) {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	switch {
+	case err == nil:
+		b.acked[id] = a.Revision
+		if !a.Published {
+			b.hidden++
+		}
+	case errors.Is(err, store.ErrUnavailable):
+		b.refused[id] = true
+	case errors.Is(err, store.ErrUnknown):
+		b.open[id] = true
+	default:
+		b.wrong = append(b.wrong, fmt.Sprintf("create client %s: %v", id, err))
+	}
+}
+
+func (b *book) count() (acked, refused int) {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	return len(b.acked), len(b.refused)
+}
+
+// more waits until so many more were acknowledged.
+func (b *book) more(t *testing.T, n int) {
+	t.Helper()
+	from, _ := b.count()
+	live.Until(t, fmt.Sprintf("%d more writes are acknowledged", n), func() bool { now, _ := b.count(); return now >= from+n })
+}
+
+// end stops the writers and checks their book against the cluster: what was
+// acknowledged is there as it was acknowledged, what was refused is not.
+func (b *book) end(t *testing.T, c *live.Cluster, n *live.Node) {
+	t.Helper()
+	b.stop()
+	b.busy.Wait()
+	type item struct {
+		ID       string `json:"client_id"`
+		Revision uint64 `json:"revision"`
+	}
+	list := live.Decode[struct{ Items []item }](t, c.Must(n.Server(), "client", "list", "-t", tenant, "-o", "json"))
+	there := map[string]uint64{}
+	for _, i := range list.Items {
+		there[i.ID] = i.Revision
+	}
+	for id, revision := range b.acked {
+		if there[id] != revision {
+			t.Errorf("client %s was acknowledged at revision %d and is there at %d (0: not at all)", id, revision, there[id])
+		}
+		delete(there, id)
+	}
+	for id := range there {
+		if !b.open[id] {
+			t.Errorf("client %s is there, and nobody was told so (refused: %v)", id, b.refused[id])
+		}
+	}
+	for _, w := range b.wrong {
+		t.Error(w)
+	}
+	t.Logf("%d acknowledged (%d not yet published), %d refused, %d unknown", len(b.acked), b.hidden, len(b.refused), len(b.open))
+}
+
+// noLeftovers waits until nothing temporary is in a data directory: a running
+// node uses restore.tmp/ for moments.
+func noLeftovers(t *testing.T, dir string) {
+	t.Helper()
+	var left []string
+	defer func() {
+		if t.Failed() {
+			t.Log(left)
+		}
+	}()
+	live.Until(t, "no temporary file is in "+dir, func() bool {
+		left = nil
+		err := filepath.WalkDir(dir, func(path string, d fs.DirEntry, err error) error {
+			if errors.Is(err, os.ErrNotExist) {
+				return nil
+			}
+			if name := d.Name(); strings.HasSuffix(name, ".tmp") || strings.HasPrefix(name, ".save-") || strings.HasPrefix(name, ".cpctl-") || name == "permTest" {
+				left = append(left, path)
+			}
+			return err
+		})
+		if err != nil {
+			t.Fatal(err)
+		}
+		return len(left) == 0
+	})
+}

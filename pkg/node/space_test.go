@@ -84,7 +84,7 @@ func TestACommandIsChargedBeforeItIsWritten(t *testing.T) {
 func TestACommandCostsNoLessThanItTakes(t *testing.T) {
 	for _, size := range []int{100, 1000, 5000, 60_000, mutation.MaxCommand} {
 		path := filepath.Join(t.TempDir(), "raft.db")
-		s, err := openLog(path, func(err error) { t.Error(err) })
+		s, err := openLog(nil, path, func(err error) { t.Error(err) })
 		if err != nil {
 			t.Fatal(err)
 		}

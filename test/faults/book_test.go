@@ -184,69 +184,6 @@ func (b *book) take() []entry {
 	return out
 }
 
-// mayBeGone tells whether a document that was there at a revision may have
-// disappeared since, because somebody asked for it.
-func (b *book) mayBeGone(path string, revision uint64) bool {
-	b.mu.Lock()
-	defer b.mu.Unlock()
-	for _, name := range []string{path, tenantOf(path)} {
-		if r := b.removals[name]; r != nil && (r.pending > 0 || r.last > revision) {
-			return true
-		}
-	}
-	for _, r := range b.restores {
-		if r.revision > 0 && r.revision <= revision {
-			continue
-		}
-		// A tenant that was made anew since the archive goes as a whole, before the
-		// one in the archive comes back.
-		was := b.removals[tenantOf(path)]
-		if _, kept := r.archive[path]; !kept || was != nil && (was.pending > 0 || was.last > r.saved) {
-			return true
-		}
-	}
-	return false
-}
-
-// restored returns the restore, later than one of this number, that brings a
-// document back at a revision; nil if there is none.
-func (b *book) restored(path string, revision uint64, later int) *restore {
-	b.mu.Lock()
-	defer b.mu.Unlock()
-	for _, r := range b.restores {
-		if d, there := r.archive[path]; r.number > later && there && d.revision == revision {
-			return r
-		}
-	}
-	return nil
-}
-
-// crossed tells whether a restore may lie between two revisions.
-func (b *book) crossed(from, to uint64) bool {
-	b.mu.Lock()
-	defer b.mu.Unlock()
-	for _, r := range b.restores {
-		if (r.revision == 0 || r.revision > from) && r.after < to {
-			return true
-		}
-	}
-	return false
-}
-
-// published tells whether every restore is over, and in the files whose .applied
-// says that they hold a revision. While one is not, the public set may be the
-// restored one already and the keyset beside it not yet.
-func (b *book) published(revision uint64) bool {
-	b.mu.Lock()
-	defer b.mu.Unlock()
-	for _, r := range b.restores {
-		if r.revision == 0 || r.revision > revision {
-			return false
-		}
-	}
-	return true
-}
-
 // rotatesNow is a tenant whose keys are being rotated; "" if there is none.
 func (b *book) rotatesNow() string {
 	b.mu.Lock()
@@ -257,13 +194,6 @@ func (b *book) rotatesNow() string {
 		}
 	}
 	return ""
-}
-
-// asked is how many restores were asked for so far.
-func (b *book) asked() int {
-	b.mu.Lock()
-	defer b.mu.Unlock()
-	return len(b.restores)
 }
 
 // tenantOf is the path of the tenant that a document belongs to.

@@ -14,8 +14,8 @@
 // end in less than a minute each. A long run is done in pieces of any size,
 // each with another seed:
 //
-//	go test ./test/faults -v -run TestKills -timeout 60m -args -kills 250 -seed 1
-//	go test ./test/faults -v -run TestPowerLoss -timeout 60m -args -losses 50 -seed 1
+//	go test ./test/faults -v -run Kills -timeout 60m -args -kills 250 -seed 1
+//	go test ./test/faults -v -run PowerLoss -timeout 60m -args -losses 50 -seed 1
 //
 // Moments are chosen by counting acknowledged writes, and the seed decides at
 // which count, who is hit, and what is written; the scheduler decides the rest,

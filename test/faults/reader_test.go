@@ -1,15 +1,12 @@
 package faults
 
 import (
-	"bytes"
-	"encoding/json"
 	"errors"
 	"fmt"
 	"io/fs"
 	"math/rand/v2"
 	"os"
 	"path/filepath"
-	"slices"
 	"sync"
 	"time"
 
@@ -25,6 +22,7 @@ type reader struct {
 	node     *live.Node
 	book     *book
 	found    *findings
+	library  *library
 	byHandle bool
 	rng      *rand.Rand
 
@@ -111,7 +109,9 @@ func (r *reader) look(path string) {
 	case err != nil:
 		r.found.add(torn, "%s: %s: %v", r.name, path, err)
 	default:
-		revision = r.judge(path, b)
+		if d := r.judge(path, b); d != nil {
+			revision = d.revision
+		}
 	}
 	a, err := r.applied()
 	switch {
@@ -122,103 +122,23 @@ func (r *reader) look(path string) {
 	}
 }
 
-// judge checks a document that was read, and returns its revision.
-func (r *reader) judge(path string, b []byte) uint64 {
-	if _, err := store.DecodeDoc(path, b); err != nil {
+// judge checks a document that was read; nil if it is not whole.
+func (r *reader) judge(path string, b []byte) *decoded {
+	d, err := r.library.decode(path, b)
+	if err != nil {
 		r.found.add(torn, "%s: %s is not whole: %v\n%.200q", r.name, path, err, b)
-		return 0
+		return nil
 	}
-	d := shown(b)
-	if d.revision == 0 { // a JWKS, which has none
-		return 0
+	if d.revision == 0 { // a public set, which has none
+		return d
 	}
 	was := r.memory.docs[path].revision
-	if k, fault := r.memory.there(r.book, path, d.revision, store.Sum(path, b)); fault != "" {
+	if k, fault := r.memory.there(r.book, path, d.revision, d.sum); fault != "" {
 		r.found.add(k, "%s: %s", r.name, fault)
 	} else if was != d.revision {
 		r.moved++
 	}
-	return d.revision
-}
-
-// keysets is a keyset, the public set that was read after it, and the keyset
-// that was read after that: bytes, nil where there was no file.
-type keysets [3][]byte
-
-// verify does what a program that signs and one that verifies do: it takes the
-// keys from the keyset; from then on they have to be in the public set. It looks
-// so many times in a row and judges what differs from the look before.
-func (r *reader) verify(tenant string, times int) {
-	var was keysets
-	for range times {
-		if !r.ready() {
-			return
-		}
-		asked := r.book.asked()
-		if _, err := r.applied(); err != nil {
-			return // look judges that
-		}
-		settled := r.book.published(r.done)
-		var is keysets
-		for i, path := range []string{store.KeysetPath(tenant), store.JWKSPath(tenant), store.KeysetPath(tenant)} {
-			is[i], _ = r.read(path) // look judges that
-		}
-		if slices.EqualFunc(is[:], was[:], bytes.Equal) {
-			continue
-		}
-		was = is
-		r.compare(tenant, is, settled && r.book.asked() == asked)
-	}
-}
-
-// compare judges what was read of a tenant's keys. It is settled if no restore
-// took keys away meanwhile: those that it brings back are older than what they
-// signed.
-func (r *reader) compare(tenant string, is keysets, settled bool) {
-	first := r.keyset(tenant, is[0])
-	if first == nil {
-		return
-	}
-	r.memory.signs(r.book, first)
-	published := map[string]bool{}
-	if is[1] != nil {
-		path := store.JWKSPath(tenant)
-		v, err := store.DecodeDoc(path, is[1])
-		if err != nil {
-			r.found.add(torn, "%s: %s is not whole: %v\n%.200q", r.name, path, err, is[1])
-			return
-		}
-		for _, raw := range v.(*store.JWKS).Keys {
-			var k struct {
-				KID string `json:"kid"`
-			}
-			_ = json.Unmarshal(raw, &k) // it was decoded
-			published[k.KID] = true
-		}
-	}
-	// It says something only if the tenant was there all the time.
-	second := r.keyset(tenant, is[2])
-	if !settled || second == nil || second.CreateRevision != first.CreateRevision || second.Revision < first.Revision {
-		return
-	}
-	r.signed++
-	if kid := r.memory.unpublished(tenant, published, time.Now()); kid != "" {
-		r.found.add(torn, "%s: key %s of %s is in use, as its keyset said at revision %d or before; the public set, read later, does not have it (%d keys)",
-			r.name, kid, tenant, first.Revision, len(published))
-	}
-}
-
-// keyset judges a keyset that was read; nil if there was none that is whole.
-func (r *reader) keyset(tenant string, b []byte) *store.Keyset {
-	path := store.KeysetPath(tenant)
-	if b == nil || r.judge(path, b) == 0 {
-		return nil
-	}
-	ks := new(store.Keyset)
-	if json.Unmarshal(b, ks) != nil {
-		return nil
-	}
-	return ks
+	return d
 }
 
 // ready tells whether the files count. After a power loss they do once .applied

@@ -3,7 +3,6 @@ package faults
 import (
 	"bytes"
 	"context"
-	"errors"
 	"fmt"
 	"maps"
 	"math/rand/v2"
@@ -11,7 +10,6 @@ import (
 	"time"
 
 	"github.com/cpctl/cpctl/pkg/mutation"
-	"github.com/cpctl/cpctl/pkg/rpc"
 	"github.com/cpctl/cpctl/pkg/store"
 	"github.com/cpctl/cpctl/test/live"
 )
@@ -44,6 +42,7 @@ func begin(t *testing.T, c *live.Cluster, done string, boot func(*live.Node) str
 	t.Helper()
 	seed := thisSeed()
 	tr := &trial{Cluster: c, t: t, seed: seed, done: done, rng: rand.New(rand.NewPCG(seed, 0)), found: new(findings), book: newBook()}
+	lib := &library{known: map[store.Digest]*decoded{}}
 	tr.history = newHistory(tr.found)
 	ctx, cancel := context.WithCancel(context.Background())
 	tr.load = &load{t: t, book: tr.book, nodes: c.Nodes, ctx: ctx}
@@ -53,7 +52,7 @@ func begin(t *testing.T, c *live.Cluster, done string, boot func(*live.Node) str
 			if byHandle {
 				name += ", through a handle"
 			}
-			tr.readers = append(tr.readers, &reader{name: name, node: n, book: tr.book, found: tr.found, byHandle: byHandle,
+			tr.readers = append(tr.readers, &reader{name: name, node: n, book: tr.book, found: tr.found, library: lib, byHandle: byHandle,
 				rng: rand.New(rand.NewPCG(seed, uint64(100+2*i+j))), boot: boot(n), memory: newMemory()})
 		}
 	}
@@ -102,7 +101,8 @@ func (tr *trial) await(writes int) {
 		case <-tick.C:
 			for _, n := range tr.Nodes {
 				if n.Deserted() {
-					tr.t.Fatalf("after %s: node %s ended by itself with exit %d\n%s", tr.found.now(), n.Name, n.ExitCode(), n.LogTail())
+					tr.found.add(lost, "node %s ended by itself with exit %d, with all that it held", n.Name, n.ExitCode())
+					tr.t.FailNow() // and its log is shown
 				}
 			}
 		case <-patience:
@@ -144,90 +144,6 @@ func (tr *trial) check() {
 	tr.archive, tr.archived, tr.saved = archive.Bytes(), maps.Clone(tr.history.docs), tr.history.revision
 }
 
-// restore goes back to the archive of the last check, beside the writers.
-func (tr *trial) restore() {
-	r := tr.book.asksRestore(tr.archived, tr.saved)
-	archive := bytes.NewReader(tr.archive)
-	id := fmt.Sprintf("restore-%d-%d", tr.seed, r.number)
-	tr.load.busy.Go(func() {
-		tr.load.rest.RLock()
-		defer tr.load.rest.RUnlock()
-		conn := tr.load.conn(r.number)
-		defer conn.Close()
-		for {
-			sent := tr.book.now()
-			ctx, cancel := context.WithTimeout(tr.load.ctx, 2*live.Patience)
-			archive.Seek(0, 0)
-			a, err := conn.Restore(ctx, archive, rpc.RestoreArgs{RequestID: id})
-			cancel()
-			if tr.load.ctx.Err() != nil {
-				return
-			}
-			if errors.Is(err, store.ErrConflict) || errors.Is(err, store.ErrUnavailable) {
-				continue // another one is under way, or the leader was lost before anything was done
-			}
-			if err != nil {
-				tr.t.Errorf("restore: %v", err)
-				return
-			}
-			revision := a.Revision
-			if a.Added+a.Changed+a.Removed == 0 {
-				revision = 0
-			}
-			if tr.book.settlesRestore(sent, r, revision) {
-				return
-			}
-		}
-	})
-}
-
-// peek asks a node that has just been started, and may have no peers, for what
-// a reader beside it has been shown before.
-func (tr *trial) peek(n *live.Node) {
-	tr.t.Helper()
-	var r *reader
-	for _, r = range tr.readers {
-		if r.node == n {
-			break
-		}
-	}
-	r.mu.Lock()
-	was := &memory{index: r.memory.index, docs: maps.Clone(r.memory.docs)}
-	r.mu.Unlock()
-	conn := rpc.NewClient(rpc.Options{Servers: []string{n.Server()}})
-	defer conn.Close()
-	ctx, cancel := context.WithTimeout(context.Background(), live.Patience)
-	defer cancel()
-	for path, s := range was.docs {
-		ref, err := store.ParsePath(path)
-		if err != nil {
-			tr.t.Fatal(err)
-		}
-		name := ref.Name
-		if ref.Kind == "tenant" {
-			name = ref.Tenant
-		}
-		reply, err := conn.Get(ctx, rpc.GetArgs{Kind: ref.Kind, Tenant: ref.Tenant, Name: name, Read: rpc.ReadOptions{Stale: true}})
-		switch {
-		case errors.Is(err, store.ErrNotFound):
-			if fault := was.absent(tr.book, path); fault != "" {
-				tr.found.add(backward, "node %s, just started: %s", n.Name, fault)
-			}
-		case err != nil:
-			tr.t.Errorf("node %s, just started, asked for %s: %v", n.Name, path, err)
-		default:
-			if reply.Index < was.index {
-				tr.found.add(backward, "node %s, just started, is at index %d; its files were at %d", n.Name, reply.Index, was.index)
-			}
-			s.sum = store.Digest{} // of the file; what is shown to people has other bytes
-			was.docs[path] = s
-			if k, fault := was.there(tr.book, path, shown(reply.Document).revision, store.Digest{}); fault != "" {
-				tr.found.add(k, "node %s, just started: %s", n.Name, fault)
-			}
-		}
-	}
-}
-
 // end checks for the last time, and sums up.
 func (tr *trial) end() {
 	tr.t.Helper()
@@ -235,7 +151,7 @@ func (tr *trial) end() {
 	for _, r := range tr.readers {
 		r.mu.Lock()
 		said := fmt.Sprintf("the reader %s looked %d times, saw %d changes, and compared %d keysets with their public sets", r.name, r.looks, r.moved, r.signed)
-		if tr.t.Log(said); r.looks < 100 || r.moved < 10 || r.signed < 20 {
+		if tr.t.Log(said); r.looks < 50 || r.moved < 10 || r.signed < 20 {
 			tr.t.Error("too few to say anything")
 		}
 		r.mu.Unlock()

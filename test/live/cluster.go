@@ -2,6 +2,7 @@ package live
 
 import (
 	"fmt"
+	"math/rand/v2"
 	"os"
 	"path/filepath"
 	"testing"
@@ -52,9 +53,16 @@ func New(t testing.TB) *Cluster {
 // join it.
 func (c *Cluster) Add(flags ...string) *Node {
 	name := fmt.Sprintf("n%d", len(c.Nodes)+1)
-	n := &Node{Name: name, Dir: filepath.Join(c.Dir, name), Log: filepath.Join(c.Dir, name+".log"), Flags: flags, t: c.t}
+	n := &Node{Name: name, Dir: filepath.Join(c.Dir, name), Log: filepath.Join(c.Dir, name+".log"), Flags: flags, t: c.t, address: loopback()}
 	c.Nodes = append(c.Nodes, n)
 	return n
+}
+
+// loopback is an address of this machine that nobody else uses, with a port from
+// the system. A node keeps the port that it got first; on 127.0.0.1 somebody
+// else might be given it while the node is away.
+func loopback() string {
+	return fmt.Sprintf("127.%d.%d.%d:0", 64+rand.IntN(128), rand.IntN(256), 1+rand.IntN(254))
 }
 
 // Found starts the nodes that were added, one after the other, and returns when

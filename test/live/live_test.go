@@ -38,7 +38,7 @@ func TestANodeRunsAsTheTestSays(t *testing.T) {
 	}
 
 	// Another one on the same directory ends by itself.
-	second := &Node{Name: n.Name, Dir: n.Dir, Log: filepath.Join(c.Dir, "second.log"), t: t}
+	second := &Node{Name: n.Name, Dir: n.Dir, Log: filepath.Join(c.Dir, "second.log"), t: t, address: loopback()}
 	second.Start()
 	second.Ends(1)
 	second.close()

@@ -17,7 +17,7 @@ type Node struct {
 	Name  string
 	Dir   string   // its data directory, such as a mount point; a start makes it
 	Log   string   // the file with all that it ever said
-	Flags []string // of `cpctl node`, beyond directory, name and port
+	Flags []string // of `cpctl node`, beyond directory, name and address
 	Env   []string // beyond Environ
 
 	// Wrap is a command to put in front, nothing if it is empty. It has to end as
@@ -26,6 +26,7 @@ type Node struct {
 	Wrap []string
 
 	t       testing.TB
+	address string   // where it listens
 	process *process // the newest; nil before the first start
 	ours    bool     // the test has ended it, or has waited for its end
 }
@@ -45,7 +46,7 @@ func (n *Node) Start() {
 		n.t.Fatal(err)
 	}
 	defer log.Close()
-	args := append(append([]string{}, n.Wrap...), Self(), "node", "--data-dir", n.Dir, "--name", n.Name, "--listen", "127.0.0.1:0")
+	args := append(append([]string{}, n.Wrap...), Self(), "node", "--data-dir", n.Dir, "--name", n.Name, "--listen", n.address)
 	args = append(args, n.Flags...)
 	c := exec.Command(args[0], args[1:]...)
 	c.Env = Environ(filepath.Dir(n.Log), n.Env...)

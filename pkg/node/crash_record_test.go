@@ -9,6 +9,7 @@ import (
 	"os"
 	"path/filepath"
 	"strings"
+	"sync/atomic"
 	"testing"
 
 	"github.com/hashicorp/raft"
@@ -94,9 +95,10 @@ type recording struct {
 	script *script
 	dir    string
 	disk   *crash.Recorder
-	reader *fileReader
+	reader atomic.Pointer[fileReader]
 	boot   string
 	node   *Node
+	shown  atomic.Pointer[Node] // node, for other goroutines
 }
 
 func record(t *testing.T) (*recording, []*crash.Op) {
@@ -109,11 +111,20 @@ func record(t *testing.T) (*recording, []*crash.Op) {
 	if r.disk, err = crash.NewRecorder(r.dir); err != nil {
 		t.Fatal(err)
 	}
-	r.disk.Probe = func() uint64 {
-		if r.node == nil || r.node.fsm == nil {
-			return 0
+	r.disk.Probe = func() uint64 { // of the life before, during a start: that is what was seen
+		if n := r.shown.Load(); n != nil {
+			return n.Image().Index
 		}
-		return r.node.Image().Index
+		return 0
+	}
+	r.disk.After = func(o *crash.Op) {
+		reader := r.reader.Load()
+		switch o.Kind {
+		case crash.Rename, crash.Exchange, crash.Remove:
+			if reader != nil && strings.Contains(o.String(), " data") {
+				_ = reader.look() // it remembers
+			}
+		}
 	}
 	r.start()
 	r.published()
@@ -130,18 +141,10 @@ func record(t *testing.T) (*recording, []*crash.Op) {
 		t.Fatal(err)
 	}
 	r.script = writeScript(t, other)
-	r.reader = newFileReader(r.script, r.dir)
-	r.disk.After = func(o *crash.Op) {
-		switch o.Kind {
-		case crash.Rename, crash.Exchange, crash.Remove:
-			if strings.Contains(o.String(), " data") {
-				_ = r.reader.look() // it remembers
-			}
-		}
-	}
+	r.reader.Store(newFileReader(r.script, r.dir))
 	r.live()
 	ops, err := r.disk.Ops()
-	if err := errors.Join(err, r.reader.look()); err != nil {
+	if err := errors.Join(err, r.reader.Load().look()); err != nil {
 		t.Fatal(err)
 	}
 	return r, ops
@@ -155,6 +158,7 @@ func (r *recording) start() {
 		r.t.Fatal(err)
 	}
 	r.node = n
+	r.shown.Store(n)
 	r.disk.HoldDatasync("committed")
 }
 

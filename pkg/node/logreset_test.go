@@ -196,7 +196,7 @@ func TestALogThatEndsBeforeTheSnapshotIsDeletedAtStart(t *testing.T) {
 		last, snap uint64
 		kept       bool
 	}{{39, 40, false}, {40, 40, true}, {41, 40, true}, {5, 0, true}} {
-		s, st := testLog(t, filepath.Join(t.TempDir(), "raft.db"))
+		s, _ := testLog(t, filepath.Join(t.TempDir(), "raft.db"))
 		if err := s.StoreLogs(entries(1, c.last, 3)); err != nil {
 			t.Fatal(err)
 		}
@@ -213,7 +213,7 @@ func TestALogThatEndsBeforeTheSnapshotIsDeletedAtStart(t *testing.T) {
 		if err := s.Close(); err != nil {
 			t.Fatal(err)
 		}
-		s, st = testLog(t, s.path) // what it says of its end has to be true at every start
+		s, st := testLog(t, s.path) // what it says of its end has to be true at every start
 		if err := s.followSnapshots(snaps, func() {}); err != nil {
 			t.Fatal(err)
 		}

@@ -26,6 +26,12 @@ func (n *Node) openState() error {
 	if err := disk.MakeAll(n.cfg.disk, raftDir); err != nil {
 		return logFailure(ErrLog, err, n.cfg.Dir)
 	}
+	// A start that was cut short may have made a directory and not synced its name.
+	for _, dir := range []string{n.cfg.Dir, raftDir} {
+		if err := disk.SyncDir(n.cfg.disk, dir); err != nil {
+			return logFailure(ErrLog, err, n.cfg.Dir)
+		}
+	}
 	if err := n.dir.lostLog(n.self); err != nil {
 		return err
 	}

@@ -74,6 +74,9 @@ func (e *Env) exportKey(ctx context.Context, c Cluster, args rpc.ExportArgs, to 
 	name := store.Ref{Kind: "key", Tenant: r.Tenant, Name: r.KID}.String()
 	err = to.write(r.Key)
 	r.Wipe()
+	if err != nil && to.file.done {
+		return fmt.Errorf("%s was exported, and may be gone after a power cut: %w", name, err)
+	}
 	if err != nil {
 		return fmt.Errorf("%s is on record as exported (index %s), but was not: %w", name, strconv.FormatUint(r.Index, 10), err)
 	}

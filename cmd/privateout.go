@@ -71,11 +71,11 @@ func beginInherited(text string) (*pending, error) {
 	}
 	if n <= 2 {
 		return nil, store.Errorf(store.CodeRefused, "a private key is not written to stdin, stdout or stderr").
-			WithHint("open another descriptor, 3 or more: --fd 3 3>FILE")
+			WithHint("open another descriptor, 3 or more: umask 077; ... --fd 3 3>FILE")
 	}
 	flags, err := unix.FcntlInt(uintptr(n), unix.F_GETFD, 0)
 	if err != nil || flags&unix.FD_CLOEXEC != 0 {
-		return nil, usagef("descriptor %d is not open", n).WithHint("the shell opens it: --fd %d %d>FILE", n, n)
+		return nil, usagef("descriptor %d is not open", n).WithHint("the shell opens it: umask 077; ... --fd %d %d>FILE", n, n)
 	}
 	mode, err := unix.FcntlInt(uintptr(n), unix.F_GETFL, 0)
 	if err != nil || mode&unix.O_ACCMODE == unix.O_RDONLY {
@@ -105,7 +105,8 @@ func unshared(n int) error {
 				WithHint("send the other one elsewhere: --fd %d %d>&1 >/dev/null", n, n)
 		}
 	}
-	if st.Mode&unix.S_IFMT == unix.S_IFREG && st.Mode&0o077 != 0 {
+	kind := st.Mode & unix.S_IFMT
+	if (kind == unix.S_IFREG || kind == unix.S_IFIFO) && st.Mode&0o077 != 0 {
 		return store.Errorf(store.CodeRefused, "descriptor %d is a file with mode %04o, which others may open", n, st.Mode&0o777).
 			WithHint("make it with umask 077, or pass --out FILE")
 	}

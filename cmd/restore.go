@@ -117,6 +117,9 @@ func (e *Env) restore(ctx context.Context, c restorer, path, name string, args r
 
 func (e *Env) restoredText(r *rpc.RestoreReply, name string) error {
 	line := fmt.Sprintf("%s restored: %d added, %d changed, %d removed", name, r.Added, r.Changed, r.Removed)
+	if r.Replayed {
+		line = fmt.Sprintf("%s restored by an earlier attempt, at revision %d", name, r.Revision)
+	}
 	if r.DryRun {
 		line += " (dry run)"
 		u := e.ui()

@@ -2,6 +2,7 @@ package node
 
 import (
 	"errors"
+	"strings"
 
 	"github.com/cpctl/cpctl/pkg/store"
 )
@@ -21,13 +22,14 @@ func (n *Node) recovery() string {
 	if n.self != nil {
 		name = n.self.Name
 	}
-	const alone = "there is no other member to copy from: found a new cluster in an empty directory\n" +
-		"and restore your newest archive into it (cpctl restore FILE); keep this directory"
+	const alone = "there is no other member to copy from: if cluster.key is what is missing, put your copy of it back; else keep this\n" +
+		"directory, put a copy of cluster.key into an empty one, found a new cluster there (cpctl node) and restore your\n" +
+		"newest archive (cpctl restore FILE); without that key the private keys in the archive stay closed"
 	rejoin := "to bring this node back: stop it, remove it at another member (cpctl cluster remove " + name + "),\n" +
 		"empty its data directory and join it again"
 	switch known, others := n.others(); {
 	case !known:
-		return rejoin + "; if the cluster has no other member,\nfound a new one in an empty directory and restore your newest archive into it"
+		return rejoin + ";\nif the cluster has no other member: " + strings.TrimPrefix(alone, "there is no other member to copy from: ")
 	case others == 0:
 		return alone
 	}

@@ -44,7 +44,9 @@ func (n *Node) Check(ctx context.Context, repair bool) *SelfCheck {
 	c := &SelfCheck{Index: img.Index, StateDigest: img.StateDigest()}
 	n.checkFiles(c, img, repair)
 	n.checkIdentity(c)
-	if fault, repaired := n.committed.Check(repair); fault != "" {
+	// A damaged record says that it is not known how far this node has shown:
+	// what has settled that writes both anew.
+	if fault, repaired := n.committed.Check(repair && n.settled.Load()); fault != "" {
 		c.add("raft/committed", repaired, "%s", fault)
 	}
 	n.checkLog(c, repair)
@@ -113,7 +115,10 @@ func (n *Node) checkIdentity(c *SelfCheck) {
 func (n *Node) checkLog(c *SelfCheck, repair bool) {
 	const file = "raft/raft.db"
 	faults, err := n.logs.check()
-	if err != nil {
+	switch {
+	case errors.Is(err, errLogClosed):
+		c.Unchecked = "the node is stopping"
+	case err != nil:
 		c.add(file, false, "%v", err)
 	}
 	for _, f := range faults {
@@ -134,7 +139,11 @@ func (n *Node) checkSnapshots(c *SelfCheck, repair bool) {
 			err = n.snapshotAnew(snaps)
 		}
 		for _, f := range faults {
-			done := repair && err == nil && snaps.putAside(f.id, f.err) == nil
+			done := false
+			if repair && err == nil {
+				aside := snaps.putAside(f.id, f.err)
+				done = aside == nil || errors.Is(aside, os.ErrNotExist) // the new one has taken its place
+			}
 			c.add(path.Join("raft/snapshots", f.id), done, "%v", f.err)
 		}
 	}
@@ -166,8 +175,8 @@ func (s *snapStore) verify(clusterID string) (faults []badSnapshot, err error) {
 // been applied since the last one, raft does not, and it is written for it.
 func (n *Node) snapshotAnew(snaps *snapStore) error {
 	r := n.running.Load()
-	if r.await(func() error { return r.raft.Snapshot().Error() }) == nil {
-		return nil
+	if err := r.await(func() error { return r.raft.Snapshot().Error() }); !errors.Is(err, raft.ErrNothingNewToSnapshot) {
+		return err
 	}
 	img := n.Image()
 	members := r.raft.GetConfiguration()
@@ -177,18 +186,21 @@ func (n *Node) snapshotAnew(snaps *snapStore) error {
 	if members.Index() > img.Index {
 		return store.Errorf(store.CodeUnavailable, "no new snapshot now: a change of membership is under way")
 	}
-	sink, err := snaps.Create(raft.SnapshotVersionMax, img.Index, img.Term, members.Configuration(), members.Index(), nil)
+	sink, err := (&sparing{snaps, n.spare}).Create(raft.SnapshotVersionMax, img.Index, img.Term, members.Configuration(), members.Index(), nil)
 	if err != nil {
 		return err
 	}
 	if err := snapshot.Write(sink, img, n.self.ClusterID); err != nil {
 		return errors.Join(err, sink.Cancel())
 	}
-	return sink.Close()
+	if err := sink.Close(); err != nil {
+		return err
+	}
+	return n.logs.renewed()
 }
 
 // lasting reports whether a fault of a file stays whatever the node does.
 func lasting(name string) bool {
 	dir, _, _ := strings.Cut(name, "/")
-	return dir != "data" && name != "raft/tail" && name != "raft/committed" && path.Dir(name) != "raft/snapshots"
+	return dir != "data" && name != "raft/tail" && name != "raft/committed" && name != "raft/snapshots" && path.Dir(name) != "raft/snapshots"
 }

@@ -112,7 +112,9 @@ func (m *remains) recover(dir string) (err error) {
 		if !n.caughtUp() {
 			return fmt.Errorf("at index %d it is not further than it may have shown", n.Image().Index)
 		}
-		n.settle() // as its watch does
+		if err := n.settle(); err != nil { // as its watch does
+			return err
+		}
 	}
 	if err := publishedTo(n, n.Image().Index); err != nil {
 		return err

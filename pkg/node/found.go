@@ -2,7 +2,9 @@ package node
 
 import (
 	"encoding/json"
+	"errors"
 	"fmt"
+	"os"
 	"time"
 
 	"github.com/google/uuid"
@@ -23,7 +25,7 @@ const certificateLife = 10 * 365 * 24 * time.Hour
 func (d *dataDir) found(name string, now time.Time) (*identity, *founding, error) {
 	id := &identity{FormatVersion: store.FormatVersion, NodeID: uuid.NewString(), Name: name,
 		ClusterID: uuid.NewString(), Generation: 1, Phase: phaseFounding, Voter: true}
-	key, err := pki.NewClusterKey()
+	key, err := d.foundingKey()
 	if err != nil {
 		return nil, nil, err
 	}
@@ -64,6 +66,25 @@ func (d *dataDir) found(name string, now time.Time) (*identity, *founding, error
 		return nil, nil, err
 	}
 	return id, f, d.save(id)
+}
+
+// foundingKey is the cluster.key that is there already: an operator's copy, to
+// restore an archive that is sealed under it, or that of a founding that was cut
+// short. It may be the last one, and is never written over. Else a new one.
+func (d *dataDir) foundingKey() (pki.ClusterKey, error) {
+	b, err := os.ReadFile(d.file("cluster.key"))
+	if errors.Is(err, os.ErrNotExist) {
+		return pki.NewClusterKey()
+	}
+	if err != nil {
+		return pki.ClusterKey{}, err
+	}
+	key, err := pki.ParseClusterKey(b)
+	if err != nil {
+		return key, store.Errorf(store.CodeIntegrity, "%s: %v", d.file("cluster.key"), err).
+			WithHint("put a whole copy of it in its place, or move it away to found a cluster with a new key")
+	}
+	return key, nil
 }
 
 // founded notes that the cluster is on record.

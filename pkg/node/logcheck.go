@@ -41,7 +41,9 @@ func (s *logStore) check() (faults []error, err error) {
 				i, before = f-1, nil
 				continue
 			}
-			err = damagedLog(s.path, "entry %d is missing, though the log goes on to entry %d", i, l)
+			if at, err = s.link(i); errors.Is(err, raft.ErrLogNotFound) { // it may have been replaced meanwhile
+				err = damagedLog(s.path, "entry %d is missing, though the log goes on to entry %d", i, l)
+			}
 		}
 		if errors.Is(err, errLogClosed) {
 			return faults, err

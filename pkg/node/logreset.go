@@ -73,6 +73,18 @@ func (s *logStore) followSnapshots(snaps raft.SnapshotStore, stale func()) error
 	return nil
 }
 
+// renewed is called after a snapshot was written beside raft: if it is of the
+// index behind which the log begins, it is no install.
+func (s *logStore) renewed() error {
+	s.writing.Lock()
+	defer s.writing.Unlock()
+	mark, err := s.newest()
+	if err == nil && mark.index == s.begins.Load().index {
+		s.begins.Store(&mark)
+	}
+	return err
+}
+
 // IsMonotonic tells raft that the log has no gaps.
 func (s *logStore) IsMonotonic() bool { return true }
 

@@ -104,6 +104,8 @@ type Node struct {
 	ledger   ledger
 	spaces   atomic.Pointer[spaces] // the disks of the other voters; kept by watch
 	look     chan struct{}          // makes watch look at once
+	settling sync.Mutex             // held while settled changes
+	unnoted  publish.Committed      // what would be in raft/committed if it were settled
 	settled  atomic.Bool            // the image is not older than what this node showed before its start
 
 	notes     chan bool // raft's notes of leadership won and lost

@@ -25,6 +25,7 @@ type Restored struct {
 	Digest   string // of tenants/ and keys/ afterwards
 	Revision uint64
 	Index    uint64
+	Replayed bool // an earlier attempt did it; what it changed is not known any more
 }
 
 // opRestore is what the request table remembers of a restore.
@@ -91,7 +92,7 @@ func (n *Node) restore(ctx context.Context, c *snapshot.Contents, req RestoreReq
 		if known.Refusal != nil {
 			return nil, known.Refusal
 		}
-		r.Index, r.Revision = known.Replayed.Index, known.Revision
+		r.Index, r.Revision, r.Replayed, r.Changes = known.Replayed.Index, known.Revision, true, nil
 		return r, nil
 	}
 	if req.DryRun || len(r.Changes) == 0 {

@@ -138,7 +138,10 @@ func (n *Node) restartRaft() error {
 	}
 	n.cfg.Log.Warn("restarting raft: the log ends elsewhere than raft believes, after a snapshot was installed")
 	old := n.running.Load()
-	if err := old.stop(); err != nil {
+	switch err := old.stop(); {
+	case errors.Is(err, errStuck):
+		n.cfg.Log.Warn("going on all the same", "error", err)
+	case err != nil:
 		return err
 	}
 	n.fsm.Restarted()

@@ -19,6 +19,7 @@ func TestTheStateIsOldUntilTheLogOfTheStartIsApplied(t *testing.T) {
 		{"more, of the term in which the log ends", 59, 3, false},
 		{"all of the log", 60, 3, true},
 		{"more than the log", 61, 3, true},
+		{"as far as the start had it, which is all of the log", 60, 2, true},
 		{"less, of a later term: the end of the log gave way", 55, 4, true},
 	} {
 		img, _ := store.NewImage().Begin().Freeze(c.index, c.term)

@@ -60,7 +60,7 @@ func (n *Node) openState() error {
 	if n.files, err = publish.Open(n.filesConfig()); err != nil {
 		return err
 	}
-	n.fsm = fsm.New(fsm.Config{Image: img, ClusterID: func() string { return n.self.ClusterID }, Commit: n.committed.Write, Files: n.files, Stop: n.fail})
+	n.fsm = fsm.New(fsm.Config{Image: img, ClusterID: func() string { return n.self.ClusterID }, Commit: n.note, Files: n.files, Stop: n.fail})
 	if err := n.bounds(img, aside); err != nil {
 		return err
 	}
@@ -82,8 +82,10 @@ func (n *Node) openState() error {
 		n.cfg.Log.Warn("one of the two records of raft/committed is damaged: nothing is shown before a leader has said how far the cluster is")
 	}
 	// A damaged record may have been the newer one.
-	if known && !n.committed.Damaged() || n.ends.index == 0 {
-		n.settle()
+	if known && !n.committed.Damaged() || n.caughtUp() {
+		if err := n.settle(); err != nil {
+			return logFailure(fsm.ErrMarker, err, raftDir)
+		}
 	}
 	return nil
 }
@@ -98,27 +100,59 @@ func (n *Node) filesConfig() publish.Config {
 	return cfg
 }
 
+// note writes raft/committed, before the image that it is about can be seen. A
+// node that does not know how far it had come writes nothing until it does: the
+// next start would take an early record for all that was ever shown.
+func (n *Node) note(c publish.Committed) error {
+	n.settling.Lock()
+	defer n.settling.Unlock()
+	if !n.settled.Load() {
+		n.unnoted = c
+		return nil
+	}
+	return n.committed.Write(c)
+}
+
 // settle lets the state be read, here and in the files: it is not older than
-// what this node has shown before.
-func (n *Node) settle() {
-	n.files.Start(n.fsm.Image())
+// what this node has shown before. From now on that is on record.
+func (n *Node) settle() error {
+	n.settling.Lock()
+	defer n.settling.Unlock()
+	img := n.fsm.Image()
+	c := n.unnoted // may be about an image that becomes visible in a moment
+	if c.Index < img.Index {
+		c = publish.Committed{Index: img.Index, Term: img.Term, Digest: img.StateDigest(), ClusterID: n.self.ClusterID}
+	}
+	if c.Index > 0 {
+		if err := n.committed.Write(c); err != nil {
+			return err
+		}
+	}
+	n.files.Start(img)
 	n.settled.Store(true)
+	return nil
 }
 
 // caughtUp reports whether the state is not older than what was shown before a
-// start that did not know how far that was. What was shown was in the log, or
-// committed before anything of a later term.
+// start that did not know how far that was. What was shown was in the log or in
+// the snapshot before it, or was committed before anything of a later term.
 func (n *Node) caughtUp() bool {
 	img := n.Image()
-	return img.Index > n.begun && (img.Index >= n.ends.index || img.Term > n.ends.term)
+	return img.Index >= n.ends.index || img.Index > n.begun && img.Term > n.ends.term
 }
 
 // bounds finds where the log ends, and refuses one that does not begin where the
 // snapshot ends: what is between the two is lost.
 func (n *Node) bounds(img *store.Image, aside []string) error {
 	first, last, err := n.logs.ends()
-	if err != nil || last == 0 {
+	if err != nil {
 		return err
+	}
+	if last == 0 {
+		if len(aside) > 0 { // it may be all that there was of the log
+			return store.Errorf(store.CodeIntegrity, "snapshot %s is damaged, and there is no log behind it: what was in it is lost", aside[0])
+		}
+		return nil
 	}
 	var e raft.Log
 	if err := n.logs.GetLog(last, &e); err != nil {

@@ -132,7 +132,9 @@ func (n *Node) watch() {
 		self.Seen = time.Now()
 		n.peers.set(n.self.NodeID, peerState{Progress: self})
 		if !n.settled.Load() && n.caughtUp() {
-			n.settle()
+			if n.settle() != nil { // said and done by the marker's OnFail
+				return
+			}
 		}
 		if n.raft().State() == raft.Shutdown {
 			n.fail(ErrRemoved)

@@ -160,6 +160,7 @@ type RestoreReply struct {
 	Digest        string            `json:"digest"`  // of tenants/ and keys/ afterwards
 	Revision      uint64            `json:"revision"`
 	Index         uint64            `json:"index"`
+	Replayed      bool              `json:"replayed"` // an earlier attempt did it; then no changes are listed
 	Published     bool              `json:"published"`
 	DryRun        bool              `json:"dry_run"`
 }

@@ -120,6 +120,7 @@ type Restored struct {
 	Digest   string
 	Revision uint64
 	Index    uint64
+	Replayed bool
 }
 
 // SelfCheck is what a node found wrong with its own files.

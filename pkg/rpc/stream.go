@@ -184,7 +184,7 @@ func readReply(ctx context.Context, conn net.Conn, reply *streamReply) error {
 
 func restoreReply(r *Restored, dryRun bool) *RestoreReply {
 	out := &RestoreReply{FormatVersion: store.FormatVersion, Kind: "restore", Archive: r.Archive, Before: r.Before, After: r.After,
-		Changes: []Change{}, Digest: r.Digest, Revision: r.Revision, Index: r.Index, DryRun: dryRun}
+		Changes: []Change{}, Digest: r.Digest, Revision: r.Revision, Index: r.Index, Replayed: r.Replayed, DryRun: dryRun}
 	for _, c := range r.Changes {
 		switch c.Op {
 		case '+':

@@ -1,5 +1,10 @@
 package faults
 
+import (
+	"fmt"
+	"strings"
+)
+
 // What readers may be shown because somebody has asked for it.
 
 // mayBeGone tells whether a document that was there at a revision may have
@@ -24,6 +29,23 @@ func (b *book) mayBeGone(path string, revision uint64) bool {
 		}
 	}
 	return false
+}
+
+// askedFor is what mayBeGone goes by, for the message of a failure.
+func (b *book) askedFor(path string) string {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	var out []string
+	for _, name := range []string{path, tenantOf(path)} {
+		if r := b.removals[name]; r != nil {
+			out = append(out, fmt.Sprintf("%s: %d removals are asked for, the last was at %d", name, r.pending, r.last))
+		}
+	}
+	for _, r := range b.restores {
+		_, kept := r.archive[path]
+		out = append(out, fmt.Sprintf("restore %d: saved at %d, asked for after %d, done at %d, with this document: %v", r.number, r.saved, r.after, r.revision, kept))
+	}
+	return strings.Join(out, "; ")
 }
 
 // restored returns the restore, later than one of this number, that brings a

@@ -77,7 +77,7 @@ func (m *memory) absent(b *book, path string) (fault string) {
 		return ""
 	}
 	if !b.mayBeGone(path, s.floor) {
-		return fmt.Sprintf("%s was there at revision %d and is gone; nobody has asked for that", path, s.revision)
+		return fmt.Sprintf("%s was there at revision %d and is gone; nobody has asked for that: %s", path, s.revision, b.askedFor(path))
 	}
 	s.gone = true
 	m.docs[path] = s

@@ -5,6 +5,7 @@ import (
 	"encoding/json"
 	"fmt"
 	"io"
+	"slices"
 	"strconv"
 	"time"
 
@@ -79,13 +80,20 @@ func (e *Env) nodeTable(nodes []rpc.NodeStatus) table {
 	u := e.ui()
 	t := table{titles: []string{"NODE", "ROLE", "STATE", "LAG>", "CONTACT>"}, paint: map[int]func(string) string{2: u.state}}
 	wide := e.flags.output == formatWide
+	reasons := wide || slices.ContainsFunc(nodes, func(n rpc.NodeStatus) bool { return n.Reason != "" })
+	if reasons {
+		t.titles = append(t.titles, "REASON")
+	}
 	if wide {
-		t.titles = append(t.titles, "REASON", "ADDRESS", "APPLIED>", "PUBLISHED>", "REVISION>", "DIGEST", "VERSION")
+		t.titles = append(t.titles, "ADDRESS", "APPLIED>", "PUBLISHED>", "REVISION>", "DIGEST", "VERSION")
 	}
 	for _, n := range nodes {
 		row := []string{n.Name, n.Role, n.State, strconv.FormatUint(n.Lag, 10), contact(n.LastContactMS)}
+		if reasons {
+			row = append(row, n.Reason)
+		}
 		if wide {
-			row = append(row, n.Reason, n.Address, strconv.FormatUint(n.AppliedIndex, 10),
+			row = append(row, n.Address, strconv.FormatUint(n.AppliedIndex, 10),
 				strconv.FormatUint(n.PublishedIndex, 10), strconv.FormatUint(n.Revision, 10), n.Digest, n.Version)
 		}
 		t.rows = append(t.rows, row)

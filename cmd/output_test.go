@@ -2,6 +2,7 @@ package cmd
 
 import (
 	"encoding/json"
+	"slices"
 	"strings"
 	"testing"
 
@@ -341,5 +342,18 @@ func TestColorDoesNotMoveColumns(t *testing.T) {
 	strip := strings.NewReplacer("\x1b[32m", "", "\x1b[31m", "", "\x1b[0m", "")
 	if got := strip.Replace(colored.out); got != plain.out || colored.out == plain.out {
 		t.Errorf("got\n%s\nwant\n%s", got, plain.out)
+	}
+}
+
+// Why a node is degraded is there without asking for more.
+func TestStatusSaysWhyANodeIsDegraded(t *testing.T) {
+	w := newWorld()
+	st := *threeNodes
+	st.Nodes = slices.Clone(st.Nodes)
+	st.Nodes[1].State, st.Nodes[1].Reason = "degraded", "disk_full"
+	w.status = &st
+	r := w.run("cluster", "status")
+	if !strings.Contains(r.out, "CONTACT   REASON\n") || !strings.Contains(r.out, "41s   disk_full\n") {
+		t.Errorf("it prints\n%s", r.out)
 	}
 }

@@ -149,7 +149,7 @@ func (p *Publisher) auditTurn() (more bool) {
 	if r := p.auditFor; r != nil {
 		r.faults = faults
 		close(r.done)
-	} else {
+	} else if p.failures == 0 {
 		p.log.Info("files compared with the state", "index", p.shown, "put_right", len(faults))
 	}
 	p.audit, p.auditFor = nil, nil

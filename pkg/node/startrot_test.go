@@ -264,7 +264,7 @@ func TestAFlippedBitInAFoundingIsRefused(t *testing.T) {
 		restore()
 	}
 	flip(t, path, 999)
-	refuses(t, dir, "founding.json", "found a new one")
+	refuses(t, dir, "founding.json", "found a new cluster there")
 }
 
 func TestTheKeyOfAnotherClusterIsRefused(t *testing.T) {

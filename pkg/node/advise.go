@@ -22,9 +22,9 @@ func (n *Node) recovery() string {
 	if n.self != nil {
 		name = n.self.Name
 	}
-	const alone = "there is no other member to copy from: if cluster.key is what is missing, put your copy of it back; else keep this\n" +
-		"directory, put a copy of cluster.key into an empty one, found a new cluster there (cpctl node) and restore your\n" +
-		"newest archive (cpctl restore FILE); without that key the private keys in the archive stay closed"
+	const alone = "there is no other member to copy from: if cluster.key is what is missing, put your copy of it back; else keep\n" +
+		"this directory, put a copy of cluster.key into an empty one, found a new cluster there (cpctl node) and\n" +
+		"restore your newest archive (cpctl restore FILE); without that key the private keys in the archive stay closed"
 	rejoin := "to bring this node back: stop it, remove it at another member (cpctl cluster remove " + name + "),\n" +
 		"empty its data directory and join it again"
 	switch known, others := n.others(); {

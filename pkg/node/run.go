@@ -113,8 +113,10 @@ func (n *Node) newTransport() *raft.NetworkTransport {
 	layer := newStreamLayer(n.mux.Listener(ProtocolRaft), string(joinAddress(n.self.NodeID, n.self.Advertise)), func(nodeID string) (*tls.Config, error) {
 		return n.dialTLS(nodeID, ProtocolRaft)
 	})
+	// One call at a time turns raft's pipelines off: see stopPatience for how one
+	// of them can leave a follower, and with it a cluster of two, without entries.
 	return raft.NewNetworkTransportWithConfig(&raft.NetworkTransportConfig{Stream: layer, MaxPool: maxPool, Timeout: rpcTimeout,
-		MaxRPCsInFlight: 2, Logger: raftLogger(n.cfg.Log)})
+		MaxRPCsInFlight: 1, Logger: raftLogger(n.cfg.Log)})
 }
 
 // noteStale is called by the log, inside raft, after an install that raft's

@@ -6,10 +6,15 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
+	"strings"
 	"syscall"
 	"testing"
 	"time"
 )
+
+// LogsKept is the environment variable that names a directory for the logs of
+// failed tests' nodes. Without it they go with the test.
+const LogsKept = "CPCTL_TEST_LOGS"
 
 // Node is a member of a cluster: its directory, and the process while it runs.
 // A test may change Dir, Flags, Env and Wrap while it does not run.
@@ -125,6 +130,9 @@ func (n *Node) close() {
 	if n.Deserted() {
 		n.t.Errorf("node %s ended by itself: %v", n.Name, n.process.state)
 	}
+	if n.t.Failed() {
+		n.confess()
+	}
 	n.Off()
 	log, err := os.ReadFile(n.Log)
 	if err != nil {
@@ -137,6 +145,31 @@ func (n *Node) close() {
 	}
 	if n.t.Failed() {
 		n.t.Logf("the log of node %s ends\n%s", n.Name, n.LogTail())
+	}
+}
+
+// confess keeps what a node of a failed test said and was doing, every goroutine
+// of it, in the directory that LogsKept names, if it names one.
+func (n *Node) confess() {
+	dir := os.Getenv(LogsKept)
+	if dir == "" {
+		return
+	}
+	if n.Running() {
+		n.ours = true
+		n.process.cmd.Process.Signal(syscall.SIGQUIT)
+		select {
+		case <-n.process.exited:
+		case <-time.After(Patience):
+		}
+	}
+	log, err := os.ReadFile(n.Log)
+	if err == nil {
+		name := strings.NewReplacer("/", "-", " ", "-").Replace(n.t.Name())
+		err = os.WriteFile(filepath.Join(dir, name+"-"+n.Name+".log"), log, 0o600)
+	}
+	if err != nil {
+		n.t.Error(err)
 	}
 }
 

@@ -102,7 +102,7 @@ func TestABurstCannotFillTheLog(t *testing.T) {
 			}
 			mountTmpfs(t, disk, "size=32m")
 			c.Found()
-			c.Must(n.Server(), "tenant", "create", tenant, "--set", "quotas.max_clients=100000")
+			makeTenant(c, n)
 			fillBut(t, disk, tt.room)
 			pid := n.PID()
 			began := time.Now()
@@ -174,10 +174,10 @@ func TestALogOnADiskThatFillsUnderIt(t *testing.T) {
 	raft := filepath.Join(n.Dir, "raft")
 	mountTmpfs(t, raft, "size=32m")
 	c.Found()
-	c.Must(n.Server(), "tenant", "create", tenant)
+	makeTenant(c, n)
 	ended := 0
 	for range 3 {
-		b := write(c, 4, soon)
+		b := write(t, c, 4, fast, soon)
 		b.more(t, 20)
 		fill(t, raft)
 		live.Until(t, "the node ends or writes are refused", func() bool {
@@ -196,7 +196,7 @@ func TestALogOnADiskThatFillsUnderIt(t *testing.T) {
 		c.Await(n)
 		b.end(t, c, n)
 		c.Must(c.Nodes[0].Server(), "tenant", "delete", tenant, "--yes")
-		c.Must(c.Nodes[0].Server(), "tenant", "create", tenant)
+		makeTenant(c, c.Nodes[0])
 	}
 	c.Identical()
 	noLeftovers(t, n.Dir)
@@ -227,8 +227,8 @@ func TestALogOnADiskThatBecomesReadOnly(t *testing.T) {
 	image, raft := filepath.Join(c.Dir, "ext4.img"), filepath.Join(n.Dir, "raft")
 	device := mountExt4(t, image, raft)
 	c.Found()
-	c.Must(n.Server(), "tenant", "create", tenant)
-	b := write(c, 2, live.Patience)
+	makeTenant(c, n)
+	b := write(t, c, 2, steady, live.Patience)
 	b.more(t, 10)
 	breakExt4(t, device)
 	n.Ends(13)

@@ -34,11 +34,9 @@ const (
 	MaxToken = 256
 )
 
-// NewToken draws a token for the cluster whose authority has this certificate.
-func NewToken(caPEM []byte) (t Token, err error) {
-	if t.CA, err = Fingerprint(caPEM); err != nil {
-		return t, err
-	}
+// NewToken draws a token. Its secret never leaves the one who asks the cluster
+// to take it; the answer says what CA is.
+func NewToken() (t Token, err error) {
 	var id [tokenIDBytes]byte
 	if _, err := rand.Read(id[:]); err != nil {
 		return t, err

@@ -7,19 +7,17 @@ import (
 	"fmt"
 	"strings"
 	"testing"
-	"time"
 
 	"github.com/cpctl/cpctl/pkg/store"
 )
 
-func newToken(t testing.TB) Token {
+func newToken(t *testing.T) Token {
 	t.Helper()
-	a, err := NewAuthority(testCluster, time.Now())
+	token, err := NewToken()
 	if err != nil {
 		t.Fatal(err)
 	}
-	token, err := NewToken(a.CertPEM())
-	if err != nil {
+	if token.CA, err = Fingerprint(newAuthority(t, testCluster).CertPEM()); err != nil {
 		t.Fatal(err)
 	}
 	return token

@@ -33,6 +33,10 @@ func (ch *change) applySystem(m *mutation.Mutation) error {
 		return ch.revoke(m)
 	case mutation.SysExport:
 		return ch.export(m)
+	case mutation.SysRekey:
+		return ch.rekey(m)
+	case mutation.SysRewrap:
+		return ch.rewrap(m)
 	case mutation.SysStageBegin:
 		return ch.stageBegin(m)
 	case mutation.SysStagePut:

@@ -31,6 +31,8 @@ const (
 	SysCert        Kind = "sys.cert"         // a certificate was issued
 	SysRevoke      Kind = "sys.revoke"       // certificates of a node are no longer good
 	SysExport      Kind = "sys.export"       // the private part of a key is about to be given to a process
+	SysRekey       Kind = "sys.rekey"        // a step from one cluster key to the next
+	SysRewrap      Kind = "sys.rewrap"       // what was sealed under the old cluster key, under the new one
 	SysStageBegin  Kind = "sys.stage.begin"  // open an upload of documents
 	SysStagePut    Kind = "sys.stage.put"    // add documents to it
 	SysStageCommit Kind = "sys.stage.commit" // switch them in at one revision
@@ -42,6 +44,7 @@ var kinds = map[Kind]bool{
 	ClientCreate: true, ClientUpdate: true, ClientDelete: true,
 	ScopeCreate: true, ScopeDelete: true, KeyRotate: true,
 	SysEpoch: true, SysFound: true, SysLevel: true, SysCert: true, SysRevoke: true, SysExport: true,
+	SysRekey: true, SysRewrap: true,
 	SysStageBegin: true, SysStagePut: true, SysStageCommit: true, SysStageAbort: true,
 }
 

@@ -6,6 +6,7 @@ import (
 	"net"
 	"os"
 
+	"github.com/cpctl/cpctl/pkg/access"
 	"github.com/cpctl/cpctl/pkg/node"
 	"github.com/cpctl/cpctl/pkg/rpc"
 )
@@ -53,8 +54,8 @@ func (s served) Dial(ctx context.Context, m rpc.Member, protocol string) (net.Co
 	return s.Node.Dial(ctx, node.Member(m), protocol)
 }
 
-func (s served) Enrol(ctx context.Context, req rpc.EnrolArgs, actor string) (*rpc.Enrolment, error) {
-	e, err := s.Node.Enrol(ctx, node.EnrolRequest(req), actor)
+func (s served) Enrol(ctx context.Context, req rpc.EnrolArgs, by access.Actor) (*rpc.Enrolment, error) {
+	e, err := s.Node.Enrol(ctx, node.EnrolRequest(req), by)
 	return (*rpc.Enrolment)(e), err
 }
 
@@ -62,13 +63,13 @@ func (s served) Admit(ctx context.Context, req rpc.AdmitArgs) error {
 	return s.Node.Admit(ctx, node.AdmitRequest(req))
 }
 
-func (s served) Remove(ctx context.Context, name, actor string) (rpc.Member, int, error) {
-	m, voters, err := s.Node.Remove(ctx, name, actor)
+func (s served) Remove(ctx context.Context, name string, by access.Actor) (rpc.Member, int, error) {
+	m, voters, err := s.Node.Remove(ctx, name, by)
 	return rpc.Member(m), voters, err
 }
 
-func (s served) Restore(ctx context.Context, archive io.Reader, args rpc.RestoreArgs, actor string) (*rpc.Restored, error) {
-	r, err := s.Node.Restore(ctx, archive, node.RestoreRequest{ID: args.RequestID, AgeUS: args.AgeUS, NoTime: args.NoTime, DryRun: args.DryRun}, actor)
+func (s served) Restore(ctx context.Context, archive io.Reader, args rpc.RestoreArgs, by access.Actor) (*rpc.Restored, error) {
+	r, err := s.Node.Restore(ctx, archive, node.RestoreRequest{ID: args.RequestID, AgeUS: args.AgeUS, NoTime: args.NoTime, DryRun: args.DryRun}, by)
 	return (*rpc.Restored)(r), err
 }
 

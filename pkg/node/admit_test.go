@@ -8,6 +8,7 @@ import (
 
 	"github.com/google/uuid"
 
+	"github.com/cpctl/cpctl/pkg/access"
 	"github.com/cpctl/cpctl/pkg/pki"
 	"github.com/cpctl/cpctl/pkg/store"
 )
@@ -25,7 +26,7 @@ func TestATypoInAnAddressCostsNoQuorum(t *testing.T) {
 	ctx, cancel := context.WithTimeout(context.Background(), patience)
 	defer cancel()
 	id := uuid.NewString()
-	if _, err := c.leader().Enrol(ctx, EnrolRequest{NodeID: id, Name: "n2", CSR: csr, Voter: true}, "test"); err != nil {
+	if _, err := c.leader().Enrol(ctx, EnrolRequest{NodeID: id, Name: "n2", CSR: csr, Voter: true}, access.Local("0")); err != nil {
 		t.Fatal(err)
 	}
 	founder := c.leader().Members()

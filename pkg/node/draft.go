@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"slices"
 
+	"github.com/cpctl/cpctl/pkg/access"
 	"github.com/cpctl/cpctl/pkg/applier"
 	"github.com/cpctl/cpctl/pkg/mutation"
 	"github.com/cpctl/cpctl/pkg/pki"
@@ -34,7 +35,11 @@ type plan struct {
 	secret    string
 }
 
-func (n *Node) newDraft(req *mutation.Request, actor string) (*draft, error) {
+func (n *Node) newDraft(req *mutation.Request, by access.Actor) (*draft, error) {
+	action, tenant := access.OfRequest(req)
+	if err := access.Check(by, action, tenant); err != nil {
+		return nil, err
+	}
 	if err := store.CheckRequestID(req.ID); err != nil {
 		return nil, store.Errorf(store.CodeInvalid, "%v", err)
 	}
@@ -43,7 +48,7 @@ func (n *Node) newDraft(req *mutation.Request, actor string) (*draft, error) {
 			return nil, store.Errorf(store.CodeInvalid, "a sealed value cannot be given: only the cluster seals; {\"sealed\": true} keeps the one that is there")
 		}
 	}
-	d := &draft{node: n, req: req, actor: actor, digest: digestOf(req, n.key)}
+	d := &draft{node: n, req: req, actor: by.String(), digest: digestOf(req, n.key)}
 	if !req.NoTime {
 		d.asked = n.proposer.time() - store.Time(max(req.AgeUS, 0)) // in command time, which a leader's slow clock does not hold back
 	}

@@ -5,6 +5,7 @@ import (
 	"encoding/json"
 	"errors"
 
+	"github.com/cpctl/cpctl/pkg/access"
 	"github.com/cpctl/cpctl/pkg/applier"
 	"github.com/cpctl/cpctl/pkg/mutation"
 	"github.com/cpctl/cpctl/pkg/pki"
@@ -15,8 +16,11 @@ import (
 // given to an actor at the socket of a node, and returns which key it is and
 // the index of the record. Without a kid it is the active one. Only the leader
 // records. Every call is a record of its own: a retry is another export.
-func (n *Node) RecordExport(ctx context.Context, tenant, kid, node, actor string) (exported string, index uint64, err error) {
+func (n *Node) RecordExport(ctx context.Context, tenant, kid, node string, by access.Actor) (exported string, index uint64, err error) {
 	if _, err := n.leading(ctx); err != nil {
+		return "", 0, err
+	}
+	if err := access.Check(by, access.Export, tenant); err != nil {
 		return "", 0, err
 	}
 	if err := n.Changeable(); err != nil {
@@ -26,7 +30,7 @@ func (n *Node) RecordExport(ctx context.Context, tenant, kid, node, actor string
 	if err != nil {
 		return "", 0, err
 	}
-	res, index, err := n.system(ctx, "", actor, mutation.Mutation{Kind: mutation.SysExport, Payload: payload})
+	res, index, err := n.system(ctx, "", by.String(), mutation.Mutation{Kind: mutation.SysExport, Payload: payload})
 	if err != nil {
 		return "", 0, err
 	}
@@ -34,7 +38,7 @@ func (n *Node) RecordExport(ctx context.Context, tenant, kid, node, actor string
 	if err != nil {
 		return "", 0, err
 	}
-	n.cfg.Log.Warn("a private key is exported", "tenant", tenant, "kid", ref.Name, "actor", actor, "node", node, "index", index)
+	n.cfg.Log.Warn("a private key is exported", "tenant", tenant, "kid", ref.Name, "actor", by.String(), "node", node, "index", index)
 	return ref.Name, index, nil
 }
 

@@ -7,6 +7,7 @@ import (
 	"errors"
 	"testing"
 
+	"github.com/cpctl/cpctl/pkg/access"
 	"github.com/cpctl/cpctl/pkg/applier"
 	"github.com/cpctl/cpctl/pkg/mutation"
 	"github.com/cpctl/cpctl/pkg/store"
@@ -21,7 +22,7 @@ func TestAKeyIsExportedByTheNodeThatWasAsked(t *testing.T) {
 	leader := c.leader()
 	ctx, cancel := context.WithTimeout(context.Background(), changeTimeout)
 	defer cancel()
-	kid, index, err := leader.RecordExport(ctx, "acme", "", "n2", "unix/7")
+	kid, index, err := leader.RecordExport(ctx, "acme", "", "n2", access.Local("7"))
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -41,7 +42,7 @@ func TestAKeyIsExportedByTheNodeThatWasAsked(t *testing.T) {
 		if n == leader {
 			continue
 		}
-		if _, _, err := n.RecordExport(ctx, "acme", "", "n2", "unix/7"); !errors.Is(err, store.ErrUnavailable) {
+		if _, _, err := n.RecordExport(ctx, "acme", "", "n2", access.Local("7")); !errors.Is(err, store.ErrUnavailable) {
 			t.Errorf("%s records and does not lead: %v", n.Name(), err)
 		}
 	}
@@ -49,18 +50,18 @@ func TestAKeyIsExportedByTheNodeThatWasAsked(t *testing.T) {
 		t.Error("the record holds a private key")
 	}
 
-	again, _, err := leader.RecordExport(ctx, "acme", kid, "n1", "unix/7") // a retry, say
+	again, _, err := leader.RecordExport(ctx, "acme", kid, "n1", access.Local("7")) // a retry, say
 	if err != nil || again != kid {
 		t.Errorf("%q, %v", again, err)
 	}
 	c.must(&mutation.Request{Op: mutation.OpKeyRotate, Tenant: "acme"})
-	if _, _, err := leader.RecordExport(ctx, "acme", kid, "n1", "unix/7"); !errors.Is(err, store.ErrRefused) {
+	if _, _, err := leader.RecordExport(ctx, "acme", kid, "n1", access.Local("7")); !errors.Is(err, store.ErrRefused) {
 		t.Errorf("a retiring key: %v, want refused", err)
 	}
 	if _, err := leader.PrivateJWK("acme", kid); !errors.Is(err, store.ErrUnavailable) {
 		t.Errorf("a key that was retired after the record: %v, want unavailable", err)
 	}
-	if next, _, err := leader.RecordExport(ctx, "acme", "", "n1", "unix/7"); err != nil || next == kid {
+	if next, _, err := leader.RecordExport(ctx, "acme", "", "n1", access.Local("7")); err != nil || next == kid {
 		t.Errorf("after a rotation: %q, %v", next, err)
 	}
 	c.agree()

@@ -9,6 +9,7 @@ import (
 
 	"github.com/google/uuid"
 
+	"github.com/cpctl/cpctl/pkg/access"
 	"github.com/cpctl/cpctl/pkg/applier"
 	"github.com/cpctl/cpctl/pkg/disk"
 	"github.com/cpctl/cpctl/pkg/mutation"
@@ -59,7 +60,7 @@ func (d *dataDir) found(name string, now time.Time) (*identity, *founding, error
 	f := &founding{
 		Found: mutation.Found{ClusterID: id.ClusterID, Generation: id.Generation, CA: string(ca.CertPEM()), CAKey: sealed,
 			KeyCheck: key.Check(), KeyID: key.ID(), Level: mutation.Level},
-		Certificate: mutation.Certificate{Serial: serial, Role: string(pki.RoleNode), Name: name, NodeID: id.NodeID,
+		Certificate: mutation.Certificate{Serial: serial, Role: string(access.Node), Name: name, NodeID: id.NodeID,
 			NotAfter: store.TimeOf(now.Add(certificateLife)), IssuedAt: store.TimeOf(now)},
 	}
 	if err := d.saveRecord("founding.json", f); err != nil {
@@ -122,7 +123,7 @@ func (f *founding) mutations() ([]mutation.Mutation, error) {
 
 // certified is the identity that the node's certificate bears.
 func (id *identity) certified() pki.Identity {
-	return pki.Identity{Role: pki.RoleNode, Name: id.Name, ClusterID: id.ClusterID, NodeID: id.NodeID, Generation: id.Generation}
+	return pki.Identity{Role: access.Node, Name: id.Name, ClusterID: id.ClusterID, NodeID: id.NodeID, Generation: id.Generation}
 }
 
 // certificateOf returns what the cluster has on record of a certificate, the

@@ -9,6 +9,7 @@ import (
 
 	"github.com/google/uuid"
 
+	"github.com/cpctl/cpctl/pkg/access"
 	"github.com/cpctl/cpctl/pkg/mutation"
 	"github.com/cpctl/cpctl/pkg/pki"
 	"github.com/cpctl/cpctl/pkg/store"
@@ -119,9 +120,12 @@ func (n *Node) join() {
 }
 
 // Enrol signs the certificate of a new node and puts it on record. Only the
-// leader does; actor is who asked.
-func (n *Node) Enrol(ctx context.Context, req EnrolRequest, actor string) (*Enrolment, error) {
+// leader does; by is who asked.
+func (n *Node) Enrol(ctx context.Context, req EnrolRequest, by access.Actor) (*Enrolment, error) {
 	if _, err := n.leading(ctx); err != nil {
+		return nil, err
+	}
+	if err := access.Check(by, access.Members, ""); err != nil {
 		return nil, err
 	}
 	if err := checkName(req.Name); err != nil {
@@ -137,12 +141,12 @@ func (n *Node) Enrol(ctx context.Context, req EnrolRequest, actor string) (*Enro
 	if err != nil {
 		return nil, store.Errorf(store.CodeInvalid, "no certificate for node %q: %v", req.Name, err)
 	}
-	record, err := json.Marshal(mutation.Certificate{Serial: serial, Role: string(pki.RoleNode), Name: req.Name, NodeID: req.NodeID,
+	record, err := json.Marshal(mutation.Certificate{Serial: serial, Role: string(access.Node), Name: req.Name, NodeID: req.NodeID,
 		Voter: req.Voter, NotAfter: store.TimeOf(now.Add(certificateLife)), IssuedAt: store.TimeOf(now)})
 	if err != nil {
 		return nil, err
 	}
-	if _, _, err := n.system(ctx, "", actor, mutation.Mutation{Kind: mutation.SysCert, Payload: record}); err != nil {
+	if _, _, err := n.system(ctx, "", by.String(), mutation.Mutation{Kind: mutation.SysCert, Payload: record}); err != nil {
 		return nil, err
 	}
 	return &Enrolment{ClusterID: n.self.ClusterID, Generation: n.self.Generation, CertPEM: cert, CAPEM: ca.CertPEM(), ClusterKey: n.key.Encode()}, nil

@@ -9,6 +9,7 @@ import (
 
 	"github.com/hashicorp/raft"
 
+	"github.com/cpctl/cpctl/pkg/access"
 	"github.com/cpctl/cpctl/pkg/applier"
 	"github.com/cpctl/cpctl/pkg/mutation"
 	"github.com/cpctl/cpctl/pkg/store"
@@ -179,8 +180,11 @@ func (n *Node) giveVote(m Member) error {
 
 // Remove takes a member out of the cluster and its certificate back. It is
 // refused when those that are left could not decide anything.
-func (n *Node) Remove(ctx context.Context, name, actor string) (Member, int, error) {
+func (n *Node) Remove(ctx context.Context, name string, by access.Actor) (Member, int, error) {
 	if _, err := n.leading(ctx); err != nil {
+		return Member{}, 0, err
+	}
+	if err := access.Check(by, access.Members, ""); err != nil {
 		return Member{}, 0, err
 	}
 	if n.cfg.Probe != nil {
@@ -210,7 +214,7 @@ func (n *Node) Remove(ctx context.Context, name, actor string) (Member, int, err
 		for id, record := range n.records() {
 			if (record.Name == name || id == name) && !record.Revoked {
 				m := Member{ID: id, Name: record.Name}
-				return m, voters, n.revokeNode(ctx, m, actor)
+				return m, voters, n.revokeNode(ctx, m, by.String())
 			}
 		}
 		return Member{}, 0, store.Errorf(store.CodeNotFound, "node %q is not a member of this cluster", name).WithHint("see: cpctl cluster members")
@@ -234,8 +238,8 @@ func (n *Node) Remove(ctx context.Context, name, actor string) (Member, int, err
 	}); err != nil {
 		return Member{}, 0, classify(err)
 	}
-	n.cfg.Log.Info("removed a member", "name", gone.Name, "by", actor)
-	return *gone, voters, n.revokeNode(ctx, *gone, actor)
+	n.cfg.Log.Info("removed a member", "name", gone.Name, "by", by.String())
+	return *gone, voters, n.revokeNode(ctx, *gone, by.String())
 }
 
 // revokeNode takes every certificate of a node back, which frees its name.

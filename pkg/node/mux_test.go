@@ -9,18 +9,19 @@ import (
 	"testing"
 	"time"
 
+	"github.com/cpctl/cpctl/pkg/access"
 	"github.com/cpctl/cpctl/pkg/pki"
 )
 
 func TestMuxTellsProtocolsApart(t *testing.T) {
 	ca := newWireCA(t)
 	ln := listenLoopback(t)
-	m := newMux(ln, serverTLS(t, ca.member(t, pki.RoleNode, "n1")))
+	m := newMux(ln, serverTLS(t, ca.member(t, access.Node, "n1")))
 	defer m.Close()
 	for i, p := range wireProtocols {
 		go echo(m.Listener(p), byte('a'+i))
 	}
-	ana := ca.member(t, pki.RoleOperator, "ana")
+	ana := ca.member(t, access.Operator, "ana")
 	for i, p := range wireProtocols {
 		if got, err := ask(dialTCP(t, ln), clientTLS(t, ana, p, "n1-id")); got != byte('a'+i) || err != nil {
 			t.Errorf("%s reached %q, %v", p, got, err)
@@ -31,13 +32,13 @@ func TestMuxTellsProtocolsApart(t *testing.T) {
 func TestMuxGivesCompleteTLSConnections(t *testing.T) {
 	ca := newWireCA(t)
 	ln := listenLoopback(t)
-	m := newMux(ln, serverTLS(t, ca.member(t, pki.RoleNode, "n1")))
+	m := newMux(ln, serverTLS(t, ca.member(t, access.Node, "n1")))
 	defer m.Close()
 	l := m.Listener(ProtocolRPC)
 	if l.Addr().String() != ln.Addr().String() {
 		t.Errorf("the listener is at %s, the port at %s", l.Addr(), ln.Addr())
 	}
-	client := tls.Client(dialTCP(t, ln), clientTLS(t, ca.member(t, pki.RoleReader, "ci"), ProtocolRPC, ""))
+	client := tls.Client(dialTCP(t, ln), clientTLS(t, ca.member(t, access.Reader, "ci"), ProtocolRPC, ""))
 	if err := client.Handshake(); err != nil {
 		t.Fatal(err)
 	}
@@ -58,10 +59,10 @@ func TestMuxGivesCompleteTLSConnections(t *testing.T) {
 func TestBadPeerCostsOnlyItsOwnConnection(t *testing.T) {
 	ca, foreign := newWireCA(t), newWireCA(t)
 	ln := listenLoopback(t)
-	m := newMux(ln, serverTLS(t, ca.member(t, pki.RoleNode, "n1")))
+	m := newMux(ln, serverTLS(t, ca.member(t, access.Node, "n1")))
 	defer m.Close()
 	go echo(m.Listener(ProtocolRPC), 'a')
-	good := clientTLS(t, ca.member(t, pki.RoleOperator, "ana"), ProtocolRPC, "n1-id")
+	good := clientTLS(t, ca.member(t, access.Operator, "ana"), ProtocolRPC, "n1-id")
 
 	silent := dialTCP(t, ln)
 	half := dialTCP(t, ln)
@@ -73,7 +74,7 @@ func TestBadPeerCostsOnlyItsOwnConnection(t *testing.T) {
 		{"one that speaks HTTP", func(c net.Conn) { c.Write([]byte("GET / HTTP/1.1\r\nHost: x\r\n\r\n")) }},
 		{"one that sends noise", func(c net.Conn) { c.Write(make([]byte, 4096)) }},
 		{"one of a foreign cluster", func(c net.Conn) {
-			cfg := clientTLS(t, foreign.member(t, pki.RoleNode, "n1"), ProtocolRPC, "")
+			cfg := clientTLS(t, foreign.member(t, access.Node, "n1"), ProtocolRPC, "")
 			cfg.VerifyConnection = nil
 			ask(c, cfg)
 		}},
@@ -81,7 +82,7 @@ func TestBadPeerCostsOnlyItsOwnConnection(t *testing.T) {
 			ask(c, &tls.Config{InsecureSkipVerify: true, NextProtos: []string{ProtocolRPC}})
 		}},
 		{"one that asks for a protocol nobody accepts", func(c net.Conn) {
-			ask(c, clientTLS(t, ca.member(t, pki.RoleOperator, "bob"), ProtocolStream, ""))
+			ask(c, clientTLS(t, ca.member(t, access.Operator, "bob"), ProtocolStream, ""))
 		}},
 		{"one that leaves", func(c net.Conn) { c.(*net.TCPConn).SetLinger(0); c.Close() }},
 	} {
@@ -104,7 +105,7 @@ func TestBadPeerCostsOnlyItsOwnConnection(t *testing.T) {
 func TestSlowHandshakeEnds(t *testing.T) {
 	ca := newWireCA(t)
 	ln := listenLoopback(t)
-	m := newMuxWithin(ln, serverTLS(t, ca.member(t, pki.RoleNode, "n1")), 50*time.Millisecond, 8)
+	m := newMuxWithin(ln, serverTLS(t, ca.member(t, access.Node, "n1")), 50*time.Millisecond, 8)
 	defer m.Close()
 	wantClosed(t, "a peer that says nothing", dialTCP(t, ln))
 }
@@ -112,7 +113,7 @@ func TestSlowHandshakeEnds(t *testing.T) {
 func TestOldestHandshakeMakesRoom(t *testing.T) {
 	ca := newWireCA(t)
 	ln := listenLoopback(t)
-	m := newMuxWithin(ln, serverTLS(t, ca.member(t, pki.RoleNode, "n1")), time.Hour, 2)
+	m := newMuxWithin(ln, serverTLS(t, ca.member(t, access.Node, "n1")), time.Hour, 2)
 	defer m.Close()
 	go echo(m.Listener(ProtocolRPC), 'a')
 	entered := func(n int) func() bool {
@@ -122,7 +123,7 @@ func TestOldestHandshakeMakesRoom(t *testing.T) {
 	until(t, "the first is in handshake", entered(1))
 	dialTCP(t, ln)
 	until(t, "the second is in handshake", entered(2))
-	if got, err := ask(dialTCP(t, ln), clientTLS(t, ca.member(t, pki.RoleOperator, "ana"), ProtocolRPC, "")); got != 'a' || err != nil {
+	if got, err := ask(dialTCP(t, ln), clientTLS(t, ca.member(t, access.Operator, "ana"), ProtocolRPC, "")); got != 'a' || err != nil {
 		t.Errorf("a member when all places are taken: %q, %v", got, err)
 	}
 	wantClosed(t, "the oldest", oldest)
@@ -132,9 +133,9 @@ func TestOldestHandshakeMakesRoom(t *testing.T) {
 func TestListenerIsClosedAndMadeAgain(t *testing.T) {
 	ca := newWireCA(t)
 	ln := listenLoopback(t)
-	m := newMux(ln, serverTLS(t, ca.member(t, pki.RoleNode, "n1")))
+	m := newMux(ln, serverTLS(t, ca.member(t, access.Node, "n1")))
 	defer m.Close()
-	cfg := clientTLS(t, ca.member(t, pki.RoleNode, "n2"), ProtocolRaft, "n1-id")
+	cfg := clientTLS(t, ca.member(t, access.Node, "n2"), ProtocolRaft, "n1-id")
 	first := m.Listener(ProtocolRaft)
 	if m.Listener(ProtocolRaft) != first {
 		t.Error("an open listener was made twice")
@@ -155,9 +156,9 @@ func TestListenerIsClosedAndMadeAgain(t *testing.T) {
 func TestClosedMux(t *testing.T) {
 	ca := newWireCA(t)
 	ln := listenLoopback(t)
-	m := newMux(ln, serverTLS(t, ca.member(t, pki.RoleNode, "n1")))
+	m := newMux(ln, serverTLS(t, ca.member(t, access.Node, "n1")))
 	l := m.Listener(ProtocolRPC)
-	waiting := tls.Client(dialTCP(t, ln), clientTLS(t, ca.member(t, pki.RoleOperator, "ana"), ProtocolRPC, ""))
+	waiting := tls.Client(dialTCP(t, ln), clientTLS(t, ca.member(t, access.Operator, "ana"), ProtocolRPC, ""))
 	if err := waiting.Handshake(); err != nil {
 		t.Fatal(err)
 	}
@@ -179,7 +180,7 @@ func TestClosedMux(t *testing.T) {
 func TestMuxEndsWithItsPort(t *testing.T) {
 	ca := newWireCA(t)
 	ln := listenLoopback(t)
-	m := newMux(ln, serverTLS(t, ca.member(t, pki.RoleNode, "n1")))
+	m := newMux(ln, serverTLS(t, ca.member(t, access.Node, "n1")))
 	l := m.Listener(ProtocolRPC)
 	ln.Close()
 	if _, err := l.Accept(); !errors.Is(err, net.ErrClosed) {
@@ -207,10 +208,10 @@ func TestMuxOutlivesAcceptErrors(t *testing.T) {
 	ca := newWireCA(t)
 	ln := &shortOfFiles{Listener: listenLoopback(t)}
 	ln.left.Store(3)
-	m := newMux(ln, serverTLS(t, ca.member(t, pki.RoleNode, "n1")))
+	m := newMux(ln, serverTLS(t, ca.member(t, access.Node, "n1")))
 	defer m.Close()
 	go echo(m.Listener(ProtocolRPC), 'a')
-	if got, err := ask(dialTCP(t, ln), clientTLS(t, ca.member(t, pki.RoleOperator, "ana"), ProtocolRPC, "")); got != 'a' || err != nil {
+	if got, err := ask(dialTCP(t, ln), clientTLS(t, ca.member(t, access.Operator, "ana"), ProtocolRPC, "")); got != 'a' || err != nil {
 		t.Errorf("after it was short of files: %q, %v", got, err)
 	}
 }

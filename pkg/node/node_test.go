@@ -13,6 +13,7 @@ import (
 	"github.com/google/uuid"
 	"github.com/hashicorp/raft"
 
+	"github.com/cpctl/cpctl/pkg/access"
 	"github.com/cpctl/cpctl/pkg/mutation"
 	"github.com/cpctl/cpctl/pkg/store"
 )
@@ -269,7 +270,7 @@ func TestRemovingAMemberCountsWhoIsLeft(t *testing.T) {
 	remove := func(name string) error {
 		for {
 			ctx, cancel := context.WithTimeout(context.Background(), patience)
-			_, _, err := c.leader().Remove(ctx, name, "unix/0")
+			_, _, err := c.leader().Remove(ctx, name, access.Local("0"))
 			cancel()
 			if !errors.Is(err, store.ErrUnavailable) {
 				return err
@@ -347,7 +348,7 @@ func TestNoWriteIsTakenWhileAVoterHasNoDiskSpace(t *testing.T) {
 		ctx, cancel := context.WithTimeout(context.Background(), patience)
 		defer cancel()
 		_, err := c.leader().Write(ctx, &mutation.Request{ID: uuid.NewString(), Op: mutation.OpTenantUpdate, Name: "acme",
-			Patch: json.RawMessage(`{"display_name":"` + uuid.NewString() + `"}`)}, "unix/0")
+			Patch: json.RawMessage(`{"display_name":"` + uuid.NewString() + `"}`)}, access.Local("0"))
 		return err
 	}
 	c.full.Store(&follower)

@@ -15,6 +15,7 @@ import (
 
 	"github.com/hashicorp/raft"
 
+	"github.com/cpctl/cpctl/pkg/access"
 	"github.com/cpctl/cpctl/pkg/disk"
 	"github.com/cpctl/cpctl/pkg/pki"
 )
@@ -83,7 +84,7 @@ type wirePeer struct {
 func newWirePeer(t *testing.T, ca wireCA, name string) *wirePeer {
 	t.Helper()
 	dir := t.TempDir()
-	p := &wirePeer{t: t, name: name, creds: ca.member(t, pki.RoleNode, name), stale: make(chan struct{}, 1)}
+	p := &wirePeer{t: t, name: name, creds: ca.member(t, access.Node, name), stale: make(chan struct{}, 1)}
 	ln := listenLoopback(t)
 	p.mux = newMux(ln, serverTLS(t, p.creds))
 	t.Cleanup(func() { p.mux.Close() })

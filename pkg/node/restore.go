@@ -10,6 +10,7 @@ import (
 
 	"github.com/google/uuid"
 
+	"github.com/cpctl/cpctl/pkg/access"
 	"github.com/cpctl/cpctl/pkg/applier"
 	"github.com/cpctl/cpctl/pkg/mutation"
 	"github.com/cpctl/cpctl/pkg/snapshot"
@@ -46,8 +47,11 @@ type RestoreRequest struct {
 //
 // raft.Restore is never called: it changes the leader first, and a leader that
 // is cut off meanwhile can end with another state than its followers.
-func (n *Node) Restore(ctx context.Context, archive io.Reader, req RestoreRequest, actor string) (*Restored, error) {
+func (n *Node) Restore(ctx context.Context, archive io.Reader, req RestoreRequest, by access.Actor) (*Restored, error) {
 	if _, err := n.leading(ctx); err != nil {
+		return nil, err
+	}
+	if err := access.Check(by, access.Restore, ""); err != nil {
 		return nil, err
 	}
 	if err := store.CheckRequestID(req.ID); err != nil {
@@ -72,11 +76,11 @@ func (n *Node) Restore(ctx context.Context, archive io.Reader, req RestoreReques
 	if err := n.WaitApplied(ctx, index); err != nil {
 		return nil, err
 	}
-	return n.restore(ctx, c, req, actor)
+	return n.restore(ctx, c, req, by)
 }
 
 // restore does it, with no other restore under way on this node.
-func (n *Node) restore(ctx context.Context, c *snapshot.Contents, req RestoreRequest, actor string) (*Restored, error) {
+func (n *Node) restore(ctx context.Context, c *snapshot.Contents, req RestoreRequest, by access.Actor) (*Restored, error) {
 	live := n.Image()
 	r := &Restored{Archive: c.Manifest, Before: live.Counts(), After: c.Image.Counts(), Digest: c.Manifest.Digest, Index: live.Index, Revision: live.Revision()}
 	for ch := range snapshot.Diff(live, c.Image) {
@@ -84,7 +88,7 @@ func (n *Node) restore(ctx context.Context, c *snapshot.Contents, req RestoreReq
 	}
 	now := n.proposer.time()
 	u := &upload{node: n, target: c.Image, archive: c.Manifest.Revision, id: uuid.NewString(), staged: map[string]bool{}, command: mutation.Command{
-		ID: req.ID, Digest: n.key.MAC(opRestore, []byte(c.SHA256)), Op: opRestore, Actor: actor, Level: n.level(), Time: now}}
+		ID: req.ID, Digest: n.key.MAC(opRestore, []byte(c.SHA256)), Op: opRestore, Actor: by.String(), Level: n.level(), Time: now}}
 	if !req.NoTime {
 		u.command.Asked = now - store.Time(max(req.AgeUS, 0))
 	}
@@ -104,7 +108,7 @@ func (n *Node) restore(ctx context.Context, c *snapshot.Contents, req RestoreReq
 	if open := live.OpenStage(); open != nil { // nobody is left to finish it
 		u.abort(open.ID)
 	}
-	n.cfg.Log.Info("restore begins", "changes", len(r.Changes), "archive", c.SHA256, "actor", actor)
+	n.cfg.Log.Info("restore begins", "changes", len(r.Changes), "archive", c.SHA256, "actor", by.String())
 	s := u.run(ctx, live)
 	if s.err != nil {
 		n.cfg.Log.Warn("restore failed", "error", s.err)

@@ -10,6 +10,7 @@ import (
 	"testing"
 	"time"
 
+	"github.com/cpctl/cpctl/pkg/access"
 	"github.com/cpctl/cpctl/pkg/mutation"
 	"github.com/cpctl/cpctl/pkg/store"
 )
@@ -87,7 +88,7 @@ func TestWhatNoNodeCouldReadIsNotProposed(t *testing.T) {
 	defer cancel()
 	req := tenantNamed("acme")
 	req.ID = "x"
-	if _, err := c.leader().Write(ctx, req, strings.Repeat("a", 300)); !errors.Is(err, store.ErrInvalid) {
+	if _, err := c.leader().Write(ctx, req, access.Actor{Role: access.Admin, Name: strings.Repeat("a", 300)}); !errors.Is(err, store.ErrInvalid) {
 		t.Errorf("an actor of 300 bytes: %v, want invalid", err)
 	}
 	c.must(tenantNamed("acme"))
@@ -114,7 +115,7 @@ func TestAVoterThatFellSilentHoldsNoWriteBack(t *testing.T) {
 	c.until("accepted write", func() error {
 		ctx, cancel := context.WithTimeout(context.Background(), patience)
 		defer cancel()
-		_, err := c.leader().Write(ctx, &mutation.Request{ID: "x", Op: mutation.OpTenantCreate, Name: "acme"}, "unix/0")
+		_, err := c.leader().Write(ctx, &mutation.Request{ID: "x", Op: mutation.OpTenantCreate, Name: "acme"}, access.Local("0"))
 		return err
 	})
 }
@@ -132,7 +133,7 @@ func TestARestoreThatRunsOutOfTimeLeavesNothingBehind(t *testing.T) {
 	unfinished := 0
 	for d := 2 * time.Millisecond; unfinished < 40 && d < patience; d += d / 8 {
 		ctx, cancel := context.WithTimeout(context.Background(), d)
-		_, err := c.leader().Restore(ctx, strings.NewReader(archive), RestoreRequest{ID: fmt.Sprintf("restore-%d", unfinished)}, "unix/0")
+		_, err := c.leader().Restore(ctx, strings.NewReader(archive), RestoreRequest{ID: fmt.Sprintf("restore-%d", unfinished)}, access.Local("0"))
 		cancel()
 		if err == nil {
 			break
@@ -172,7 +173,7 @@ func TestALateRetryOfARestoreIsRefused(t *testing.T) {
 	c.must(tenantNamed("newer"))
 	ctx, cancel := context.WithTimeout(context.Background(), patience)
 	defer cancel()
-	_, err := c.leader().Restore(ctx, strings.NewReader(archive), RestoreRequest{ID: "r", AgeUS: (25 * time.Minute).Microseconds()}, "unix/0")
+	_, err := c.leader().Restore(ctx, strings.NewReader(archive), RestoreRequest{ID: "r", AgeUS: (25 * time.Minute).Microseconds()}, access.Local("0"))
 	if !errors.Is(err, store.ErrRequestReused) {
 		t.Errorf("got %v, want it refused", err)
 	}

@@ -13,6 +13,7 @@ import (
 	"testing"
 	"time"
 
+	"github.com/cpctl/cpctl/pkg/access"
 	"github.com/cpctl/cpctl/pkg/disk"
 	"github.com/cpctl/cpctl/pkg/store"
 )
@@ -320,7 +321,7 @@ func TestDamageUnderARunningNodeStopsIt(t *testing.T) {
 	defer cancel()
 	lost := tenantNamed("globex")
 	lost.ID, lost.Seed = "lost", make([]byte, 32)
-	if _, err := n.Write(ctx, lost, "unix/0"); err == nil {
+	if _, err := n.Write(ctx, lost, access.Local("0")); err == nil {
 		t.Error("a write without a log was acknowledged")
 	}
 	c.until("the end of the node", func() error {

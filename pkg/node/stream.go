@@ -12,6 +12,7 @@ import (
 
 	"github.com/hashicorp/raft"
 
+	"github.com/cpctl/cpctl/pkg/access"
 	"github.com/cpctl/cpctl/pkg/pki"
 )
 
@@ -91,7 +92,7 @@ func checkNode(conn net.Conn) error {
 	if err != nil {
 		return err
 	}
-	if id.Role != pki.RoleNode {
+	if id.Role != access.Node {
 		return fmt.Errorf("%s is not a node and may not speak raft", id)
 	}
 	return nil

@@ -10,6 +10,7 @@ import (
 
 	"github.com/hashicorp/raft"
 
+	"github.com/cpctl/cpctl/pkg/access"
 	"github.com/cpctl/cpctl/pkg/pki"
 	"github.com/cpctl/cpctl/pkg/store"
 )
@@ -38,7 +39,7 @@ func TestRaftAddress(t *testing.T) {
 func TestStreamLayerAcceptsNodesOnly(t *testing.T) {
 	ca := newWireCA(t)
 	ln := listenLoopback(t)
-	m := newMux(ln, serverTLS(t, ca.member(t, pki.RoleNode, "n1")))
+	m := newMux(ln, serverTLS(t, ca.member(t, access.Node, "n1")))
 	defer m.Close()
 	layer := newStreamLayer(m.Listener(ProtocolRaft), string(joinAddress("n1-id", ln.Addr().String())), nil)
 	if got := layer.Addr().String(); got != "n1-id@"+ln.Addr().String() {
@@ -55,14 +56,14 @@ func TestStreamLayerAcceptsNodesOnly(t *testing.T) {
 			accepted <- conn
 		}
 	}()
-	for _, role := range []pki.Role{pki.RoleAdmin, pki.RoleOperator, pki.RoleReader} {
+	for _, role := range []access.Role{access.Admin, access.Operator, access.Reader} {
 		conn := tls.Client(dialTCP(t, ln), clientTLS(t, ca.member(t, role, "ana"), ProtocolRaft, "n1-id"))
 		if err := conn.Handshake(); err != nil {
 			t.Fatal(err)
 		}
 		wantClosed(t, string(role), conn)
 	}
-	conn := tls.Client(dialTCP(t, ln), clientTLS(t, ca.member(t, pki.RoleNode, "n2"), ProtocolRaft, "n1-id"))
+	conn := tls.Client(dialTCP(t, ln), clientTLS(t, ca.member(t, access.Node, "n2"), ProtocolRaft, "n1-id"))
 	if err := conn.Handshake(); err != nil {
 		t.Fatal(err)
 	}
@@ -89,10 +90,10 @@ func TestStreamLayerAcceptsNodesOnly(t *testing.T) {
 func TestStreamLayerDialsTheNodeItMeans(t *testing.T) {
 	ca := newWireCA(t)
 	ln := listenLoopback(t)
-	m := newMux(ln, serverTLS(t, ca.member(t, pki.RoleNode, "n1")))
+	m := newMux(ln, serverTLS(t, ca.member(t, access.Node, "n1")))
 	defer m.Close()
 	go echo(m.Listener(ProtocolRaft), 'r')
-	n2 := ca.member(t, pki.RoleNode, "n2")
+	n2 := ca.member(t, access.Node, "n2")
 	layer := newStreamLayer(nil, "n2-id@127.0.0.1:1", func(id string) (*tls.Config, error) {
 		if id == "unknown" {
 			return nil, errors.New("no such member")

@@ -16,6 +16,7 @@ import (
 
 	"github.com/google/uuid"
 
+	"github.com/cpctl/cpctl/pkg/access"
 	"github.com/cpctl/cpctl/pkg/mutation"
 	"github.com/cpctl/cpctl/pkg/snapshot"
 	"github.com/cpctl/cpctl/pkg/store"
@@ -119,7 +120,7 @@ func (c *trio) running() (out []*Node) {
 }
 
 func (c *trio) Enrol(ctx context.Context, req EnrolRequest) (*Enrolment, error) {
-	return c.leader().Enrol(ctx, req, "test")
+	return c.leader().Enrol(ctx, req, access.Local("0"))
 }
 
 func (c *trio) Admit(ctx context.Context, req AdmitRequest) error {
@@ -185,7 +186,7 @@ func (c *trio) write(req *mutation.Request) (*mutation.Answer, error) {
 	}
 	for {
 		ctx, cancel := context.WithTimeout(context.Background(), patience)
-		a, err := c.leader().Write(ctx, req, "unix/0")
+		a, err := c.leader().Write(ctx, req, access.Local("0"))
 		cancel()
 		if e, ok := err.(*store.Error); ok && (e.Code == store.CodeUnavailable || e.Code == store.CodeUnknown) {
 			continue
@@ -279,5 +280,5 @@ func archiveOf(t *testing.T, n *Node) string {
 func restore(n *Node, archive, id string, dryRun bool) (*Restored, error) {
 	ctx, cancel := context.WithTimeout(context.Background(), patience)
 	defer cancel()
-	return n.Restore(ctx, strings.NewReader(archive), RestoreRequest{ID: id, DryRun: dryRun}, "unix/0")
+	return n.Restore(ctx, strings.NewReader(archive), RestoreRequest{ID: id, DryRun: dryRun}, access.Local("0"))
 }

@@ -7,6 +7,7 @@ import (
 	"testing"
 	"time"
 
+	"github.com/cpctl/cpctl/pkg/access"
 	"github.com/cpctl/cpctl/pkg/pki"
 )
 
@@ -26,10 +27,10 @@ func newWireCA(t *testing.T) wireCA {
 	return wireCA{a}
 }
 
-func (a wireCA) member(t *testing.T, role pki.Role, name string) pki.Credentials {
+func (a wireCA) member(t *testing.T, role access.Role, name string) pki.Credentials {
 	t.Helper()
 	id := pki.Identity{Role: role, Name: name, ClusterID: wireCluster, Generation: 1}
-	if role == pki.RoleNode {
+	if role == access.Node {
 		id.NodeID = name + "-id"
 	}
 	csr, key, err := pki.NewCSR(name)

@@ -3,6 +3,7 @@ package node
 import (
 	"context"
 
+	"github.com/cpctl/cpctl/pkg/access"
 	"github.com/cpctl/cpctl/pkg/applier"
 	"github.com/cpctl/cpctl/pkg/mutation"
 	"github.com/cpctl/cpctl/pkg/store"
@@ -12,18 +13,18 @@ import (
 // changed its document meanwhile.
 const maxCompletions = 32
 
-// Write carries out a request of an actor that was authenticated. Only the
+// Write carries out a request of an actor that was authenticated, if the actor may. Only the
 // leader does; others answer ErrNotLeader. The answer comes when the change is
 // committed and applied here.
 //
 // Errors are *store.Error: a refusal, unavailable when certainly nothing was
 // proposed, unknown_outcome when nobody knows and the same request has to be
 // sent again.
-func (n *Node) Write(ctx context.Context, req *mutation.Request, actor string) (*mutation.Answer, error) {
+func (n *Node) Write(ctx context.Context, req *mutation.Request, by access.Actor) (*mutation.Answer, error) {
 	if _, err := n.leading(ctx); err != nil {
 		return nil, err
 	}
-	d, err := n.newDraft(req, actor)
+	d, err := n.newDraft(req, by)
 	if err != nil {
 		return nil, err
 	}

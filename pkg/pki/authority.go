@@ -15,6 +15,7 @@ import (
 	"net/url"
 	"time"
 
+	"github.com/cpctl/cpctl/pkg/access"
 	"github.com/cpctl/cpctl/pkg/store"
 )
 
@@ -143,7 +144,7 @@ func (a *Authority) Sign(csrDER []byte, id Identity, ttl time.Duration, now time
 		ExtKeyUsage:           []x509.ExtKeyUsage{x509.ExtKeyUsageClientAuth},
 		BasicConstraintsValid: true,
 	}
-	if id.Role == RoleNode { // only nodes are ever dialled
+	if id.Role == access.Node { // only nodes are ever dialled
 		template.ExtKeyUsage = append(template.ExtKeyUsage, x509.ExtKeyUsageServerAuth)
 	}
 	der, err := x509.CreateCertificate(rand.Reader, template, a.cert, csr.PublicKey, a.key)

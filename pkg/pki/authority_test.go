@@ -17,6 +17,7 @@ import (
 	"testing"
 	"time"
 
+	"github.com/cpctl/cpctl/pkg/access"
 	"github.com/cpctl/cpctl/pkg/store"
 )
 
@@ -91,7 +92,7 @@ func TestSignTakesOnlyTheKeyFromTheRequest(t *testing.T) {
 	}
 	cert := must[*x509.Certificate](t)(parseCertPEM(certificate))
 	id := must[Identity](t)(IdentityOf(cert)) // refuses any further SAN
-	if id.Role != RoleOperator || id.Name != "ana" || len(cert.Subject.Organization) != 0 {
+	if id.Role != access.Operator || id.Name != "ana" || len(cert.Subject.Organization) != 0 {
 		t.Errorf("certified %+v with subject %s", id, cert.Subject)
 	}
 	if !private.PublicKey.Equal(cert.PublicKey) {
@@ -154,9 +155,9 @@ func TestSignRefuses(t *testing.T) {
 		{"no role", good, with(func(id *Identity) { id.Role = "" }), time.Hour, "unknown role"},
 		{"no name", good, with(func(id *Identity) { id.Name = "" }), time.Hour, "name must have"},
 		{"an operator with a node id", good, with(func(id *Identity) { id.NodeID = "x" }), time.Hour, "no node id"},
-		{"an admin of a tenant", good, with(func(id *Identity) { id.Role = RoleAdmin }), time.Hour, "not bound"},
-		{"a node of a tenant", good, with(func(id *Identity) { id.Role, id.NodeID = RoleNode, "x" }), time.Hour, "not bound"},
-		{"a node with no id", good, Identity{Role: RoleNode, Name: "n1", ClusterID: testCluster}, time.Hour, "node id must have"},
+		{"an admin of a tenant", good, with(func(id *Identity) { id.Role = access.Admin }), time.Hour, "not bound"},
+		{"a node of a tenant", good, with(func(id *Identity) { id.Role, id.NodeID = access.Node, "x" }), time.Hour, "not bound"},
+		{"a node with no id", good, Identity{Role: access.Node, Name: "n1", ClusterID: testCluster}, time.Hour, "node id must have"},
 	} {
 		t.Run(c.fact, func(t *testing.T) {
 			certificate, _, err := a.Sign(c.csr, c.id, c.ttl, time.Now())

@@ -45,6 +45,15 @@ func (c Credentials) Check() (id Identity, file string, err error) {
 	return id, "", nil
 }
 
+// Identity is who the certificate names; nothing of it is verified.
+func (c Credentials) Identity() (Identity, error) {
+	cert, err := parseCertPEM(c.CertPEM)
+	if err != nil {
+		return Identity{}, denied("own certificate: %v", err)
+	}
+	return IdentityOf(cert)
+}
+
 var errNotAsWritten = errors.New("it is not as it was written")
 
 func parseCertificate(b []byte) (*x509.Certificate, error) {

@@ -11,6 +11,7 @@ import (
 	"testing"
 	"time"
 
+	"github.com/cpctl/cpctl/pkg/access"
 	"github.com/cpctl/cpctl/pkg/store"
 )
 
@@ -104,7 +105,7 @@ func FuzzCertificate(f *testing.F) {
 	if err != nil {
 		f.Fatal(err)
 	}
-	id := Identity{Role: RoleNode, Name: "n1", NodeID: "id-1", ClusterID: "c1", Generation: 1}
+	id := Identity{Role: access.Node, Name: "n1", NodeID: "id-1", ClusterID: "c1", Generation: 1}
 	cert, _, err := authority.Sign(csr, id, time.Hour, now)
 	if err != nil {
 		f.Fatal(err)

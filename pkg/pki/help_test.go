@@ -6,6 +6,7 @@ import (
 	"testing"
 	"time"
 
+	"github.com/cpctl/cpctl/pkg/access"
 	"github.com/cpctl/cpctl/pkg/store"
 )
 
@@ -39,11 +40,11 @@ func member(t *testing.T, a *Authority, id Identity, now time.Time) (Credentials
 }
 
 func node(name string) Identity {
-	return Identity{Role: RoleNode, Name: name, NodeID: name + "-id", ClusterID: testCluster, Generation: 1}
+	return Identity{Role: access.Node, Name: name, NodeID: name + "-id", ClusterID: testCluster, Generation: 1}
 }
 
 func operator(name string) Identity {
-	return Identity{Role: RoleOperator, Name: name, Tenant: "acme", ClusterID: testCluster, Generation: 1}
+	return Identity{Role: access.Operator, Name: name, Tenant: "acme", ClusterID: testCluster, Generation: 1}
 }
 
 func wantError(t *testing.T, err error, code store.Code, part string) {

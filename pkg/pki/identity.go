@@ -11,20 +11,8 @@ import (
 	"unicode"
 	"unicode/utf8"
 
+	"github.com/cpctl/cpctl/pkg/access"
 	"github.com/cpctl/cpctl/pkg/store"
-)
-
-// Role is what the holder of a certificate may do.
-type Role string
-
-// The roles. A node speaks raft and serves; an admin may do everything that an
-// operator asks for; an operator writes; a reader reads. The last two may be
-// bound to one tenant.
-const (
-	RoleNode     Role = "node"
-	RoleAdmin    Role = "admin"
-	RoleOperator Role = "operator"
-	RoleReader   Role = "reader"
 )
 
 // Identity is who a certificate names. In the certificate it is one URI SAN,
@@ -36,7 +24,7 @@ const (
 // segment that is "-", "." or ".." is escaped whole, so that "-" can only mean
 // "none". Each identity has exactly one spelling; others are refused.
 type Identity struct {
-	Role       Role
+	Role       access.Role
 	Name       string // 1 to 64 bytes, printable; the limit of X.520 for a common name
 	Tenant     string // of operator and reader only; "" is the whole cluster
 	ClusterID  string // [a-z0-9-], at most 63 bytes
@@ -72,17 +60,18 @@ func IdentityOf(cert *x509.Certificate) (Identity, error) {
 
 // String is the form that logs and audit lines use: "node/n1", "operator/ana",
 // "reader/ci@acme".
-func (id Identity) String() string {
-	if id.Tenant != "" {
-		return string(id.Role) + "/" + id.Name + "@" + id.Tenant
-	}
-	return string(id.Role) + "/" + id.Name
+func (id Identity) String() string { return id.Actor("").String() }
+
+// Actor is the holder of the certificate as packages that decide about rights
+// know it; source is the address it came from.
+func (id Identity) Actor(source string) access.Actor {
+	return access.Actor{Role: id.Role, Name: id.Name, Tenant: id.Tenant, Serial: id.Serial, Source: source}
 }
 
 // uri is the one spelling of the identity. It assumes that check passed.
 func (id Identity) uri() string {
 	bound := id.Tenant
-	if id.Role == RoleNode {
+	if id.Role == access.Node {
 		bound = id.NodeID
 	}
 	segment := "-"
@@ -101,16 +90,16 @@ func (id Identity) check() error {
 		return err
 	}
 	switch id.Role {
-	case RoleNode:
+	case access.Node:
 		if id.Tenant != "" {
 			return fmt.Errorf("a node is not bound to a tenant")
 		}
 		return checkText("node id", id.NodeID)
-	case RoleAdmin:
+	case access.Admin:
 		if id.Tenant != "" {
 			return fmt.Errorf("an admin is not bound to a tenant")
 		}
-	case RoleOperator, RoleReader:
+	case access.Operator, access.Reader:
 		if id.Tenant != "" {
 			if err := checkText("tenant", id.Tenant); err != nil {
 				return err
@@ -145,13 +134,13 @@ func parseURI(s string) (Identity, error) {
 	if err != nil {
 		return Identity{}, fmt.Errorf("%q has no generation", s)
 	}
-	id := Identity{ClusterID: parts[0], Generation: generation, Role: Role(parts[2])}
+	id := Identity{ClusterID: parts[0], Generation: generation, Role: access.Role(parts[2])}
 	if parts[3] != "-" {
 		bound, err := url.PathUnescape(parts[3])
 		if err != nil {
 			return Identity{}, err
 		}
-		if id.Role == RoleNode {
+		if id.Role == access.Node {
 			id.NodeID = bound
 		} else {
 			id.Tenant = bound

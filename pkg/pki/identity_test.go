@@ -9,6 +9,7 @@ import (
 	"testing"
 	"time"
 
+	"github.com/cpctl/cpctl/pkg/access"
 	"github.com/cpctl/cpctl/pkg/store"
 )
 
@@ -21,15 +22,15 @@ func TestIdentityInCertificate(t *testing.T) {
 		id   Identity
 		uri  string
 	}{
-		{"a node bears its id", with(func(id *Identity) { id.Role, id.NodeID = RoleNode, "0198-aa" }), "cpctl://c-0198f0c2/7/node/0198-aa/n1"},
-		{"an admin bears nothing", with(func(id *Identity) { id.Role = RoleAdmin }), "cpctl://c-0198f0c2/7/admin/-/n1"},
-		{"an operator of the whole cluster", with(func(id *Identity) { id.Role = RoleOperator }), "cpctl://c-0198f0c2/7/operator/-/n1"},
-		{"a reader of one tenant", with(func(id *Identity) { id.Role, id.Tenant = RoleReader, "acme" }), "cpctl://c-0198f0c2/7/reader/acme/n1"},
-		{"a tenant that is a dash is not none", with(func(id *Identity) { id.Role, id.Tenant = RoleReader, "-" }), "cpctl://c-0198f0c2/7/reader/%2D/n1"},
-		{"a slash in a name is escaped", with(func(id *Identity) { id.Role, id.Name = RoleAdmin, "a/b" }), "cpctl://c-0198f0c2/7/admin/-/a%2Fb"},
-		{"spaces, percents and letters beyond ASCII", with(func(id *Identity) { id.Role, id.Name = RoleAdmin, "Zoë 100%?#" }), "cpctl://c-0198f0c2/7/admin/-/Zo%C3%AB%20100%25%3F%23"},
-		{"a name of dots is no path", with(func(id *Identity) { id.Role, id.Name = RoleAdmin, ".." }), "cpctl://c-0198f0c2/7/admin/-/%2E%2E"},
-		{"the greatest generation", with(func(id *Identity) { id.Role, id.Generation = RoleAdmin, 1<<64-1 }), "cpctl://c-0198f0c2/18446744073709551615/admin/-/n1"},
+		{"a node bears its id", with(func(id *Identity) { id.Role, id.NodeID = access.Node, "0198-aa" }), "cpctl://c-0198f0c2/7/node/0198-aa/n1"},
+		{"an admin bears nothing", with(func(id *Identity) { id.Role = access.Admin }), "cpctl://c-0198f0c2/7/admin/-/n1"},
+		{"an operator of the whole cluster", with(func(id *Identity) { id.Role = access.Operator }), "cpctl://c-0198f0c2/7/operator/-/n1"},
+		{"a reader of one tenant", with(func(id *Identity) { id.Role, id.Tenant = access.Reader, "acme" }), "cpctl://c-0198f0c2/7/reader/acme/n1"},
+		{"a tenant that is a dash is not none", with(func(id *Identity) { id.Role, id.Tenant = access.Reader, "-" }), "cpctl://c-0198f0c2/7/reader/%2D/n1"},
+		{"a slash in a name is escaped", with(func(id *Identity) { id.Role, id.Name = access.Admin, "a/b" }), "cpctl://c-0198f0c2/7/admin/-/a%2Fb"},
+		{"spaces, percents and letters beyond ASCII", with(func(id *Identity) { id.Role, id.Name = access.Admin, "Zoë 100%?#" }), "cpctl://c-0198f0c2/7/admin/-/Zo%C3%AB%20100%25%3F%23"},
+		{"a name of dots is no path", with(func(id *Identity) { id.Role, id.Name = access.Admin, ".." }), "cpctl://c-0198f0c2/7/admin/-/%2E%2E"},
+		{"the greatest generation", with(func(id *Identity) { id.Role, id.Generation = access.Admin, 1<<64-1 }), "cpctl://c-0198f0c2/18446744073709551615/admin/-/n1"},
 	} {
 		t.Run(c.fact, func(t *testing.T) {
 			creds, serial := member(t, a, c.id, time.Now())

@@ -6,6 +6,8 @@ import (
 	"errors"
 	"fmt"
 	"slices"
+
+	"github.com/cpctl/cpctl/pkg/access"
 )
 
 // Credentials are what a member holds: its certificate, the key to it (PKCS#8),
@@ -33,7 +35,7 @@ func ServerTLS(c Credentials, clusterID string, generation uint64, revoked func(
 	if err := expect.place(id); err != nil {
 		return nil, fmt.Errorf("own certificate: %w", err)
 	}
-	if id.Role != RoleNode {
+	if id.Role != access.Node {
 		return nil, fmt.Errorf("own certificate: %s cannot serve, only a node can", id)
 	}
 	return &tls.Config{
@@ -126,7 +128,7 @@ func (p peer) verifyNode(cs tls.ConnectionState, wantNodeID string) error {
 	if err != nil {
 		return err
 	}
-	if id.Role != RoleNode {
+	if id.Role != access.Node {
 		return denied("%s is not a node", id)
 	}
 	if wantNodeID != "" && id.NodeID != wantNodeID {

@@ -7,12 +7,13 @@ import (
 	"net/rpc"
 	"time"
 
+	"github.com/cpctl/cpctl/pkg/access"
 	"github.com/cpctl/cpctl/pkg/store"
 )
 
 // Caller is who is at the other end of a connection, as it was authenticated.
 type Caller struct {
-	Actor   string          // unix/1000; node/n1 between nodes
+	By      access.Actor
 	gone    context.Context // ends with the connection
 	leave   func()          // ends it
 	revoked func() bool     // asked before each call; nil: never
@@ -21,14 +22,22 @@ type Caller struct {
 // Call is the arguments of a method with what every call carries. Deadlines are
 // relative, since the clocks of two machines differ.
 type Call[T any] struct {
-	TimeoutMS int64  `json:"timeout_ms"`      // how long the caller will wait; 0: the server's limit
-	Actor     string `json:"actor,omitempty"` // between nodes: who asked the first node, which authenticated them
-	Args      T      `json:"args"`
+	TimeoutMS int64         `json:"timeout_ms"`     // how long the caller will wait; 0: the server's limit
+	From      *access.Actor `json:"from,omitempty"` // between nodes: who asked the first node, which authenticated them
+	Args      T             `json:"args"`
 
 	caller *Caller
 }
 
 func (c *Call[T]) from(caller *Caller) { c.caller = caller }
+
+// by is who asked. Only a node is believed when it names another.
+func (c *Call[T]) by() access.Actor {
+	if c.From != nil && c.caller.By.Role == access.Node {
+		return *c.From
+	}
+	return c.caller.By
+}
 
 // Reply is an answer or a typed error: net/rpc itself would only carry a string.
 type Reply[T any] struct {
@@ -80,8 +89,8 @@ const answerTime = 200 * time.Millisecond
 var errBroken = errors.New("the connection broke")
 
 // do makes one call and waits for it until the context ends.
-func do[A, R any](ctx context.Context, c *rpc.Client, method, actor string, args A) (R, error) {
-	call := Call[A]{Actor: actor, Args: args}
+func do[A, R any](ctx context.Context, c *rpc.Client, method string, from *access.Actor, args A) (R, error) {
+	call := Call[A]{From: from, Args: args}
 	if at, ok := ctx.Deadline(); ok {
 		left := time.Until(at)
 		call.TimeoutMS = max((left - min(left/10, answerTime)).Milliseconds(), 1)

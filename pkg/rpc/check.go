@@ -45,7 +45,7 @@ func (s *Server) checkOne(ctx context.Context, m Member, args CheckArgs) (*SelfC
 	if m.ID == s.node.ID() {
 		return s.node.Check(ctx, args.Repair), nil
 	}
-	c, err := ask[CheckArgs, *SelfCheck](ctx, s.peers, m, "Peer.Check", "", args)
+	c, err := ask[CheckArgs, *SelfCheck](ctx, s.peers, m, "Peer.Check", nil, args)
 	if err == nil && c == nil {
 		err = errors.New("it said nothing")
 	}

@@ -12,13 +12,15 @@ import (
 	"github.com/google/uuid"
 
 	"github.com/cpctl/cpctl/pkg/mutation"
+	"github.com/cpctl/cpctl/pkg/pki"
 	"github.com/cpctl/cpctl/pkg/store"
 )
 
 // Options say whom a client talks to.
 type Options struct {
-	Servers []string     // "unix:PATH", tried in this order
-	Log     *slog.Logger // attempts and answers; nil: nobody wants to know
+	Servers     []string         // "unix:PATH" or "HOST:PORT", tried in this order
+	Credentials *pki.Credentials // who the caller is, for HOST:PORT; nil: nobody
+	Log         *slog.Logger     // attempts and answers; nil: nobody wants to know
 }
 
 // Client is an operator's end of the wire. It dials when it is first used, and
@@ -76,7 +78,7 @@ func (c *Client) Write(ctx context.Context, req *mutation.Request) (*mutation.An
 	unknown := false
 	return retry(ctx, c, func(ctx context.Context, conn *rpc.Client) (*mutation.Answer, error) {
 		req.AgeUS = max(time.Since(born).Microseconds(), 0)
-		return do[mutation.Request, *mutation.Answer](ctx, conn, "Cluster.Write", "", *req)
+		return do[mutation.Request, *mutation.Answer](ctx, conn, "Cluster.Write", nil, *req)
 	}, func(err error) (bool, error) {
 		switch {
 		case errors.Is(err, errBroken), errors.Is(err, store.ErrUnknown):

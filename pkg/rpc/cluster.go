@@ -5,6 +5,7 @@ import (
 	"errors"
 	"time"
 
+	"github.com/cpctl/cpctl/pkg/access"
 	"github.com/cpctl/cpctl/pkg/mutation"
 	"github.com/cpctl/cpctl/pkg/store"
 )
@@ -23,7 +24,7 @@ const publishWait = 5 * time.Second
 // onLeader does a leader's work here, or asks the leader that this node knows:
 // unavailable means that certainly nothing was proposed.
 // A leader that was asked answers for itself: a call is forwarded once.
-func onLeader[A, R any](ctx context.Context, s *Server, here func(context.Context) (R, error), method, actor string, args A) (R, error) {
+func onLeader[A, R any](ctx context.Context, s *Server, here func(context.Context) (R, error), method string, by access.Actor, args A) (R, error) {
 	v, err := here(ctx)
 	if !errors.Is(err, store.ErrUnavailable) {
 		return v, err
@@ -35,17 +36,17 @@ func onLeader[A, R any](ctx context.Context, s *Server, here func(context.Contex
 	if m.ID == s.node.ID() {
 		return v, err
 	}
-	return ask[A, R](ctx, s.peers, m, method, actor, args)
+	return ask[A, R](ctx, s.peers, m, method, &by, args)
 }
 
 // Write carries out a change. The answer comes when the node that was asked
 // shows it in its files, or says that it does not.
 func (c *Cluster) Write(call *Call[mutation.Request], reply *Reply[*mutation.Answer]) error {
 	return serve(call, reply, func(ctx context.Context) (*mutation.Answer, error) {
-		s, actor := c.s, call.caller.Actor
+		s, by := c.s, call.by()
 		a, err := onLeader(ctx, s, func(ctx context.Context) (*mutation.Answer, error) {
-			return s.node.Write(ctx, &call.Args, actor)
-		}, "Peer.Write", actor, call.Args)
+			return s.node.Write(ctx, &call.Args, by)
+		}, "Peer.Write", by, call.Args)
 		if err != nil {
 			return nil, err
 		}
@@ -68,12 +69,21 @@ func (s *Server) published(ctx context.Context, index uint64) bool {
 // Status tells how every member is, as far as this node can find out. It needs
 // no leader.
 func (c *Cluster) Status(call *Call[struct{}], reply *Reply[*ClusterStatus]) error {
-	return serve(call, reply, func(ctx context.Context) (*ClusterStatus, error) { return c.s.status(ctx), nil })
+	return serve(call, reply, func(ctx context.Context) (*ClusterStatus, error) {
+		if err := access.Check(call.by(), access.Status, ""); err != nil {
+			return nil, err
+		}
+		return c.s.status(ctx), nil
+	})
 }
 
 // Health tells whether a write would succeed through this node now.
 func (c *Cluster) Health(call *Call[struct{}], reply *Reply[*HealthReply]) error {
 	return serve(call, reply, func(ctx context.Context) (*HealthReply, error) {
+		by := call.by()
+		if err := access.Check(by, access.Health, by.Tenant); err != nil {
+			return nil, err
+		}
 		ctx, cancel := context.WithTimeout(ctx, probeWait)
 		defer cancel()
 		h := &HealthReply{Node: c.s.node.Name()}
@@ -96,22 +106,27 @@ func (c *Cluster) Health(call *Call[struct{}], reply *Reply[*HealthReply]) error
 // Check has every member compare its files with the state, and its log and
 // snapshots with their sums.
 func (c *Cluster) Check(call *Call[CheckArgs], reply *Reply[*CheckReport]) error {
-	return serve(call, reply, func(ctx context.Context) (*CheckReport, error) { return c.s.check(ctx, call.Args), nil })
+	return serve(call, reply, func(ctx context.Context) (*CheckReport, error) {
+		if err := access.Check(call.by(), access.Inspect, ""); err != nil {
+			return nil, err
+		}
+		return c.s.check(ctx, call.Args), nil
+	})
 }
 
 // Remove takes a member out of the cluster.
 func (c *Cluster) Remove(call *Call[RemoveArgs], reply *Reply[*RemoveReply]) error {
 	return serve(call, reply, func(ctx context.Context) (*RemoveReply, error) {
-		return c.s.remove(ctx, call.Args, call.caller.Actor)
+		return c.s.remove(ctx, call.Args, call.by())
 	})
 }
 
-func (s *Server) remove(ctx context.Context, args RemoveArgs, actor string) (*RemoveReply, error) {
-	return onLeader(ctx, s, func(ctx context.Context) (*RemoveReply, error) { return s.removeHere(ctx, args, actor) }, "Peer.Remove", actor, args)
+func (s *Server) remove(ctx context.Context, args RemoveArgs, by access.Actor) (*RemoveReply, error) {
+	return onLeader(ctx, s, func(ctx context.Context) (*RemoveReply, error) { return s.removeHere(ctx, args, by) }, "Peer.Remove", by, args)
 }
 
-func (s *Server) removeHere(ctx context.Context, args RemoveArgs, actor string) (*RemoveReply, error) {
-	m, voters, err := s.node.Remove(ctx, args.Name, actor)
+func (s *Server) removeHere(ctx context.Context, args RemoveArgs, by access.Actor) (*RemoveReply, error) {
+	m, voters, err := s.node.Remove(ctx, args.Name, by)
 	if err != nil {
 		return nil, err
 	}
@@ -122,8 +137,8 @@ func (s *Server) removeHere(ctx context.Context, args RemoveArgs, actor string) 
 // admit a node.
 func (c *Cluster) Enrol(call *Call[EnrolArgs], reply *Reply[*Enrolment]) error {
 	return serve(call, reply, func(ctx context.Context) (*Enrolment, error) {
-		s, actor := c.s, call.caller.Actor
-		return onLeader(ctx, s, func(ctx context.Context) (*Enrolment, error) { return s.node.Enrol(ctx, call.Args, actor) }, "Peer.Enrol", actor, call.Args)
+		s, by := c.s, call.by()
+		return onLeader(ctx, s, func(ctx context.Context) (*Enrolment, error) { return s.node.Enrol(ctx, call.Args, by) }, "Peer.Enrol", by, call.Args)
 	})
 }
 
@@ -131,7 +146,7 @@ func (c *Cluster) Enrol(call *Call[EnrolArgs], reply *Reply[*Enrolment]) error {
 func (c *Cluster) Admit(call *Call[AdmitArgs], reply *Reply[struct{}]) error {
 	return serve(call, reply, func(ctx context.Context) (struct{}, error) {
 		s := c.s
-		return onLeader(ctx, s, func(ctx context.Context) (struct{}, error) { return struct{}{}, s.node.Admit(ctx, call.Args) }, "Peer.Admit", call.caller.Actor, call.Args)
+		return onLeader(ctx, s, func(ctx context.Context) (struct{}, error) { return struct{}{}, s.node.Admit(ctx, call.Args) }, "Peer.Admit", call.by(), call.Args)
 	})
 }
 
@@ -139,7 +154,7 @@ func (c *Cluster) Admit(call *Call[AdmitArgs], reply *Reply[struct{}]) error {
 // actor that it authenticated.
 func (p *Peer) Write(call *Call[mutation.Request], reply *Reply[*mutation.Answer]) error {
 	return serve(call, reply, func(ctx context.Context) (*mutation.Answer, error) {
-		return p.s.node.Write(ctx, &call.Args, call.Actor)
+		return p.s.node.Write(ctx, &call.Args, call.by())
 	})
 }
 
@@ -160,12 +175,12 @@ func (p *Peer) Check(call *Call[CheckArgs], reply *Reply[*SelfCheck]) error {
 
 // Remove is Cluster.Remove, forwarded.
 func (p *Peer) Remove(call *Call[RemoveArgs], reply *Reply[*RemoveReply]) error {
-	return serve(call, reply, func(ctx context.Context) (*RemoveReply, error) { return p.s.removeHere(ctx, call.Args, call.Actor) })
+	return serve(call, reply, func(ctx context.Context) (*RemoveReply, error) { return p.s.removeHere(ctx, call.Args, call.by()) })
 }
 
 // Enrol is Cluster.Enrol, forwarded.
 func (p *Peer) Enrol(call *Call[EnrolArgs], reply *Reply[*Enrolment]) error {
-	return serve(call, reply, func(ctx context.Context) (*Enrolment, error) { return p.s.node.Enrol(ctx, call.Args, call.Actor) })
+	return serve(call, reply, func(ctx context.Context) (*Enrolment, error) { return p.s.node.Enrol(ctx, call.Args, call.by()) })
 }
 
 // Admit is Cluster.Admit, forwarded.

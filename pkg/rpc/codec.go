@@ -168,7 +168,7 @@ func (c serverCodec) ReadRequestHeader(r *rpc.Request) (err error) {
 		return err
 	}
 	if c.caller.revoked != nil && c.caller.revoked() {
-		return store.Errorf(store.CodeDenied, "the certificate of %s was revoked", c.caller.Actor)
+		return store.Errorf(store.CodeDenied, "the certificate of %s was revoked", c.caller.By)
 	}
 	c.calls.Add(1)
 	return nil

@@ -22,7 +22,7 @@ func TestFramesBeyondTheLimitEndTheConnection(t *testing.T) {
 		"method too long": append([]byte{0, 0, 0, 20, 0, 0, 0, 0, 0, 0, 0, 1, 200}, make([]byte, 11)...),
 		"method of 255":   append([]byte{0, 0, 1, 9, 0, 0, 0, 0, 0, 0, 0, 1, 255}, make([]byte, 256)...),
 	} {
-		conn, err := dial(soon(t), "unix:"+path, ProtocolRPC)
+		conn, err := dialSocket(soon(t), path, ProtocolRPC)
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -47,10 +47,10 @@ func TestArgumentsThatCannotBeReadAreAnError(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	if _, err := do[string, any](soon(t), conn, "Cluster.Get", "", "not an object"); !errors.Is(err, store.ErrInternal) {
+	if _, err := do[string, any](soon(t), conn, "Cluster.Get", nil, "not an object"); !errors.Is(err, store.ErrInternal) {
 		t.Errorf("arguments of another shape: %v", err)
 	}
-	if _, err := do[struct{}, any](soon(t), conn, "Peer.Write", "", struct{}{}); !errors.Is(err, store.ErrInternal) {
+	if _, err := do[struct{}, any](soon(t), conn, "Peer.Write", nil, struct{}{}); !errors.Is(err, store.ErrInternal) {
 		t.Errorf("the calls between nodes on the socket: %v, want none such", err)
 	}
 	if _, err := c.Health(soon(t), false); err != nil {

@@ -2,7 +2,8 @@ package rpc
 
 import (
 	"context"
-	"strings"
+	"github.com/cpctl/cpctl/pkg/access"
+	"github.com/cpctl/cpctl/pkg/store"
 )
 
 // ExportArgs asks for the private part of a signing key.
@@ -30,10 +31,14 @@ type recorded struct {
 // its own image, so that no private key travels between nodes.
 func (c *Cluster) Export(call *Call[ExportArgs], reply *Reply[*ExportReply]) error {
 	return serve(call, reply, func(ctx context.Context) (*ExportReply, error) {
-		s, actor, a := c.s, call.caller.Actor, call.Args
+		s, by, a := c.s, call.by(), call.Args
+		if by.Source != access.Unix {
+			return nil, store.Errorf(store.CodeDenied, "private keys do not travel: a node gives them out at its socket only").
+				WithHint("run it on the machine of a node, as root or as the node's user")
+		}
 		r, err := onLeader(ctx, s, func(ctx context.Context) (recorded, error) {
-			return s.recordExport(ctx, a, s.node.Name(), actor)
-		}, "Peer.Export", actor, a)
+			return s.recordExport(ctx, a, s.node.Name(), by)
+		}, "Peer.Export", by, a)
 		if err != nil {
 			return nil, err
 		}
@@ -44,7 +49,7 @@ func (c *Cluster) Export(call *Call[ExportArgs], reply *Reply[*ExportReply]) err
 		if err != nil {
 			return nil, err
 		}
-		s.log.Warn("gave out a private key", "tenant", a.Tenant, "kid", r.KID, "actor", actor, "index", r.Index)
+		s.log.Warn("gave out a private key", "tenant", a.Tenant, "kid", r.KID, "actor", by.String(), "index", r.Index)
 		return &ExportReply{Tenant: a.Tenant, KID: r.KID, Index: r.Index, Key: key}, nil
 	})
 }
@@ -53,12 +58,12 @@ func (c *Cluster) Export(call *Call[ExportArgs], reply *Reply[*ExportReply]) err
 // proved to be, for the actor that it authenticated.
 func (p *Peer) Export(call *Call[ExportArgs], reply *Reply[recorded]) error {
 	return serve(call, reply, func(ctx context.Context) (recorded, error) {
-		return p.s.recordExport(ctx, call.Args, strings.TrimPrefix(call.caller.Actor, "node/"), call.Actor)
+		return p.s.recordExport(ctx, call.Args, call.caller.By.Name, call.by())
 	})
 }
 
-func (s *Server) recordExport(ctx context.Context, a ExportArgs, node, actor string) (r recorded, err error) {
-	r.KID, r.Index, err = s.node.RecordExport(ctx, a.Tenant, a.KID, node, actor)
+func (s *Server) recordExport(ctx context.Context, a ExportArgs, node string, by access.Actor) (r recorded, err error) {
+	r.KID, r.Index, err = s.node.RecordExport(ctx, a.Tenant, a.KID, node, by)
 	return r, err
 }
 

@@ -13,6 +13,7 @@ import (
 	"testing"
 	"time"
 
+	"github.com/cpctl/cpctl/pkg/access"
 	"github.com/cpctl/cpctl/pkg/mutation"
 	"github.com/cpctl/cpctl/pkg/store"
 )
@@ -104,14 +105,14 @@ func (f *fake) ReadIndex(context.Context) (uint64, error) {
 	return f.img.Index, nil
 }
 
-func (f *fake) Write(ctx context.Context, req *mutation.Request, actor string) (*mutation.Answer, error) {
+func (f *fake) Write(ctx context.Context, req *mutation.Request, by access.Actor) (*mutation.Answer, error) {
 	f.mu.Lock()
 	f.writes = append(f.writes, *req)
 	f.mu.Unlock()
 	if f.write != nil {
 		return f.write(ctx, req)
 	}
-	return &mutation.Answer{Outcome: mutation.Created, Name: "tenant/" + req.Name, Index: 7, Revision: 3, Note: actor}, nil
+	return &mutation.Answer{Outcome: mutation.Created, Name: "tenant/" + req.Name, Index: 7, Revision: 3, Note: by.String()}, nil
 }
 
 func (f *fake) WaitApplied(_ context.Context, index uint64) error {
@@ -121,13 +122,13 @@ func (f *fake) WaitApplied(_ context.Context, index uint64) error {
 	return nil
 }
 
-func (f *fake) RecordExport(_ context.Context, tenant, kid, node, actor string) (string, uint64, error) {
+func (f *fake) RecordExport(_ context.Context, tenant, kid, node string, by access.Actor) (string, uint64, error) {
 	if !f.leads {
 		return "", 0, store.Errorf(store.CodeUnavailable, "not the leader")
 	}
 	f.mu.Lock()
 	defer f.mu.Unlock()
-	f.exports = append(f.exports, tenant+" "+kid+" "+node+" "+actor)
+	f.exports = append(f.exports, tenant+" "+kid+" "+node+" "+by.String())
 	return "k1", 7, nil
 }
 
@@ -143,13 +144,13 @@ func (f *fake) PrivateJWK(tenant, kid string) ([]byte, error) {
 	return slices.Clone(f.private), nil
 }
 
-func (f *fake) Enrol(context.Context, EnrolArgs, string) (*Enrolment, error) { return nil, nil }
+func (f *fake) Enrol(context.Context, EnrolArgs, access.Actor) (*Enrolment, error) { return nil, nil }
 
-func (f *fake) Remove(context.Context, string, string) (Member, int, error) {
+func (f *fake) Remove(context.Context, string, access.Actor) (Member, int, error) {
 	return Member{Name: "n2"}, 2, nil
 }
 
-func (f *fake) Restore(_ context.Context, archive io.Reader, _ RestoreArgs, _ string) (*Restored, error) {
+func (f *fake) Restore(_ context.Context, archive io.Reader, _ RestoreArgs, _ access.Actor) (*Restored, error) {
 	return f.restore(archive)
 }
 

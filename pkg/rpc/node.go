@@ -6,6 +6,7 @@ import (
 	"net"
 	"time"
 
+	"github.com/cpctl/cpctl/pkg/access"
 	"github.com/cpctl/cpctl/pkg/mutation"
 	"github.com/cpctl/cpctl/pkg/snapshot"
 	"github.com/cpctl/cpctl/pkg/store"
@@ -26,12 +27,12 @@ type Node interface {
 	ClusterID() string
 
 	Image() *store.Image
-	Readable() error                                                            // whether stale reads may be answered
-	ReadIndex(ctx context.Context) (uint64, error)                              // leader only
-	WaitApplied(ctx context.Context, index uint64) error                        // by this node
-	WaitPublished(ctx context.Context, index uint64) error                      // in this node's files
-	SinceContact() time.Duration                                                // since it heard of a leader; negative: never
-	Write(context.Context, *mutation.Request, string) (*mutation.Answer, error) // leader only
+	Readable() error                                                                  // whether stale reads may be answered
+	ReadIndex(ctx context.Context) (uint64, error)                                    // leader only
+	WaitApplied(ctx context.Context, index uint64) error                              // by this node
+	WaitPublished(ctx context.Context, index uint64) error                            // in this node's files
+	SinceContact() time.Duration                                                      // since it heard of a leader; negative: never
+	Write(context.Context, *mutation.Request, access.Actor) (*mutation.Answer, error) // leader only
 
 	Progress() Progress
 	Check(ctx context.Context, repair bool) *SelfCheck
@@ -41,13 +42,13 @@ type Node interface {
 	Leader() (Member, bool)
 	NameOf(nodeID string) string
 
-	RecordExport(ctx context.Context, tenant, kid, node, actor string) (exported string, index uint64, err error) // leader only
-	PrivateJWK(tenant, kid string) ([]byte, error)                                                                // of this node's image
+	RecordExport(ctx context.Context, tenant, kid, node string, by access.Actor) (exported string, index uint64, err error) // leader only
+	PrivateJWK(tenant, kid string) ([]byte, error)                                                                          // of this node's image
 
-	Enrol(ctx context.Context, req EnrolArgs, actor string) (*Enrolment, error)                        // leader only
-	Admit(ctx context.Context, req AdmitArgs) error                                                    // leader only
-	Remove(ctx context.Context, name, actor string) (gone Member, voters int, err error)               // leader only
-	Restore(ctx context.Context, archive io.Reader, args RestoreArgs, actor string) (*Restored, error) // leader only
+	Enrol(ctx context.Context, req EnrolArgs, by access.Actor) (*Enrolment, error)                        // leader only
+	Admit(ctx context.Context, req AdmitArgs) error                                                       // leader only
+	Remove(ctx context.Context, name string, by access.Actor) (gone Member, voters int, err error)        // leader only
+	Restore(ctx context.Context, archive io.Reader, args RestoreArgs, by access.Actor) (*Restored, error) // leader only
 
 	Revoked(serial string) bool // whether a certificate was taken back
 	Dial(ctx context.Context, m Member, protocol string) (net.Conn, error)

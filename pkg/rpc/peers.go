@@ -6,6 +6,7 @@ import (
 	"net/rpc"
 	"sync"
 
+	"github.com/cpctl/cpctl/pkg/access"
 	"github.com/cpctl/cpctl/pkg/store"
 )
 
@@ -75,7 +76,7 @@ const progressMethod = "Peer.Progress"
 
 // ask makes one call to another node. A connection that broke is not used
 // again; whether the call was done is then unknown.
-func ask[A, R any](ctx context.Context, p *peers, m Member, method, actor string, args A) (R, error) {
+func ask[A, R any](ctx context.Context, p *peers, m Member, method string, from *access.Actor, args A) (R, error) {
 	var zero R
 	to := peer{id: m.ID, address: m.Address, probe: method == progressMethod}
 	c, err := p.get(ctx, m, to)
@@ -85,7 +86,7 @@ func ask[A, R any](ctx context.Context, p *peers, m Member, method, actor string
 	if c == nil {
 		return zero, store.Errorf(store.CodeUnavailable, "this node is stopping")
 	}
-	v, err := do[A, R](ctx, c, method, actor, args)
+	v, err := do[A, R](ctx, c, method, from, args)
 	if errors.Is(err, errBroken) {
 		if !errors.Is(err, context.Canceled) && !errors.Is(err, context.DeadlineExceeded) || to.probe {
 			p.drop(to, c) // the peer is gone, or does not even say how it is

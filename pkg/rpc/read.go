@@ -6,6 +6,7 @@ import (
 	"slices"
 	"strings"
 
+	"github.com/cpctl/cpctl/pkg/access"
 	"github.com/cpctl/cpctl/pkg/applier"
 	"github.com/cpctl/cpctl/pkg/mutation"
 	"github.com/cpctl/cpctl/pkg/store"
@@ -17,7 +18,7 @@ const pageBytes = 512 << 10
 
 // readIndex is the leader's, asked over the wire when another node leads.
 func (s *Server) readIndex(ctx context.Context) (uint64, error) {
-	return onLeader(ctx, s, s.node.ReadIndex, "Peer.ReadIndex", "", struct{}{})
+	return onLeader(ctx, s, s.node.ReadIndex, "Peer.ReadIndex", access.Actor{}, struct{}{})
 }
 
 // image returns the state that a read with these options may be answered from.
@@ -65,6 +66,9 @@ func (c *Cluster) Get(call *Call[GetArgs], reply *Reply[*GetReply]) error {
 		}
 		if _, err := store.ParsePath(ref.Path()); err != nil {
 			return nil, store.Errorf(store.CodeInvalid, "%q cannot be the name of a %s", a.Name, a.Kind)
+		}
+		if err := access.Check(call.by(), access.Read, ref.Tenant); err != nil {
+			return nil, err
 		}
 		img, info, err := c.s.image(ctx, a.Read)
 		if err != nil {
@@ -118,6 +122,9 @@ func (c *Cluster) List(call *Call[ListArgs], reply *Reply[*ListReply]) error {
 		}
 		if !slices.Contains([]string{"tenant", "client", "scope"}, a.Kind) {
 			return nil, store.Errorf(store.CodeInvalid, "unknown kind of document %q", a.Kind)
+		}
+		if err := access.Check(call.by(), access.Read, a.Tenant); err != nil {
+			return nil, err
 		}
 		img, info, err := c.s.image(ctx, a.Read)
 		if err != nil {

@@ -3,7 +3,6 @@ package rpc
 import (
 	"context"
 	"errors"
-	"io"
 	"net"
 	"net/rpc"
 	"slices"
@@ -16,7 +15,7 @@ import (
 // repeat makes a call that may be repeated however its last attempt ended.
 func repeat[A, R any](ctx context.Context, c *Client, method string, args A) (R, error) {
 	return retry(ctx, c, func(ctx context.Context, conn *rpc.Client) (R, error) {
-		return do[A, R](ctx, conn, method, "", args)
+		return do[A, R](ctx, conn, method, nil, args)
 	}, func(err error) (bool, error) {
 		again := errors.Is(err, errBroken) || errors.Is(err, store.ErrUnavailable) || errors.Is(err, store.ErrUnknown)
 		return again, err
@@ -31,7 +30,7 @@ func once[A, R any](ctx context.Context, c *Client, method string, args A) (R, e
 		conn, server, err := c.connection(ctx)
 		if err == nil {
 			var v R
-			if v, err = do[A, R](ctx, conn, method, "", args); err == nil || !errors.Is(err, errBroken) {
+			if v, err = do[A, R](ctx, conn, method, nil, args); err == nil || !errors.Is(err, errBroken) {
 				return v, err
 			}
 			c.next(conn, true)
@@ -62,6 +61,8 @@ func retry[R any](ctx context.Context, c *Client, attempt func(context.Context, 
 				return zero, err2
 			}
 			c.next(conn, errors.Is(err, errBroken))
+		} else if errors.Is(err, store.ErrDenied) || errors.Is(err, store.ErrInvalid) {
+			return zero, err // no later attempt fares better
 		}
 		if ctx.Err() == nil || said[server] == "" {
 			said[server] = reason(err)
@@ -92,7 +93,7 @@ func (c *Client) connection(ctx context.Context) (*rpc.Client, string, error) {
 	if c.conn != nil {
 		return c.conn, server, nil
 	}
-	conn, err := dial(ctx, server, ProtocolRPC)
+	conn, err := c.dial(ctx, server, ProtocolRPC)
 	if err != nil {
 		c.at++
 		return nil, server, err
@@ -111,24 +112,6 @@ func (c *Client) next(conn *rpc.Client, broken bool) {
 		c.conn = nil
 		c.at++
 	}
-}
-
-// dial connects to the socket of a node and names the protocol.
-func dial(ctx context.Context, server, protocol string) (net.Conn, error) {
-	path, ok := strings.CutPrefix(server, "unix:")
-	if !ok {
-		return nil, store.Errorf(store.CodeInvalid, "server %q is not unix:PATH", server)
-	}
-	var d net.Dialer
-	conn, err := d.DialContext(ctx, "unix", path)
-	if err != nil {
-		return nil, err
-	}
-	if _, err := io.WriteString(conn, protocol+"\n"); err != nil {
-		conn.Close()
-		return nil, err
-	}
-	return conn, nil
 }
 
 // reason shortens an error to what tells one server from another.
@@ -175,5 +158,5 @@ func (c *Client) timedOut(said map[string]string, after time.Duration) *store.Er
 }
 
 func isDialError(why string) bool {
-	return slices.Contains([]string{"connection refused", "no such file or directory", "permission denied"}, why)
+	return slices.Contains([]string{"connection refused", "no such file or directory", "permission denied", "i/o timeout", "no route to host", "network is unreachable", "host is unreachable"}, why)
 }

@@ -9,13 +9,14 @@ import (
 	"net"
 	"net/rpc"
 	"os"
+	"strconv"
 	"sync"
 	"time"
 
 	"golang.org/x/sys/unix"
 
+	"github.com/cpctl/cpctl/pkg/access"
 	"github.com/cpctl/cpctl/pkg/pki"
-	"github.com/cpctl/cpctl/pkg/store"
 )
 
 // Server answers operators on the unix socket and other nodes on the port.
@@ -141,14 +142,14 @@ func (s *Server) serveLocal(conn net.Conn) {
 		s.log.Warn("refused a connection to the socket", "uid", uid, "error", err)
 		return
 	}
-	caller := &Caller{Actor: fmt.Sprintf("unix/%d", uid)}
+	caller := &Caller{By: access.Local(strconv.FormatUint(uint64(uid), 10))}
 	protocol, err := readPreamble(conn)
 	if err != nil {
 		s.log.Debug("a connection to the socket that says nothing we know", "error", err)
 		return
 	}
 	if protocol == ProtocolStream {
-		s.stream(conn, caller, false)
+		s.stream(conn, caller.By)
 		return
 	}
 	caller.gone, caller.leave = context.WithCancel(context.Background())
@@ -175,7 +176,8 @@ func peerUID(conn net.Conn) (uint32, error) {
 	return cred.Uid, nil
 }
 
-// peerCaller is the node at the other end of a connection to the port.
+// peerCaller is who holds the certificate at the other end of a connection to
+// the port: another node, or a person.
 func (s *Server) peerCaller(conn net.Conn) (*Caller, error) {
 	t, ok := conn.(*tls.Conn)
 	if !ok || len(t.ConnectionState().PeerCertificates) == 0 {
@@ -185,10 +187,7 @@ func (s *Server) peerCaller(conn net.Conn) (*Caller, error) {
 	if err != nil {
 		return nil, err
 	}
-	if id.Role != pki.RoleNode {
-		return nil, store.Errorf(store.CodeDenied, "role %s is not served here", id.Role)
-	}
-	return &Caller{Actor: "node/" + id.Name, revoked: func() bool { return s.node.Revoked(id.Serial) }}, nil
+	return &Caller{By: id.Actor(conn.RemoteAddr().String()), revoked: func() bool { return s.node.Revoked(id.Serial) }}, nil
 }
 
 func (s *Server) servePeer(conn net.Conn) {
@@ -198,7 +197,11 @@ func (s *Server) servePeer(conn net.Conn) {
 		return
 	}
 	caller.gone, caller.leave = context.WithCancel(context.Background())
-	s.between.ServeCodec(serverCodec{newCodec(conn, caller)})
+	methods := s.local
+	if caller.By.Role == access.Node {
+		methods = s.between
+	}
+	methods.ServeCodec(serverCodec{newCodec(conn, caller)})
 }
 
 func (s *Server) servePeerStream(conn net.Conn) {
@@ -207,10 +210,10 @@ func (s *Server) servePeerStream(conn net.Conn) {
 		s.log.Warn("refused a stream", "from", conn.RemoteAddr().String(), "error", err)
 		return
 	}
-	s.stream(conn, caller, true)
+	s.stream(conn, caller.By)
 }
 
 // Probe asks another member how it is.
 func (s *Server) Probe(ctx context.Context, m Member) (Progress, error) {
-	return ask[struct{}, Progress](ctx, s.peers, m, progressMethod, "", struct{}{})
+	return ask[struct{}, Progress](ctx, s.peers, m, progressMethod, nil, struct{}{})
 }

@@ -8,6 +8,7 @@ import (
 	"net"
 	"time"
 
+	"github.com/cpctl/cpctl/pkg/access"
 	"github.com/cpctl/cpctl/pkg/snapshot"
 	"github.com/cpctl/cpctl/pkg/store"
 )
@@ -27,10 +28,10 @@ const (
 
 // streamRequest says what the stream is for.
 type streamRequest struct {
-	Op        string      `json:"op"` // snapshot, restore
-	TimeoutMS int64       `json:"timeout_ms"`
-	Actor     string      `json:"actor,omitempty"` // between nodes
-	Restore   RestoreArgs `json:"restore"`
+	Op        string        `json:"op"` // snapshot, restore
+	TimeoutMS int64         `json:"timeout_ms"`
+	From      *access.Actor `json:"from,omitempty"` // between nodes: who asked the first one
+	Restore   RestoreArgs   `json:"restore"`
 }
 
 // streamReply ends a stream.
@@ -66,16 +67,16 @@ func readPreamble(conn net.Conn) (string, error) {
 
 // stream serves one stream. Between nodes the request names the actor that the
 // first node authenticated.
-func (s *Server) stream(raw net.Conn, caller *Caller, between bool) {
+func (s *Server) stream(raw net.Conn, caller access.Actor) {
 	conn := stalling{raw}
 	var req streamRequest
 	if err := readJSON(conn, maxHead, &req); err != nil {
 		s.log.Debug("a stream that asks for nothing we know", "error", err)
 		return
 	}
-	actor := caller.Actor
-	if between {
-		actor = req.Actor
+	by, between := caller, caller.Role == access.Node
+	if between && req.From != nil {
+		by = *req.From
 	}
 	limit := maxCall
 	if req.TimeoutMS > 0 {
@@ -86,9 +87,9 @@ func (s *Server) stream(raw net.Conn, caller *Caller, between bool) {
 	var err error
 	switch req.Op {
 	case "snapshot":
-		err = s.sendSnapshot(ctx, conn)
+		err = s.sendSnapshot(ctx, conn, by)
 	case "restore":
-		err = s.receiveRestore(ctx, conn, req, actor, between)
+		err = s.receiveRestore(ctx, conn, req, by, between)
 	default:
 		err = writeJSON(conn, streamReply{Err: store.Errorf(store.CodeInvalid, "unknown stream %q", req.Op)})
 	}
@@ -98,8 +99,12 @@ func (s *Server) stream(raw net.Conn, caller *Caller, between bool) {
 }
 
 // sendSnapshot streams the state as it is now; changes go on meanwhile.
-func (s *Server) sendSnapshot(ctx context.Context, conn io.ReadWriter) error {
-	img, _, err := s.image(ctx, ReadOptions{})
+func (s *Server) sendSnapshot(ctx context.Context, conn io.ReadWriter, by access.Actor) error {
+	var img *store.Image
+	err := access.Check(by, access.Save, "")
+	if err == nil {
+		img, _, err = s.image(ctx, ReadOptions{})
+	}
 	if err != nil {
 		if err := writeChunk(conn, nil); err != nil {
 			return err
@@ -120,12 +125,14 @@ func (s *Server) sendSnapshot(ctx context.Context, conn io.ReadWriter) error {
 // receiveRestore restores from the archive that the stream carries, or passes
 // it on to the leader. What is left of a refused archive is read and dropped, so
 // that the reply arrives.
-func (s *Server) receiveRestore(ctx context.Context, conn io.ReadWriter, req streamRequest, actor string, between bool) error {
+func (s *Server) receiveRestore(ctx context.Context, conn io.ReadWriter, req streamRequest, by access.Actor, between bool) error {
 	archive := &chunks{r: conn}
 	var reply streamReply
-	if leader, known := s.node.Leader(); known && leader.ID != s.node.ID() && !between {
-		reply = s.forwardRestore(ctx, leader, archive, req, actor)
-	} else if r, err := s.node.Restore(ctx, archive, req.Restore, actor); err != nil {
+	if err := access.Check(by, access.Restore, ""); err != nil { // before a megabyte of it travels on
+		reply.Err = typed(err)
+	} else if leader, known := s.node.Leader(); known && leader.ID != s.node.ID() && !between {
+		reply = s.forwardRestore(ctx, leader, archive, req, by)
+	} else if r, err := s.node.Restore(ctx, archive, req.Restore, by); err != nil {
 		reply.Err = typed(err)
 	} else {
 		reply.Restored = restoreReply(r, req.Restore.DryRun)
@@ -139,7 +146,7 @@ func (s *Server) receiveRestore(ctx context.Context, conn io.ReadWriter, req str
 	return writeJSON(conn, reply)
 }
 
-func (s *Server) forwardRestore(ctx context.Context, leader Member, archive io.Reader, req streamRequest, actor string) streamReply {
+func (s *Server) forwardRestore(ctx context.Context, leader Member, archive io.Reader, req streamRequest, by access.Actor) streamReply {
 	fail := func(code store.Code, err error) streamReply {
 		return streamReply{Err: store.Errorf(code, "the archive could not be passed on to the leader: %v", err)}
 	}
@@ -151,7 +158,7 @@ func (s *Server) forwardRestore(ctx context.Context, leader Member, archive io.R
 	stop := context.AfterFunc(ctx, func() { raw.Close() })
 	defer stop()
 	conn := stalling{raw}
-	req.Actor = actor
+	req.From = &by
 	if err := writeJSON(conn, req); err != nil {
 		return fail(store.CodeUnavailable, err)
 	}

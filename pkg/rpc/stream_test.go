@@ -55,7 +55,7 @@ func TestAnArchiveThatIsCutOffNeverLooksWhole(t *testing.T) {
 		return nil, store.Errorf(store.CodeIntegrity, "%v", err)
 	}}
 	_, path := serveFake(t, f)
-	conn, err := dial(soon(t), "unix:"+path, ProtocolStream)
+	conn, err := dialSocket(soon(t), path, ProtocolStream)
 	if err != nil {
 		t.Fatal(err)
 	}

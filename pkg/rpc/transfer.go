@@ -125,7 +125,7 @@ func (c *Client) dialStream(ctx context.Context) (net.Conn, error) {
 	said := map[string]string{}
 	for {
 		for _, server := range c.opts.Servers {
-			conn, err := dial(ctx, server, ProtocolStream)
+			conn, err := c.dial(ctx, server, ProtocolStream)
 			if err == nil {
 				return conn, nil
 			}

@@ -13,6 +13,7 @@ var layers = [][]string{
 	{"pkg/disk"},
 	{"pkg/store", "pkg/reader"},
 	{"pkg/mutation"},
+	{"pkg/access"},
 	{"pkg/publish", "pkg/snapshot", "pkg/applier", "pkg/pki"},
 	{"pkg/fsm"},
 	{"pkg/rpc", "pkg/node"},

@@ -73,6 +73,11 @@ func (s served) Restore(ctx context.Context, archive io.Reader, args rpc.Restore
 	return (*rpc.Restored)(r), err
 }
 
+func (s served) Rekey(ctx context.Context, args rpc.RekeyArgs, by access.Actor) (*rpc.RekeyReply, error) {
+	r, err := s.Node.Rekey(ctx, args.Roll, by)
+	return (*rpc.RekeyReply)(r), err
+}
+
 // joiner reaches the cluster that a new node wants to join.
 type joiner struct{ *rpc.Client }
 

@@ -61,11 +61,11 @@ func (n *Node) enrol(ctx context.Context) (*identity, error) {
 		return nil, fmt.Errorf("join the cluster: %w", err)
 	}
 	id.ClusterID, id.Generation = e.ClusterID, e.Generation
-	key, err := pki.ParseClusterKey(e.ClusterKey)
+	ring, err := pki.ParseKeyring(e.ClusterKey)
 	if err != nil {
 		return nil, fmt.Errorf("join the cluster: %w", err)
 	}
-	if err := n.dir.saveSecrets(key, pki.Credentials{CertPEM: e.CertPEM, KeyPEM: keyPEM, CAPEM: e.CAPEM}); err != nil {
+	if err := n.dir.saveSecrets(ring, pki.Credentials{CertPEM: e.CertPEM, KeyPEM: keyPEM, CAPEM: e.CAPEM}); err != nil {
 		return nil, err
 	}
 	n.cfg.Log.Info("enrolled", "cluster", id.ClusterID, "node", id.NodeID)
@@ -149,5 +149,5 @@ func (n *Node) Enrol(ctx context.Context, req EnrolRequest, by access.Actor) (*E
 	if _, _, err := n.system(ctx, "", by.String(), mutation.Mutation{Kind: mutation.SysCert, Payload: record}); err != nil {
 		return nil, err
 	}
-	return &Enrolment{ClusterID: n.self.ClusterID, Generation: n.self.Generation, CertPEM: cert, CAPEM: ca.CertPEM(), ClusterKey: n.key.Encode()}, nil
+	return &Enrolment{ClusterID: n.self.ClusterID, Generation: n.self.Generation, CertPEM: cert, CAPEM: ca.CertPEM(), ClusterKey: n.ring().Encode()}, nil
 }

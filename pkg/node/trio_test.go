@@ -75,7 +75,7 @@ func (c *trio) open(name string, join bool) *Node {
 		HeartbeatTimeout: time.Second, ElectionTimeout: time.Second,
 		Now:   func() time.Time { return time.Now().Add(time.Duration(c.clock.Load())) },
 		Stop:  func(err error) { c.mu.Lock(); c.stops[name] = append(c.stops[name], err); c.mu.Unlock() },
-		Probe: c.probe,
+		Probe: c.probe, FetchKey: c.fetchKey,
 		space: func(string) (free, total uint64) {
 			if full := c.full.Load(); full != nil && *full == name {
 				return 1 << 20, 100 << 30
@@ -134,6 +134,15 @@ func (c *trio) probe(_ context.Context, m Member) (Progress, error) {
 		}
 	}
 	return Progress{}, fmt.Errorf("%s does not run", m.Name)
+}
+
+func (c *trio) fetchKey(_ context.Context, m Member, keyID string) ([]byte, error) {
+	for _, n := range c.running() {
+		if n.ID() == m.ID {
+			return n.ClusterKey(keyID)
+		}
+	}
+	return nil, fmt.Errorf("%s does not run", m.Name)
 }
 
 // leader waits until one node leads and is ready.

@@ -165,12 +165,13 @@ func (m *CommittedMarker) Write(c Committed) error {
 // about to give up something that an older state would need.
 func (m *CommittedMarker) Sync() error {
 	m.mu.Lock()
-	closed, err := m.closed, m.err
-	m.mu.Unlock()
-	if closed || err != nil {
-		return cmp.Or(err, errClosed)
+	if m.closed || m.err != nil {
+		defer m.mu.Unlock()
+		return cmp.Or(m.err, errClosed)
 	}
-	if err := m.sync(m.file.fd); err != nil {
+	err := m.sync(m.file.fd) // under the lock: Close takes the descriptor away
+	m.mu.Unlock()
+	if err != nil {
 		return m.failed("sync", err)
 	}
 	return nil

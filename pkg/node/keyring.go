@@ -19,7 +19,7 @@ type keyring struct {
 	mu   sync.Mutex // held while the file is changed
 	ring atomic.Pointer[pki.Keyring]
 
-	made  string    // check value of a key that this node made and has not put on record yet; with mu
+	made  string    // check value of a key that this node made to put it on record; by mu
 	asked time.Time // when the members were last asked for a key in vain, by mu
 	said  time.Time // when the log last said that a key is missing, by mu
 }
@@ -164,16 +164,16 @@ func (n *Node) tendKeys(img *store.Image) (done bool, err error) {
 		if ok {
 			keep = append(keep, key)
 		} else if done = false; i == 0 {
-			keep = append(keep, had.First()) // rather a key that is past than none
+			keep = append(keep, had.Keys()...) // by one of them the cluster knows that this node is no stranger
 		}
 	}
 	if len(keep) == 0 {
 		return true, nil // the cluster is not on record yet
 	}
-	roll := rollover(img)
 	for _, k := range had.Keys() {
-		if !roll.Knows(k.Check()) {
-			keep = append(keep, k) // made or sent for a step that this node has not applied yet
+		if n.maybeNext(img, k) {
+			keep = append(keep, k)
+			done = false
 		}
 	}
 	now := pki.NewKeyring(keep[0], keep[1:]...)
@@ -197,6 +197,21 @@ func (n *Node) tendKeys(img *store.Image) (done bool, err error) {
 	}
 	n.cfg.Log.Info("the cluster keys of this node changed", "now", now.IDs(), "before", had.IDs())
 	return done, nil
+}
+
+// maybeNext reports whether a key that the state does not name may be one that
+// it will name: made here, or for a step that this node has not applied yet. Once
+// it has applied something of the present leader's, it knows all that was decided
+// before, and what it still does not know was never put on record.
+func (n *Node) maybeNext(img *store.Image, k pki.ClusterKey) bool {
+	check, roll := k.Check(), rollover(img)
+	for _, want := range named(img) {
+		if want.Check == check {
+			return false
+		}
+	}
+	behind := img.Term != n.raft().CurrentTerm() || !n.settled.Load()
+	return !roll.Knows(check) && (check == n.keys.made || behind)
 }
 
 // fetchKey asks the members for a key that this node lacks. seals says that it

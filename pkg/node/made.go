@@ -106,8 +106,13 @@ func (d *draft) secretOf(doc *store.Doc) string {
 }
 
 // key returns the i-th new signing key of the request, sealed for its tenant.
-// Its times and state are the caller's to set.
+// Its times and state are the caller's to set. One that was sealed before the
+// cluster key changed is made anew: nobody has seen it, and the key that it was
+// sealed under may be gone.
 func (d *draft) key(i int, slug, alg string) (store.Key, error) {
+	if i < len(d.made.keys) && d.made.keys[i].PrivateKey.KeyID != d.seal.ID() {
+		d.made.keys = d.made.keys[:i]
+	}
 	for len(d.made.keys) <= i {
 		kid, public, private, err := pki.GenerateKey(alg)
 		if err != nil {
@@ -120,15 +125,7 @@ func (d *draft) key(i int, slug, alg string) (store.Key, error) {
 		}
 		d.made.keys = append(d.made.keys, store.Key{KID: kid, Alg: alg, PublicJWK: public, PrivateKey: &sealed})
 	}
-	k := &d.made.keys[i]
-	if k.PrivateKey.KeyID != d.seal.ID() { // the cluster key changed since it was made
-		now, err := d.node.reseal(*k.PrivateKey, d.seal, SealLabel(slug, k.KID, k.Alg)...)
-		if err != nil {
-			return store.Key{}, err
-		}
-		k.PrivateKey = &now
-	}
-	return *k, nil
+	return d.made.keys[i], nil
 }
 
 // reseal seals a value anew under a key, in the same place.

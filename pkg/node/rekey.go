@@ -2,6 +2,7 @@ package node
 
 import (
 	"context"
+	"errors"
 	"time"
 
 	"github.com/cpctl/cpctl/pkg/access"
@@ -88,6 +89,9 @@ func (r *rekeying) run(ctx context.Context, roll string) (*Rekeyed, error) {
 			roll = state.Roll
 			waiting, err = r.rewrapOrRetire(ctx, img, &state)
 		}
+		if errors.Is(err, store.ErrConflict) && time.Since(r.began) < rekeySlice {
+			waiting, err = []string{err.Error()}, nil // the state went on without this call: it is looked at again
+		}
 		if err != nil {
 			return nil, err
 		}
@@ -135,12 +139,18 @@ func (r *rekeying) begin(ctx context.Context, img *store.Image, roll, replaces s
 		return err
 	}
 	n.keys.mu.Lock()
+	n.keys.made = step.Key.Check
 	err = n.putRing(pki.NewKeyring(old, key))
 	n.keys.mu.Unlock()
 	if err != nil {
 		return store.Errorf(store.CodeUnavailable, "nothing was changed: the new cluster key cannot be written: %v", err)
 	}
 	if err := r.step(ctx, step); err != nil {
+		if errors.Is(err, store.ErrUnavailable) { // certainly not on record
+			n.keys.mu.Lock()
+			n.keys.made = ""
+			n.keys.mu.Unlock()
+		}
 		return err
 	}
 	n.cfg.Log.Info("a roll-over of the cluster key begins", "key", key.ID(), "old", old.ID(), "replaces", replaces, "actor", r.actor)

@@ -2,6 +2,7 @@ package node
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"strings"
 	"time"
@@ -79,6 +80,9 @@ func (r *rekeying) rewrapOrRetire(ctx context.Context, img *store.Image, state *
 		}
 	}
 	err = r.step(ctx, mutation.Rekey{Step: mutation.RekeyRetire, Roll: state.Roll, Key: state.Old})
+	if errors.Is(err, store.ErrRefused) { // something that was made before the switch came late; it is sealed anew, too
+		return nil, nil
+	}
 	if err == nil {
 		n.cfg.Log.Info("the old cluster key is retired", "key", state.Old.ID, "values", state.Values)
 	}

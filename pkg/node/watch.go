@@ -26,11 +26,11 @@ type Progress struct {
 	Digest      string // of tenants/ and keys/
 	StateDigest string
 	Degraded    bool
-	Reason      string // disk_full, io_error
+	Reason      string   // disk_full, io_error
 	KeyCheck    string   // of the first cluster key that it has
 	KeyChecks   []string // of all that it has, on its disk
 	KeyLess     bool     // it does not have the key that seals, by its own state
-	LogDir      string // raft/, with what is free on its disk, bytes; no total: it could not be asked
+	LogDir      string   // raft/, with what is free on its disk, bytes; no total: it could not be asked
 	LogFree     uint64
 	LogTotal    uint64
 	Short       bool  // too little is free there: the leader takes no changes

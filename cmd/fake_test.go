@@ -44,11 +44,30 @@ type fake struct {
 	exports  []rpc.ExportArgs
 	check    *rpc.CheckReport
 	checked  []rpc.CheckArgs
+	tokens   []rpc.TokenArgs
+	token    *rpc.TokenReply
+	listed   []rpc.Token
+	revoked  []string
+	rekey    []rpc.RekeyReply // one answer after the other; the last one ends it
 }
 
 func (f *fake) Check(_ context.Context, args rpc.CheckArgs) (*rpc.CheckReport, error) {
 	f.checked = append(f.checked, args)
 	return f.check, f.fail
+}
+
+func (f *fake) CreateToken(_ context.Context, args rpc.TokenArgs) (*rpc.TokenReply, error) {
+	f.tokens = append(f.tokens, args)
+	return f.token, f.fail
+}
+
+func (f *fake) ListTokens(context.Context, rpc.ReadOptions) (*rpc.TokenList, error) {
+	return &rpc.TokenList{ReadInfo: rpc.ReadInfo{Index: 12}, Items: f.listed}, f.fail
+}
+
+func (f *fake) RevokeToken(_ context.Context, id string) (*rpc.TokenReply, error) {
+	f.revoked = append(f.revoked, id)
+	return f.token, f.fail
 }
 
 func (f *fake) Close() error {
@@ -140,6 +159,16 @@ func (f *fake) Export(_ context.Context, a rpc.ExportArgs) (*rpc.ExportReply, er
 
 // privateKey stands for one.
 const privateKey = "{\"d\":\"PRIVATE\"}\n"
+
+func (f *fake) Rekey(_ context.Context, tell func(*rpc.RekeyReply)) (*rpc.RekeyReply, error) {
+	for i := range f.rekey {
+		if f.rekey[i].Done {
+			return &f.rekey[i], nil
+		}
+		tell(&f.rekey[i])
+	}
+	return nil, store.Errorf(store.CodeUnavailable, "not rolled over yet")
+}
 
 func (f *fake) Snapshot(_ context.Context, w io.Writer) (*snapshot.Manifest, error) {
 	if _, err := w.Write(f.archive); err != nil {

@@ -30,6 +30,7 @@ const (
 	ProtocolRaft   = "cpctl-raft/1"
 	ProtocolRPC    = "cpctl-rpc/1"
 	ProtocolStream = "cpctl-stream/1"
+	ProtocolEnrol  = "cpctl-enrol/1" // the only one without a certificate
 )
 
 // Config is how a node runs. The zero value of every field but Dir works.
@@ -58,6 +59,9 @@ type Config struct {
 	disk  disk.FS                               // the real one if nil, tests have others
 	boot  string                                // id of the boot; the kernel's if empty
 
+	// FetchKey asks another member for a cluster key, by its id. Nil: nobody is asked.
+	FetchKey func(ctx context.Context, m Member, keyID string) ([]byte, error)
+
 	// Probe asks another member how it is. Nil: only what raft knows is used.
 	Probe func(ctx context.Context, m Member) (Progress, error)
 }
@@ -83,7 +87,7 @@ type Node struct {
 	cfg  Config
 	dir  *dataDir
 	self *identity
-	key  pki.ClusterKey
+	keys keyring
 	tls  pki.Credentials
 
 	logs      *logStore
@@ -113,6 +117,8 @@ type Node struct {
 	peers     peerStates
 	members   sync.Mutex   // one change of membership at a time
 	writers   sync.RWMutex // held for writing while a restore commits
+	requests  atomic.Pointer[knownRequestKey]
+	rekeying  chan struct{} // holds one token while nobody rolls the cluster key over here
 	restoring restoring
 	closing   chan struct{}
 	stopped   sync.Once
@@ -135,7 +141,7 @@ func (n *Node) ClusterID() string { return n.self.ClusterID }
 func (n *Node) Address() string { return n.self.Advertise }
 
 // Listener returns the accepted connections of one protocol of the port. Their
-// peers hold a good certificate of this cluster.
+// peers hold a good certificate of this cluster, but for those of ProtocolEnrol.
 func (n *Node) Listener(protocol string) net.Listener { return n.mux.Listener(protocol) }
 
 // Dial connects to another member with one of the port's protocols. The peer is

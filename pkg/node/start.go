@@ -37,7 +37,9 @@ func Open(ctx context.Context, cfg Config) (n *Node, err error) {
 	if err != nil {
 		return nil, err
 	}
-	n = &Node{cfg: cfg, dir: dir, closing: make(chan struct{}), notes: make(chan bool, 64), stale: make(chan struct{}, 1), look: make(chan struct{}, 1)}
+	n = &Node{cfg: cfg, dir: dir, closing: make(chan struct{}), notes: make(chan bool, 64), stale: make(chan struct{}, 1), look: make(chan struct{}, 1),
+		rekeying: make(chan struct{}, 1)}
+	n.rekeying <- struct{}{}
 	opened := n // a return of an error sets n to nil
 	defer func() {
 		if err != nil {
@@ -49,7 +51,7 @@ func Open(ctx context.Context, cfg Config) (n *Node, err error) {
 	if err != nil {
 		return nil, err
 	}
-	if n.key, n.tls, err = dir.loadSecrets(n.self); err != nil {
+	if err := n.loadSecrets(); err != nil {
 		return nil, err
 	}
 	if err := n.openState(); err != nil {
@@ -63,6 +65,7 @@ func Open(ctx context.Context, cfg Config) (n *Node, err error) {
 	n.goRun(n.proposer.run)
 	n.goRun(func() { n.follow(birth) })
 	n.goRun(n.watch)
+	n.goRun(n.watchKeys)
 	if joining {
 		n.goRun(n.join)
 	}
@@ -125,6 +128,17 @@ func (n *Node) become(ctx context.Context) (*founding, error) {
 			return nil, err
 		}
 	}
+	if _, err := os.Lstat(n.dir.file(newcomerFile)); err == nil {
+		switch {
+		case id != nil: // likewise, of enrolment
+			if err := disk.Remove(n.cfg.disk, n.dir.file(newcomerFile)); err != nil {
+				return nil, err
+			}
+		case n.cfg.Join == nil:
+			return nil, store.Errorf(store.CodeInvalid, "this directory was on its way into a cluster that others have founded").
+				WithHint("start it with --join to finish that; to found a new cluster, take an empty directory")
+		}
+	}
 	var birth *founding
 	switch {
 	case id == nil && n.cfg.Join == nil && n.cfg.NonVoter:
@@ -139,7 +153,7 @@ func (n *Node) become(ctx context.Context) (*founding, error) {
 			return nil, err
 		}
 	case n.cfg.Join != nil && id.Phase != phaseJoining:
-		n.cfg.Log.Info("this directory belongs to a cluster already: --join is ignored", "cluster", id.ClusterID, "node", id.NodeID)
+		n.cfg.Log.Info("this directory belongs to a cluster already: --join and --token-file are ignored", "cluster", id.ClusterID, "node", id.NodeID)
 	}
 	if id.Phase == phaseJoining && n.cfg.Join == nil {
 		return nil, store.Errorf(store.CodeInvalid, "this directory was on its way into cluster %s; start it with --join to finish that", id.ClusterID)

@@ -27,6 +27,7 @@ type Server struct {
 
 	local, between *rpc.Server
 	socket         net.Listener
+	newcomers      *newcomers
 
 	guests  *guests
 	turning chan struct{} // room for those who are told why they are refused
@@ -39,7 +40,7 @@ type Server struct {
 // NewServer returns a server for the node. Serve starts it.
 func NewServer(node Node, log *slog.Logger) (*Server, error) {
 	s := &Server{node: node, log: log, peers: newPeers(node), local: rpc.NewServer(), between: rpc.NewServer(),
-		guests: newGuests(), turning: make(chan struct{}, maxTurnedAway), conns: map[net.Conn]bool{}}
+		newcomers: newNewcomers(), guests: newGuests(), turning: make(chan struct{}, maxTurnedAway), conns: map[net.Conn]bool{}}
 	if err := s.local.RegisterName("Cluster", &Cluster{s}); err != nil {
 		return nil, err
 	}
@@ -63,6 +64,7 @@ func (s *Server) Serve(path string) error {
 	s.accept(socket, maxConnections, s.serveLocal)
 	s.accept(s.node.Listener(ProtocolRPC), 0, func(conn net.Conn) { s.servePeer(conn, ProtocolRPC) })
 	s.accept(s.node.Listener(ProtocolStream), 0, func(conn net.Conn) { s.servePeer(conn, ProtocolStream) })
+	s.accept(s.node.Listener(ProtocolEnrol), maxConnections, s.serveNewcomer)
 	return nil
 }
 
@@ -211,7 +213,7 @@ func (s *Server) peerCaller(conn net.Conn) (*Caller, error) {
 	if err != nil {
 		return nil, err
 	}
-	return &Caller{By: id.Actor(conn.RemoteAddr().String()), revoked: func() bool { return s.node.Revoked(id.Serial) }}, nil
+	return &Caller{By: id.Actor(conn.RemoteAddr().String()), nodeID: id.NodeID, revoked: func() bool { return s.node.Revoked(id.Serial) }}, nil
 }
 
 // servePeer serves another node, or a person who is not turned away.

@@ -98,7 +98,7 @@ func TestOneIdentityDoesNotTakeAllConnections(t *testing.T) {
 			wantEnd(t, "a refused connection", w, 10*time.Second)
 			w.Close()
 		default:
-			t.Fatalf("connection %d: %+v, %v", i, a, err)
+			t.Fatalf("connection %d: %v, %v", i, a, err)
 		}
 	}
 	if served != 64 || refused != 36 {

@@ -144,7 +144,7 @@ func TestNobodyDoesMoreThanTheyMay(t *testing.T) {
 					}
 					peer := strings.HasPrefix(try.method, "Peer.")
 					if peer && !strings.Contains(a.wire, "can't find service") || !peer && (a.Err == nil || a.Err.Code != store.CodeDenied) {
-						t.Errorf("%s at node %d (the leader is %d), who claims to be %v, wants %s and hears %+v", tt.who, node+1, leader+1, from, try.name, a)
+						t.Errorf("%s at node %d (the leader is %d), who claims to be %v, wants %s and hears %s", tt.who, node+1, leader+1, from, try.name, a)
 					}
 				}
 			}
@@ -164,7 +164,7 @@ func TestNobodyDoesMoreThanTheyMay(t *testing.T) {
 			} {
 				id := fmt.Sprintf("%s-%d-%d", strings.ReplaceAll(role, " ", "-"), node, i)
 				if a, err := w.call("Cluster.Write", args(t, request(id, try), access.Local("0"))); err != nil || a.Err != nil || a.wire != "" {
-					t.Errorf("%s was refused %s: %+v, %v", role, try.Op, a, err)
+					t.Errorf("%s was refused %s: %v, %v", role, try.Op, a, err)
 				}
 			}
 		}
@@ -206,7 +206,7 @@ func TestADocumentDoesNotLeadIntoAnotherTenant(t *testing.T) {
 			t.Fatal(err)
 		}
 		if a.Err == nil || a.Err.Code != store.CodeInvalid && a.Err.Code != store.CodeDenied && a.Err.Code != store.CodeNotFound {
-			t.Errorf("%s: %+v", name, a)
+			t.Errorf("%s: %v", name, a)
 		}
 	}
 	if after := c.Settled(); after.Nodes[0].StateDigest != before.Nodes[0].StateDigest {

@@ -20,7 +20,7 @@ var everyKind = []mutation.Kind{
 	mutation.TenantCreate, mutation.TenantUpdate, mutation.TenantDelete, mutation.ClientCreate, mutation.ClientUpdate, mutation.ClientDelete,
 	mutation.ScopeCreate, mutation.ScopeDelete, mutation.KeyRotate, mutation.SysEpoch, mutation.SysFound, mutation.SysLevel, mutation.SysCert,
 	mutation.SysRevoke, mutation.SysStageBegin, mutation.SysStagePut, mutation.SysStageCommit, mutation.SysStageAbort,
-	mutation.SysExport,
+	mutation.SysExport, mutation.SysCA,
 }
 
 // TestTheFuzzerKnowsEveryKind holds the list to the golden entries, of which

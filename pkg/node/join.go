@@ -2,7 +2,6 @@ package node
 
 import (
 	"context"
-	"encoding/json"
 	"errors"
 	"fmt"
 	"time"
@@ -10,7 +9,6 @@ import (
 	"github.com/google/uuid"
 
 	"github.com/cpctl/cpctl/pkg/access"
-	"github.com/cpctl/cpctl/pkg/mutation"
 	"github.com/cpctl/cpctl/pkg/pki"
 	"github.com/cpctl/cpctl/pkg/store"
 )
@@ -131,23 +129,15 @@ func (n *Node) Enrol(ctx context.Context, req EnrolRequest, by access.Actor) (*E
 	if err := checkName(req.Name); err != nil {
 		return nil, err
 	}
-	ca, err := n.authority(n.Image())
-	if err != nil {
-		return nil, err
-	}
 	who := &identity{NodeID: req.NodeID, Name: req.Name, ClusterID: n.self.ClusterID, Generation: n.self.Generation}
-	now := n.cfg.Now()
-	cert, serial, err := ca.Sign(req.CSR, who.certified(), certificateLife, now)
+	e, record, err := n.sign(req.CSR, who.certified())
 	if err != nil {
 		return nil, store.Errorf(store.CodeInvalid, "no certificate for node %q: %v", req.Name, err)
 	}
-	record, err := json.Marshal(mutation.Certificate{Serial: serial, Role: string(access.Node), Name: req.Name, NodeID: req.NodeID,
-		Voter: req.Voter, NotAfter: store.TimeOf(now.Add(certificateLife)), IssuedAt: store.TimeOf(now)})
-	if err != nil {
+	record.Voter = req.Voter
+	if err := n.recordCertificate(ctx, record, by.String()); err != nil {
 		return nil, err
 	}
-	if _, _, err := n.system(ctx, "", by.String(), mutation.Mutation{Kind: mutation.SysCert, Payload: record}); err != nil {
-		return nil, err
-	}
-	return &Enrolment{ClusterID: n.self.ClusterID, Generation: n.self.Generation, CertPEM: cert, CAPEM: ca.CertPEM(), ClusterKey: n.key.Encode()}, nil
+	e.ClusterKey = n.key.Encode()
+	return e, nil
 }

@@ -49,6 +49,9 @@ func (d *dataDir) loadSecrets(self *identity) (key pki.ClusterKey, c pki.Credent
 }
 
 // checkAgainst compares what the node holds with what the cluster has on record.
+// A roll-over of the authority may have gone on without this node, or have gone
+// further than the part of the log that is known to be committed: one of two is
+// enough.
 func (d *dataDir) checkAgainst(img *store.Image, key pki.ClusterKey, c pki.Credentials) error {
 	var f mutation.Found
 	if !img.System(applier.ClusterPath, &f) {
@@ -57,7 +60,7 @@ func (d *dataDir) checkAgainst(img *store.Image, key pki.ClusterKey, c pki.Crede
 	if f.KeyCheck != key.Check() {
 		return store.Errorf(store.CodeIntegrity, "%s is the key of another cluster: its id is %s, not %s", d.file("cluster.key"), key.ID(), f.KeyID)
 	}
-	if f.CA != string(c.CAPEM) {
+	if !pki.Share([]byte(f.Bundle()), c.CAPEM) {
 		return store.Errorf(store.CodeIntegrity, "%s is not the certificate of this cluster's authority", d.file("tls", "ca.crt"))
 	}
 	return nil

@@ -13,10 +13,9 @@ import (
 
 // Caller is who is at the other end of a connection, as it was authenticated.
 type Caller struct {
-	By      access.Actor
-	gone    context.Context // ends with the connection
-	leave   func()          // ends it
-	revoked func() bool     // asked before each call; nil: never
+	By    access.Actor
+	gone  context.Context // ends with the connection
+	leave func()          // ends it
 }
 
 // Call is the arguments of a method with what every call carries. Deadlines are
@@ -89,7 +88,7 @@ const answerTime = 200 * time.Millisecond
 var errBroken = errors.New("the connection broke")
 
 // do makes one call and waits for it until the context ends.
-func do[A, R any](ctx context.Context, c *rpc.Client, method string, from *access.Actor, args A) (R, error) {
+func do[A, R any](ctx context.Context, c *link, method string, from *access.Actor, args A) (R, error) {
 	call := Call[A]{From: from, Args: args}
 	if at, ok := ctx.Deadline(); ok {
 		left := time.Until(at)
@@ -102,6 +101,9 @@ func do[A, R any](ctx context.Context, c *rpc.Client, method string, from *acces
 	case <-pending.Done:
 	case <-ctx.Done():
 		return zero, errors.Join(errBroken, ctx.Err())
+	}
+	if g := c.goodbye.Load(); g != nil && pending.Error != nil {
+		return zero, g
 	}
 	switch {
 	case errors.Is(pending.Error, rpc.ErrShutdown):

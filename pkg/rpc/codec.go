@@ -13,8 +13,6 @@ import (
 	"sync"
 	"sync/atomic"
 	"time"
-
-	"github.com/cpctl/cpctl/pkg/store"
 )
 
 // Limits of a connection. A frame holds one call or one answer; what is larger
@@ -167,9 +165,6 @@ func (c serverCodec) ReadRequestHeader(r *rpc.Request) (err error) {
 		c.caller.leave() // net/rpc itself would wait for the calls under way
 		return err
 	}
-	if c.caller.revoked != nil && c.caller.revoked() {
-		return store.Errorf(store.CodeDenied, "the certificate of %s was revoked", c.caller.By)
-	}
 	c.calls.Add(1)
 	return nil
 }
@@ -200,7 +195,8 @@ func (c serverCodec) WriteResponse(r *rpc.Response, body any) error {
 // of its own when nothing more will come.
 type clientCodec struct {
 	*codec
-	dead func()
+	dead    func()
+	goodbye *atomic.Pointer[Goodbye] // where the server's is put
 }
 
 func (c clientCodec) WriteRequest(r *rpc.Request, body any) error {
@@ -209,6 +205,10 @@ func (c clientCodec) WriteRequest(r *rpc.Request, body any) error {
 
 func (c clientCodec) ReadResponseHeader(r *rpc.Response) (err error) {
 	r.Seq, r.Error, err = c.readFrame()
+	if g := c.heard(r.Seq); err == nil && g != nil {
+		c.goodbye.Store(g)
+		err = g
+	}
 	if err != nil && c.dead != nil {
 		go c.dead()
 	}

@@ -50,7 +50,11 @@ type Node interface {
 	Remove(ctx context.Context, name string, by access.Actor) (gone Member, voters int, err error)        // leader only
 	Restore(ctx context.Context, archive io.Reader, args RestoreArgs, by access.Actor) (*Restored, error) // leader only
 
-	Revoked(serial string) bool // whether a certificate was taken back
+	Renew(ctx context.Context, csr []byte, by access.Actor) (*Enrolment, error)                                         // leader only
+	Revoke(ctx context.Context, serial string, by access.Actor) (revoked mutation.Certificate, index uint64, err error) // leader only
+	Rotate(ctx context.Context, args RotateArgs, by access.Actor) (*Authorities, error)                                 // leader only
+
+	Farewell(serial, nodeID string) (why *store.Error, removed bool) // why the holder of a certificate is not served; nil: it is
 	Dial(ctx context.Context, m Member, protocol string) (net.Conn, error)
 	Listener(protocol string) net.Listener
 }
@@ -86,6 +90,10 @@ type Progress struct {
 	Short       bool
 	ContactMS   int64
 
+	Serial   string
+	Trusts   string
+	Standing string
+
 	Seen time.Time `json:"-"`
 }
 
@@ -97,7 +105,7 @@ type EnrolArgs struct {
 	Voter  bool
 }
 
-// Enrolment is what it gets.
+// Enrolment is what it gets; who renews a certificate gets no cluster key.
 type Enrolment struct {
 	ClusterID  string
 	Generation uint64

@@ -3,7 +3,6 @@ package rpc
 import (
 	"context"
 	"errors"
-	"net/rpc"
 	"sync"
 
 	"github.com/cpctl/cpctl/pkg/access"
@@ -22,13 +21,13 @@ type peers struct {
 	node Node
 
 	mu      sync.Mutex
-	clients map[peer]*rpc.Client
+	clients map[peer]*link
 	closed  bool
 }
 
-func newPeers(node Node) *peers { return &peers{node: node, clients: map[peer]*rpc.Client{}} }
+func newPeers(node Node) *peers { return &peers{node: node, clients: map[peer]*link{}} }
 
-func (p *peers) get(ctx context.Context, m Member, to peer) (*rpc.Client, error) {
+func (p *peers) get(ctx context.Context, m Member, to peer) (*link, error) {
 	p.mu.Lock()
 	c := p.clients[to]
 	p.mu.Unlock()
@@ -39,11 +38,7 @@ func (p *peers) get(ctx context.Context, m Member, to peer) (*rpc.Client, error)
 	if err != nil {
 		return nil, store.Errorf(store.CodeUnavailable, "node %s at %s does not answer: %v", m.ID, m.Address, err)
 	}
-	var made *rpc.Client
-	ready := make(chan struct{})
-	made = rpc.NewClientWithCodec(clientCodec{codec: newCodec(conn, nil), dead: func() { <-ready; p.drop(to, made) }})
-	close(ready)
-	c = made
+	c = newLink(conn, func(l *link) { p.drop(to, l) })
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	if other := p.clients[to]; other != nil || p.closed {
@@ -54,7 +49,7 @@ func (p *peers) get(ctx context.Context, m Member, to peer) (*rpc.Client, error)
 	return c, nil
 }
 
-func (p *peers) drop(to peer, c *rpc.Client) {
+func (p *peers) drop(to peer, c *link) {
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	if p.clients[to] == c {

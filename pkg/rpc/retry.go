@@ -4,7 +4,6 @@ import (
 	"context"
 	"errors"
 	"net"
-	"net/rpc"
 	"slices"
 	"strings"
 	"time"
@@ -14,7 +13,7 @@ import (
 
 // repeat makes a call that may be repeated however its last attempt ended.
 func repeat[A, R any](ctx context.Context, c *Client, method string, args A) (R, error) {
-	return retry(ctx, c, func(ctx context.Context, conn *rpc.Client) (R, error) {
+	return retry(ctx, c, func(ctx context.Context, conn *link) (R, error) {
 		return do[A, R](ctx, conn, method, nil, args)
 	}, func(err error) (bool, error) {
 		again := errors.Is(err, errBroken) || errors.Is(err, store.ErrUnavailable) || errors.Is(err, store.ErrUnknown)
@@ -43,7 +42,7 @@ func once[A, R any](ctx context.Context, c *Client, method string, args A) (R, e
 // retry makes attempts until one settles the matter or the context ends. again
 // says whether an error is worth another attempt; final makes the error that
 // the caller gets when time is over.
-func retry[R any](ctx context.Context, c *Client, attempt func(context.Context, *rpc.Client) (R, error),
+func retry[R any](ctx context.Context, c *Client, attempt func(context.Context, *link) (R, error),
 	again func(error) (bool, error), final func(*store.Error) *store.Error) (R, error) {
 	began, pause := time.Now(), firstPause
 	said := map[string]string{} // server -> what it said last
@@ -60,7 +59,7 @@ func retry[R any](ctx context.Context, c *Client, attempt func(context.Context, 
 			if !more {
 				return zero, err2
 			}
-			c.next(conn, errors.Is(err, errBroken))
+			c.next(conn, over(err))
 		} else if errors.Is(err, store.ErrDenied) || errors.Is(err, store.ErrInvalid) {
 			return zero, err // no later attempt fares better
 		}
@@ -86,7 +85,7 @@ func rest(ctx context.Context, pause *time.Duration) bool {
 }
 
 // connection returns the connection in use, or dials the servers in turn.
-func (c *Client) connection(ctx context.Context) (*rpc.Client, string, error) {
+func (c *Client) connection(ctx context.Context) (*link, string, error) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	server := c.opts.Servers[c.at%len(c.opts.Servers)]
@@ -99,12 +98,12 @@ func (c *Client) connection(ctx context.Context) (*rpc.Client, string, error) {
 		return nil, server, err
 	}
 	c.opts.Log.Debug("connected", "server", server)
-	c.conn = rpc.NewClientWithCodec(clientCodec{codec: newCodec(conn, nil)})
+	c.conn = newLink(conn, nil)
 	return c.conn, server, nil
 }
 
 // next goes on to the next server, and gives up a connection that broke.
-func (c *Client) next(conn *rpc.Client, broken bool) {
+func (c *Client) next(conn *link, broken bool) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	if c.conn == conn && (broken || len(c.opts.Servers) > 1) {

@@ -27,6 +27,7 @@ type Server struct {
 
 	local, between *rpc.Server
 	socket         net.Listener
+	goodbyes       goodbyes
 
 	mu    sync.Mutex
 	conns map[net.Conn]bool
@@ -177,7 +178,8 @@ func peerUID(conn net.Conn) (uint32, error) {
 }
 
 // peerCaller is who holds the certificate at the other end of a connection to
-// the port: another node, or a person.
+// the port: another node, or a person. The error is a *Goodbye for one to whom a
+// reason is due.
 func (s *Server) peerCaller(conn net.Conn) (*Caller, error) {
 	t, ok := conn.(*tls.Conn)
 	if !ok || len(t.ConnectionState().PeerCertificates) == 0 {
@@ -187,13 +189,20 @@ func (s *Server) peerCaller(conn net.Conn) (*Caller, error) {
 	if err != nil {
 		return nil, err
 	}
-	return &Caller{By: id.Actor(conn.RemoteAddr().String()), revoked: func() bool { return s.node.Revoked(id.Serial) }}, nil
+	if why, removed := s.node.Farewell(id.Serial, id.NodeID); why != nil {
+		return nil, &Goodbye{Err: why, Removed: removed}
+	}
+	return &Caller{By: id.Actor(conn.RemoteAddr().String())}, nil
 }
 
 func (s *Server) servePeer(conn net.Conn) {
 	caller, err := s.peerCaller(conn)
 	if err != nil {
 		s.log.Warn("refused a connection", "from", conn.RemoteAddr().String(), "error", err)
+		var why *Goodbye
+		if errors.As(err, &why) {
+			s.goodbyes.say(conn, *why)
+		}
 		return
 	}
 	caller.gone, caller.leave = context.WithCancel(context.Background())

@@ -25,6 +25,7 @@ const (
 type RotateRequest struct {
 	Retire bool // no longer trust the authority before
 	Force  bool // although certificates that it signed are in use
+	Look   bool // only tell how far it is
 }
 
 // Authorities says which authorities a cluster has.
@@ -48,6 +49,7 @@ func (n *Node) Rotate(ctx context.Context, req RotateRequest, by access.Actor) (
 	f := n.found()
 	var err error
 	switch {
+	case req.Look:
 	case req.Retire:
 		err = n.retireCA(ctx, f, req.Force, by)
 	case f.OldCA != "":

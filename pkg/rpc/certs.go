@@ -56,6 +56,7 @@ type RevokeReply struct {
 type RotateArgs struct {
 	Retire bool
 	Force  bool
+	Look   bool // only tell how far it is
 }
 
 // Authorities says how far a roll-over of the authority is.

@@ -66,7 +66,7 @@ func (ch *change) issue(c mutation.Certificate) error {
 }
 
 // forget drops the records of certificates that ended a while ago. The newest of
-// a node that was not removed stays: it says who that node is.
+// a node stays: it says who that node is, or that it was removed, for ever.
 func (ch *change) forget() {
 	newest := map[string]mutation.Certificate{} // by node id
 	var old []mutation.Certificate
@@ -75,7 +75,7 @@ func (ch *change) forget() {
 		if !ch.System(d.Path, &c) {
 			continue
 		}
-		if c.NodeID != "" && !c.Revoked {
+		if c.NodeID != "" {
 			if n, ok := newest[c.NodeID]; !ok || Newer(c, n) {
 				newest[c.NodeID] = c
 			}

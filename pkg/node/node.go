@@ -91,6 +91,8 @@ type Node struct {
 	key  pki.ClusterKey
 	own  atomic.Pointer[own] // certificate, its key, and who is trusted
 
+	selfMade atomic.Pointer[own] // the own that this node has signed itself; see findBack
+
 	logs      *logStore
 	committed *publish.CommittedMarker
 	files     *publish.Publisher

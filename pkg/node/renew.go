@@ -20,8 +20,8 @@ const (
 	// MinCertTTL leaves a renewal the time that an election may take.
 	MinCertTTL = 5 * time.Second
 
-	// A certificate is renewed when two thirds of its life are over. What is
-	// left of it sets the pause after a failure: some twenty attempts.
+	// After a failure the next attempt comes soon, then less and less often, but
+	// twenty times at least in what is left of the certificate.
 	renewLook     = 200 * time.Millisecond
 	renewAttempts = 20
 	renewPause    = 5 * time.Minute
@@ -34,6 +34,7 @@ func (n *Node) keepCertificate() {
 	tick := time.NewTicker(renewLook)
 	defer tick.Stop()
 	var again time.Time // not before, after a failure
+	pause := renewLook
 	for {
 		select {
 		case <-n.closing:
@@ -45,15 +46,19 @@ func (n *Node) keepCertificate() {
 			continue
 		}
 		err := n.adopt()
+		if err == nil {
+			err = n.findBack()
+		}
 		if err == nil && n.due() {
 			err = n.renew()
 		}
 		if err == nil {
+			pause = renewLook
 			continue
 		}
 		left := n.own.Load().ends.Sub(n.cfg.Now())
-		pause := min(max(left/renewAttempts, renewLook), renewPause)
 		again = time.Now().Add(pause)
+		pause = min(2*pause, max(left/renewAttempts, renewLook), renewPause)
 		n.complain(err, left)
 	}
 }
@@ -75,6 +80,9 @@ func (n *Node) complain(err error, left time.Duration) {
 // one's life are over, or another authority signs now.
 func (n *Node) due() bool {
 	o := n.own.Load()
+	if n.selfMade.Load() == o {
+		return true
+	}
 	if n.cfg.Now().Sub(o.issued) >= o.ends.Sub(o.issued)*2/3 {
 		return true
 	}
@@ -159,6 +167,13 @@ func (n *Node) Renew(ctx context.Context, csr []byte, by access.Actor) (*Enrolme
 // renewable returns what is on record of the certificate by which somebody is known.
 func (n *Node) renewable(by access.Actor) (mutation.Certificate, error) {
 	old := certificateOf(n.Image(), by.Serial)
+	if old.Serial == "" && by.Role == access.Node { // it has found back by itself
+		for _, record := range n.records() {
+			if record.Name == by.Name && !record.Revoked {
+				return record, nil
+			}
+		}
+	}
 	switch {
 	case old.Serial == "":
 		return old, store.Errorf(store.CodeDenied, "certificate %s is not on record", by.Serial)
@@ -166,7 +181,7 @@ func (n *Node) renewable(by access.Actor) (mutation.Certificate, error) {
 		return old, store.Errorf(store.CodeDenied, "certificate %s was revoked: %s", by.Serial, old.Why)
 	case old.Role != string(by.Role) || old.Name != by.Name || old.Tenant != by.Tenant:
 		return old, store.Errorf(store.CodeDenied, "certificate %s is not that of %s", by.Serial, by)
-	case old.NotAfter <= store.TimeOf(n.cfg.Now()) && by.Role != access.Node:
+	case old.NotAfter <= store.TimeOf(n.cfg.Now()):
 		return old, store.Errorf(store.CodeDenied, "certificate %s has expired at %s", by.Serial, old.NotAfter)
 	}
 	return old, nil
@@ -204,9 +219,10 @@ func (n *Node) recordCertificate(ctx context.Context, record mutation.Certificat
 
 // refresh is the last thing before the port opens: with the state, this node
 // knows which authorities there are.
-func (n *Node) refresh() error {
-	if err := n.adopt(); err != nil {
-		n.cfg.Log.Warn("the authorities of the cluster could not be put into the files", "error", err)
+func (n *Node) refresh() {
+	for _, step := range []func() error{n.adopt, n.findBack} {
+		if err := step(); err != nil {
+			n.cfg.Log.Error("the certificate of this node", "error", err)
+		}
 	}
-	return nil
 }

@@ -62,9 +62,7 @@ func Open(ctx context.Context, cfg Config) (n *Node, err error) {
 	if err := n.openState(); err != nil {
 		return nil, err
 	}
-	if err := n.refresh(); err != nil {
-		return nil, err
-	}
+	n.refresh()
 	if err := n.openRaft(birth != nil); err != nil {
 		return nil, err
 	}

@@ -66,12 +66,12 @@ func TestCertificatesAreListedWithTheirEnd(t *testing.T) {
 func TestARevocationIsConfirmed(t *testing.T) {
 	w := certWorld()
 	w.run("cert", "revoke", "0b").want(t, 2, "", "cpctl: refusing to revoke certificate \"0b\" without confirmation; pass --yes\n")
-	if w.revoked != "" {
+	if w.certRevoked != "" {
 		t.Error("it was sent")
 	}
 	w.run("cert", "revoke", "0b", "--yes").want(t, 0, "cert/0b revoked, of operator/ana\n", "")
-	if w.revoked != "0b" {
-		t.Errorf("revoked %q", w.revoked)
+	if w.certRevoked != "0b" {
+		t.Errorf("revoked %q", w.certRevoked)
 	}
 	w.fail = store.Errorf(store.CodeRefused, "certificate 0a is that of node \"n1\", which votes")
 	if r := w.run("cert", "revoke", "0a", "--yes"); r.code != 8 {

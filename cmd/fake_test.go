@@ -44,9 +44,14 @@ type fake struct {
 	exports  []rpc.ExportArgs
 	check    *rpc.CheckReport
 	checked  []rpc.CheckArgs
+	tokens   []rpc.TokenArgs
+	token    *rpc.TokenReply
+	listed   []rpc.Token
+	revoked  []string
+	rekey    []rpc.RekeyReply // one answer after the other; the last one ends it
 
 	certs       []rpc.CertInfo
-	revoked     string
+	certRevoked string
 	rotated     []rpc.RotateArgs
 	authorities []rpc.Authorities // what a roll-over comes to, one by one
 }
@@ -54,6 +59,20 @@ type fake struct {
 func (f *fake) Check(_ context.Context, args rpc.CheckArgs) (*rpc.CheckReport, error) {
 	f.checked = append(f.checked, args)
 	return f.check, f.fail
+}
+
+func (f *fake) CreateToken(_ context.Context, args rpc.TokenArgs) (*rpc.TokenReply, error) {
+	f.tokens = append(f.tokens, args)
+	return f.token, f.fail
+}
+
+func (f *fake) ListTokens(context.Context, rpc.ReadOptions) (*rpc.TokenList, error) {
+	return &rpc.TokenList{ReadInfo: rpc.ReadInfo{Index: 12}, Items: f.listed}, f.fail
+}
+
+func (f *fake) RevokeToken(_ context.Context, id string) (*rpc.TokenReply, error) {
+	f.revoked = append(f.revoked, id)
+	return f.token, f.fail
 }
 
 func (f *fake) Close() error {
@@ -140,7 +159,7 @@ func (f *fake) Certs(context.Context, rpc.ReadOptions) (*rpc.CertList, error) {
 }
 
 func (f *fake) Revoke(_ context.Context, a rpc.RevokeArgs) (*rpc.RevokeReply, error) {
-	f.revoked = a.Serial
+	f.certRevoked = a.Serial
 	return &rpc.RevokeReply{Certificate: rpc.CertInfo{Serial: a.Serial, Role: "operator", Name: "ana", Revoked: true, State: rpc.CertRevoked}, Index: 12}, f.fail
 }
 
@@ -165,6 +184,16 @@ func (f *fake) Export(_ context.Context, a rpc.ExportArgs) (*rpc.ExportReply, er
 
 // privateKey stands for one.
 const privateKey = "{\"d\":\"PRIVATE\"}\n"
+
+func (f *fake) Rekey(_ context.Context, tell func(*rpc.RekeyReply)) (*rpc.RekeyReply, error) {
+	for i := range f.rekey {
+		if f.rekey[i].Done {
+			return &f.rekey[i], nil
+		}
+		tell(&f.rekey[i])
+	}
+	return nil, store.Errorf(store.CodeUnavailable, "not rolled over yet")
+}
 
 func (f *fake) Snapshot(_ context.Context, w io.Writer) (*snapshot.Manifest, error) {
 	if _, err := w.Write(f.archive); err != nil {

@@ -61,13 +61,13 @@ func (ch *change) issue(c mutation.Certificate) error {
 	if err := ch.PutSystem(CertPath(c.Serial), c); err != nil {
 		return err
 	}
-	ch.forget()
+	ch.forgetExpired()
 	return nil
 }
 
-// forget drops the records of certificates that ended a while ago. The newest of
+// forgetExpired drops the records of certificates that ended a while ago. The newest of
 // a node stays: it says who that node is, or that it was removed, for ever.
-func (ch *change) forget() {
+func (ch *change) forgetExpired() {
 	newest := map[string]mutation.Certificate{} // by node id
 	var old []mutation.Certificate
 	for d := range ch.Scan(CertsPrefix) {

@@ -24,6 +24,9 @@ func (ch *change) succession(m *mutation.Mutation) error {
 		if f.NextCA != "" || f.OldCA != "" {
 			return store.Errorf(store.CodeRefused, "another roll-over of the authority is under way")
 		}
+		if id := ch.sealedRight(ClusterPath, m.Payload); id != "" {
+			return store.Errorf(store.CodeConflict, "the key of the next authority is sealed under the cluster key %s, which was retired meanwhile", id)
+		}
 		f.NextCA, f.NextCAKey, f.CrossCA = s.CA, s.CAKey, s.Cross
 	case mutation.CASwitch:
 		if f.CA == s.CA {

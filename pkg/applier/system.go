@@ -35,6 +35,16 @@ func (ch *change) applySystem(m *mutation.Mutation) error {
 		return ch.succession(m)
 	case mutation.SysExport:
 		return ch.export(m)
+	case mutation.SysToken:
+		return ch.token(m)
+	case mutation.SysTokenRevoke:
+		return ch.revokeToken(m)
+	case mutation.SysEnrol:
+		return ch.enrol(m)
+	case mutation.SysRekey:
+		return ch.rekey(m)
+	case mutation.SysRewrap:
+		return ch.rewrap(m)
 	case mutation.SysStageBegin:
 		return ch.stageBegin(m)
 	case mutation.SysStagePut:

@@ -165,6 +165,9 @@ func (d *decoder) command() Command {
 			if s, ok := v.(*Succession); ok && !slices.Contains(caSteps, s.Step) {
 				d.fail("a step %q of sys.ca, which this build does not know", s.Step)
 			}
+			if r, ok := v.(*Rekey); ok && !slices.Contains(rekeySteps, r.Step) {
+				d.fail("a step %q of sys.rekey, which this build does not know", r.Step)
+			}
 			if r, ok := v.(*Raise); ok && r.Level > Level {
 				d.fail("it raises the level to %d, this build knows levels up to %d", r.Level, Level)
 			}

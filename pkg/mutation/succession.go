@@ -36,7 +36,7 @@ func (f *Found) Bundle() string { return f.OldCA + f.CA + f.NextCA }
 // Trust reports whether a change of this kind may change who is trusted.
 func (k Kind) Trust() bool {
 	switch k {
-	case SysFound, SysCert, SysRevoke, SysCA:
+	case SysFound, SysCert, SysEnrol, SysRevoke, SysCA:
 		return true
 	}
 	return false

@@ -105,7 +105,7 @@ func (n *Node) checkIdentity(c *SelfCheck) {
 			c.add(name, false, "changed")
 		}
 	}
-	same(n.key.Encode(), "cluster.key")
+	same(n.ring().Encode(), "cluster.key")
 	n.tlsFiles.Lock()
 	defer n.tlsFiles.Unlock()
 	own := n.own.Load()

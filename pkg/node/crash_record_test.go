@@ -14,7 +14,6 @@ import (
 
 	"github.com/hashicorp/raft"
 
-	"github.com/cpctl/cpctl/pkg/pki"
 	"github.com/cpctl/cpctl/pkg/snapshot"
 	"github.com/cpctl/cpctl/test/crash"
 )
@@ -65,10 +64,7 @@ func bootState(cfg Config) (*Node, *founding, error) {
 	n := &Node{cfg: cfg, dir: dir, closing: make(chan struct{}), stale: make(chan struct{}, 1)}
 	birth, err := n.become(context.Background())
 	if err == nil {
-		var own pki.Credentials
-		if n.key, own, err = dir.loadSecrets(n.self); err == nil {
-			err = n.hold(own)
-		}
+		err = n.loadSecrets()
 	}
 	if err == nil {
 		err = n.openState()

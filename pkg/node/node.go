@@ -19,7 +19,6 @@ import (
 	"github.com/cpctl/cpctl/pkg/disk"
 	"github.com/cpctl/cpctl/pkg/fsm"
 	"github.com/cpctl/cpctl/pkg/mutation"
-	"github.com/cpctl/cpctl/pkg/pki"
 	"github.com/cpctl/cpctl/pkg/publish"
 	"github.com/cpctl/cpctl/pkg/store"
 )
@@ -29,6 +28,7 @@ const (
 	ProtocolRaft   = "cpctl-raft/1"
 	ProtocolRPC    = "cpctl-rpc/1"
 	ProtocolStream = "cpctl-stream/1"
+	ProtocolEnrol  = "cpctl-enrol/1" // the only one without a certificate
 )
 
 // Config is how a node runs. The zero value of every field but Dir works.
@@ -57,6 +57,9 @@ type Config struct {
 	space func(dir string) (free, total uint64) // of the disk; diskSpace if nil, tests have others
 	disk  disk.FS                               // the real one if nil, tests have others
 	boot  string                                // id of the boot; the kernel's if empty
+
+	// FetchKey asks another member for a cluster key, by its id. Nil: nobody is asked.
+	FetchKey func(ctx context.Context, m Member, keyID string) ([]byte, error)
 
 	// Probe asks another member how it is. Nil: only what raft knows is used.
 	// Its error is of ErrRemoved or ErrRevoked when that member said so.
@@ -88,7 +91,7 @@ type Node struct {
 	cfg  Config
 	dir  *dataDir
 	self *identity
-	key  pki.ClusterKey
+	keys keyring
 	own  atomic.Pointer[own] // certificate, its key, and who is trusted
 
 	selfMade atomic.Pointer[own] // the own that this node has signed itself; see findBack
@@ -109,6 +112,7 @@ type Node struct {
 	confirm  confirmer
 	lead     atomic.Pointer[leadership]
 	ledger   ledger
+	ration   allowance
 	spaces   atomic.Pointer[spaces] // the disks of the other voters; kept by watch
 	look     chan struct{}          // makes watch look at once
 	settling sync.Mutex             // held while settled changes
@@ -119,6 +123,8 @@ type Node struct {
 	peers     peerStates
 	members   sync.Mutex   // one change of membership at a time
 	writers   sync.RWMutex // held for writing while a restore commits
+	requests  atomic.Pointer[knownRequestKey]
+	rekeying  chan struct{} // holds one token while nobody rolls the cluster key over here
 	restoring restoring
 	open      *conns                // connections to whoever has a certificate
 	swept     chan struct{}         // makes sweeping look at them
@@ -147,7 +153,7 @@ func (n *Node) ClusterID() string { return n.self.ClusterID }
 func (n *Node) Address() string { return n.self.Advertise }
 
 // Listener returns the accepted connections of one protocol of the port. Their
-// peers hold a good certificate of this cluster.
+// peers hold a good certificate of this cluster, but for those of ProtocolEnrol.
 func (n *Node) Listener(protocol string) net.Listener { return n.mux.Listener(protocol) }
 
 // Dial connects to another member with one of the port's protocols. The peer is

@@ -19,9 +19,9 @@ type own struct {
 	id              pki.Identity
 	issued, ends    time.Time
 
-	// strict is how the port answers; frank is how it does where a peer whose
-	// certificate was revoked is let in to be told so.
-	strict, frank *tls.Config
+	// strict is how the port answers raft; frank is how it does where a peer whose
+	// certificate was revoked is let in to be told so; newcomers have none.
+	strict, frank, newcomers *tls.Config
 }
 
 // hold makes credentials this node's own. They are in the files already.
@@ -34,11 +34,14 @@ func (n *Node) hold(c pki.Credentials) error {
 	if o.issued, o.ends, err = c.Term(); err != nil {
 		return err
 	}
-	if o.strict, err = n.serverTLS(o, n.Revoked, ProtocolRaft, ProtocolStream); err != nil {
+	if o.strict, err = n.serverTLS(o, n.Revoked, ProtocolRaft); err != nil {
 		return err
 	}
 	nobody := func(string) bool { return false }
-	if o.frank, err = n.serverTLS(o, nobody, ProtocolRPC); err != nil {
+	if o.frank, err = n.serverTLS(o, nobody, ProtocolRPC, ProtocolStream); err != nil {
+		return err
+	}
+	if o.newcomers, err = pki.EnrolServerTLS(o.shown(), ProtocolEnrol); err != nil {
 		return err
 	}
 	n.own.Store(o)
@@ -67,10 +70,14 @@ func (n *Node) answer() *tls.Config {
 		MinVersion:             tls.VersionTLS13,
 		SessionTicketsDisabled: true,
 		GetConfigForClient: func(hello *tls.ClientHelloInfo) (*tls.Config, error) {
-			if slices.Contains(hello.SupportedProtos, ProtocolRPC) {
-				return n.own.Load().frank, nil
+			o := n.own.Load()
+			if cfg, _ := pki.ForNewcomers(o.newcomers, ProtocolEnrol)(hello); cfg != nil {
+				return cfg, nil
 			}
-			return n.own.Load().strict, nil
+			if slices.Contains(hello.SupportedProtos, ProtocolRaft) {
+				return o.strict, nil
+			}
+			return o.frank, nil
 		},
 	}
 }

@@ -10,7 +10,6 @@ import (
 	"github.com/hashicorp/raft"
 
 	"github.com/cpctl/cpctl/pkg/disk"
-	"github.com/cpctl/cpctl/pkg/pki"
 	"github.com/cpctl/cpctl/pkg/store"
 )
 
@@ -39,8 +38,9 @@ func Open(ctx context.Context, cfg Config) (n *Node, err error) {
 		return nil, err
 	}
 	n = &Node{cfg: cfg, dir: dir, closing: make(chan struct{}), notes: make(chan bool, 64), stale: make(chan struct{}, 1), look: make(chan struct{}, 1),
-		swept: make(chan struct{}, 1), trust: make(chan struct{}, 1)}
+		swept: make(chan struct{}, 1), trust: make(chan struct{}, 1), rekeying: make(chan struct{}, 1)}
 	n.open = newConns(n.barred)
+	n.rekeying <- struct{}{}
 	opened := n // a return of an error sets n to nil
 	defer func() {
 		if err != nil {
@@ -52,11 +52,7 @@ func Open(ctx context.Context, cfg Config) (n *Node, err error) {
 	if err != nil {
 		return nil, err
 	}
-	var own pki.Credentials
-	if n.key, own, err = dir.loadSecrets(n.self); err != nil {
-		return nil, err
-	}
-	if err := n.hold(own); err != nil {
+	if err := n.loadSecrets(); err != nil {
 		return nil, err
 	}
 	if err := n.openState(); err != nil {
@@ -73,6 +69,7 @@ func Open(ctx context.Context, cfg Config) (n *Node, err error) {
 	n.goRun(n.watch)
 	n.goRun(n.sweeping)
 	n.goRun(n.keepCertificate)
+	n.goRun(n.watchKeys)
 	if joining {
 		n.goRun(n.join)
 	}
@@ -138,6 +135,17 @@ func (n *Node) become(ctx context.Context) (*founding, error) {
 			return nil, err
 		}
 	}
+	if _, err := os.Lstat(n.dir.file(newcomerFile)); err == nil {
+		switch {
+		case id != nil: // likewise, of enrolment
+			if err := disk.Remove(n.cfg.disk, n.dir.file(newcomerFile)); err != nil {
+				return nil, err
+			}
+		case n.cfg.Join == nil:
+			return nil, store.Errorf(store.CodeInvalid, "this directory was on its way into a cluster that others have founded").
+				WithHint("start it with --join to finish that; to found a new cluster, take an empty directory")
+		}
+	}
 	var birth *founding
 	switch {
 	case id == nil && n.cfg.Join == nil && n.cfg.NonVoter:
@@ -152,7 +160,7 @@ func (n *Node) become(ctx context.Context) (*founding, error) {
 			return nil, err
 		}
 	case n.cfg.Join != nil && id.Phase != phaseJoining:
-		n.cfg.Log.Info("this directory belongs to a cluster already: --join is ignored", "cluster", id.ClusterID, "node", id.NodeID)
+		n.cfg.Log.Info("this directory belongs to a cluster already: --join and --token-file are ignored", "cluster", id.ClusterID, "node", id.NodeID)
 	}
 	if id.Phase == phaseJoining && n.cfg.Join == nil {
 		return nil, store.Errorf(store.CodeInvalid, "this directory was on its way into cluster %s; start it with --join to finish that", id.ClusterID)

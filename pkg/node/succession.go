@@ -96,7 +96,11 @@ func (n *Node) announceCA(ctx context.Context, f mutation.Found, by access.Actor
 	if err != nil {
 		return err
 	}
-	sealed, err := n.key.Seal(private, caKeyLabel, f.ClusterID)
+	key, err := n.sealing(n.Image())
+	if err != nil {
+		return err
+	}
+	sealed, err := key.Seal(private, caKeyLabel, f.ClusterID)
 	if err != nil {
 		return err
 	}

@@ -13,9 +13,11 @@ import (
 
 // Caller is who is at the other end of a connection, as it was authenticated.
 type Caller struct {
-	By    access.Actor
-	gone  context.Context // ends with the connection
-	leave func()          // ends it
+	By     access.Actor
+	nodeID string          // of a node
+	gone   context.Context // ends with the connection
+	leave  func()          // ends it
+	guest  *guest          // whose room calls take; nil: they take none
 }
 
 // Call is the arguments of a method with what every call carries. Deadlines are
@@ -41,6 +43,7 @@ func (c *Call[T]) by() access.Actor {
 // Reply is an answer or a typed error: net/rpc itself would only carry a string.
 type Reply[T any] struct {
 	Err   *store.Error `json:"err,omitempty"`
+	Gone  string       `json:"gone,omitempty"` // of a Goodbye: whether it is the certificate or the node that is no longer good
 	Value T            `json:"value"`
 }
 
@@ -58,7 +61,11 @@ func serve[A, R any](call *Call[A], reply *Reply[R], work func(ctx context.Conte
 	}
 	ctx, cancel := context.WithTimeout(call.caller.gone, limit)
 	defer cancel()
-	v, err := work(ctx)
+	var v R
+	err := ctx.Err() // where there is so little time that callers leave, none is for those who left
+	if err == nil {
+		v, err = work(ctx)
+	}
 	if err != nil {
 		reply.Err = typed(err)
 		return nil
@@ -88,7 +95,7 @@ const answerTime = 200 * time.Millisecond
 var errBroken = errors.New("the connection broke")
 
 // do makes one call and waits for it until the context ends.
-func do[A, R any](ctx context.Context, c *link, method string, from *access.Actor, args A) (R, error) {
+func do[A, R any](ctx context.Context, c *rpc.Client, method string, from *access.Actor, args A) (R, error) {
 	call := Call[A]{From: from, Args: args}
 	if at, ok := ctx.Deadline(); ok {
 		left := time.Until(at)
@@ -101,9 +108,6 @@ func do[A, R any](ctx context.Context, c *link, method string, from *access.Acto
 	case <-pending.Done:
 	case <-ctx.Done():
 		return zero, errors.Join(errBroken, ctx.Err())
-	}
-	if g := c.goodbye.Load(); g != nil && pending.Error != nil {
-		return zero, g
 	}
 	switch {
 	case errors.Is(pending.Error, rpc.ErrShutdown):
@@ -118,6 +122,8 @@ func do[A, R any](ctx context.Context, c *link, method string, from *access.Acto
 			return zero, store.Errorf(store.CodeInvalid, "%v", pending.Error)
 		}
 		return zero, errors.Join(errBroken, pending.Error)
+	case reply.Err != nil && reply.Gone != "":
+		return zero, &Goodbye{Err: reply.Err, Removed: reply.Gone == goneRemoved}
 	case reply.Err != nil:
 		return zero, reply.Err
 	}

@@ -5,6 +5,7 @@ import (
 	"crypto/rand"
 	"errors"
 	"log/slog"
+	"net/rpc"
 	"sync"
 	"time"
 
@@ -29,7 +30,7 @@ type Client struct {
 	opts Options
 
 	mu   sync.Mutex
-	conn *link
+	conn *rpc.Client
 	at   int // the server in use, or to be tried first
 }
 
@@ -75,7 +76,7 @@ func (c *Client) Write(ctx context.Context, req *mutation.Request) (*mutation.An
 		rand.Read(req.Seed) // never fails
 	}
 	unknown := false
-	return retry(ctx, c, func(ctx context.Context, conn *link) (*mutation.Answer, error) {
+	return retry(ctx, c, func(ctx context.Context, conn *rpc.Client) (*mutation.Answer, error) {
 		req.AgeUS = max(time.Since(born).Microseconds(), 0)
 		return do[mutation.Request, *mutation.Answer](ctx, conn, "Cluster.Write", nil, *req)
 	}, func(err error) (bool, error) {
@@ -196,5 +197,11 @@ func (c *Client) Enrol(ctx context.Context, args EnrolArgs) (*Enrolment, error) 
 // Admit asks for membership of a node that is enrolled.
 func (c *Client) Admit(ctx context.Context, args AdmitArgs) error {
 	_, err := repeat[AdmitArgs, struct{}](ctx, c, "Cluster.Admit", args)
+	return err
+}
+
+// Join asks for membership of the node whose credentials the client has.
+func (c *Client) Join(ctx context.Context, args AdmitArgs) error {
+	_, err := repeat[AdmitArgs, struct{}](ctx, c, "Peer.Join", args)
 	return err
 }

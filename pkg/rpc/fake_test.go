@@ -42,6 +42,9 @@ type fake struct {
 	exports  []string // as they were recorded
 	waited   uint64   // for WaitApplied
 	private  []byte   // of PrivateJWK; none: unavailable
+	rekey    func(roll string) (*RekeyReply, error)
+	rolls    []string // that Rekey was asked for
+	cluster  []byte   // of ClusterKey
 }
 
 func (f *fake) Name() string                                { return "n1" }
@@ -113,6 +116,23 @@ func (f *fake) NameOf(string) string {
 	return "n1"
 }
 
+func (f *fake) Rekey(_ context.Context, args RekeyArgs, _ access.Actor) (*RekeyReply, error) {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	f.rolls = append(f.rolls, args.Roll)
+	if f.rekey == nil {
+		return nil, store.Errorf(store.CodeUnavailable, "not the leader")
+	}
+	return f.rekey(args.Roll)
+}
+
+func (f *fake) ClusterKey(id string) ([]byte, error) {
+	if f.cluster == nil {
+		return nil, store.Errorf(store.CodeNotFound, "no key %s", id)
+	}
+	return f.cluster, nil
+}
+
 func (f *fake) ReadIndex(context.Context) (uint64, error) {
 	if !f.leads {
 		return 0, store.Errorf(store.CodeUnavailable, "not the leader")
@@ -160,6 +180,14 @@ func (f *fake) PrivateJWK(tenant, kid string) ([]byte, error) {
 }
 
 func (f *fake) Enrol(context.Context, EnrolArgs, access.Actor) (*Enrolment, error) { return nil, nil }
+
+func (f *fake) CreateToken(context.Context, TokenArgs, access.Actor) (*Recorded, error) {
+	return nil, nil
+}
+
+func (f *fake) RevokeToken(context.Context, string, access.Actor) (*Recorded, error) {
+	return nil, nil
+}
 
 func (f *fake) Remove(context.Context, string, access.Actor) (Member, int, error) {
 	return Member{Name: "n2"}, 2, nil

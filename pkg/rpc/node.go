@@ -47,8 +47,13 @@ type Node interface {
 
 	Enrol(ctx context.Context, req EnrolArgs, by access.Actor) (*Enrolment, error)                        // leader only
 	Admit(ctx context.Context, req AdmitArgs) error                                                       // leader only
+	CreateToken(ctx context.Context, args TokenArgs, by access.Actor) (*Recorded, error)                  // leader only
+	RevokeToken(ctx context.Context, id string, by access.Actor) (*Recorded, error)                       // leader only
 	Remove(ctx context.Context, name string, by access.Actor) (gone Member, voters int, err error)        // leader only
 	Restore(ctx context.Context, archive io.Reader, args RestoreArgs, by access.Actor) (*Restored, error) // leader only
+
+	Rekey(ctx context.Context, args RekeyArgs, by access.Actor) (*RekeyReply, error) // leader only
+	ClusterKey(keyID string) ([]byte, error)                                         // for another node
 
 	Renew(ctx context.Context, csr []byte, by access.Actor) (*Enrolment, error)                                         // leader only
 	Revoke(ctx context.Context, serial string, by access.Actor) (revoked mutation.Certificate, index uint64, err error) // leader only
@@ -84,6 +89,8 @@ type Progress struct {
 	Degraded    bool
 	Reason      string
 	KeyCheck    string
+	KeyChecks   []string
+	KeyLess     bool
 	LogDir      string
 	LogFree     uint64
 	LogTotal    uint64
@@ -97,12 +104,16 @@ type Progress struct {
 	Seen time.Time `json:"-"`
 }
 
-// EnrolArgs is how a new node asks for a certificate.
+// EnrolArgs is how a newcomer asks for a certificate: a node at the socket of
+// another, or whoever shows a token. A person has no node id; the name may be
+// empty, it is the token's.
 type EnrolArgs struct {
 	NodeID string
 	Name   string
 	CSR    []byte // DER
 	Voter  bool
+	Token  string // its id; none at a socket
+	Secret []byte // of the token
 }
 
 // Enrolment is what it gets; who renews a certificate gets no cluster key.
@@ -111,7 +122,7 @@ type Enrolment struct {
 	Generation uint64
 	CertPEM    []byte
 	CAPEM      []byte
-	ClusterKey []byte
+	ClusterKey []byte // of a node alone
 }
 
 // AdmitArgs asks for membership of a node that is enrolled and answers.

@@ -3,6 +3,7 @@ package rpc
 import (
 	"context"
 	"errors"
+	"net/rpc"
 	"sync"
 
 	"github.com/cpctl/cpctl/pkg/access"
@@ -21,13 +22,13 @@ type peers struct {
 	node Node
 
 	mu      sync.Mutex
-	clients map[peer]*link
+	clients map[peer]*rpc.Client
 	closed  bool
 }
 
-func newPeers(node Node) *peers { return &peers{node: node, clients: map[peer]*link{}} }
+func newPeers(node Node) *peers { return &peers{node: node, clients: map[peer]*rpc.Client{}} }
 
-func (p *peers) get(ctx context.Context, m Member, to peer) (*link, error) {
+func (p *peers) get(ctx context.Context, m Member, to peer) (*rpc.Client, error) {
 	p.mu.Lock()
 	c := p.clients[to]
 	p.mu.Unlock()
@@ -38,7 +39,11 @@ func (p *peers) get(ctx context.Context, m Member, to peer) (*link, error) {
 	if err != nil {
 		return nil, store.Errorf(store.CodeUnavailable, "node %s at %s does not answer: %v", m.ID, m.Address, err)
 	}
-	c = newLink(conn, func(l *link) { p.drop(to, l) })
+	var made *rpc.Client
+	ready := make(chan struct{})
+	made = rpc.NewClientWithCodec(clientCodec{codec: newCodec(conn, nil), dead: func() { <-ready; p.drop(to, made) }})
+	close(ready)
+	c = made
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	if other := p.clients[to]; other != nil || p.closed {
@@ -49,7 +54,7 @@ func (p *peers) get(ctx context.Context, m Member, to peer) (*link, error) {
 	return c, nil
 }
 
-func (p *peers) drop(to peer, c *link) {
+func (p *peers) drop(to peer, c *rpc.Client) {
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	if p.clients[to] == c {

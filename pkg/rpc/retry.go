@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"net"
+	"net/rpc"
 	"slices"
 	"strings"
 	"time"
@@ -13,7 +14,7 @@ import (
 
 // repeat makes a call that may be repeated however its last attempt ended.
 func repeat[A, R any](ctx context.Context, c *Client, method string, args A) (R, error) {
-	return retry(ctx, c, func(ctx context.Context, conn *link) (R, error) {
+	return retry(ctx, c, func(ctx context.Context, conn *rpc.Client) (R, error) {
 		return do[A, R](ctx, conn, method, nil, args)
 	}, func(err error) (bool, error) {
 		again := errors.Is(err, errBroken) || errors.Is(err, store.ErrUnavailable) || errors.Is(err, store.ErrUnknown)
@@ -42,7 +43,7 @@ func once[A, R any](ctx context.Context, c *Client, method string, args A) (R, e
 // retry makes attempts until one settles the matter or the context ends. again
 // says whether an error is worth another attempt; final makes the error that
 // the caller gets when time is over.
-func retry[R any](ctx context.Context, c *Client, attempt func(context.Context, *link) (R, error),
+func retry[R any](ctx context.Context, c *Client, attempt func(context.Context, *rpc.Client) (R, error),
 	again func(error) (bool, error), final func(*store.Error) *store.Error) (R, error) {
 	began, pause := time.Now(), firstPause
 	said := map[string]string{} // server -> what it said last
@@ -59,7 +60,7 @@ func retry[R any](ctx context.Context, c *Client, attempt func(context.Context, 
 			if !more {
 				return zero, err2
 			}
-			c.next(conn, over(err))
+			c.next(conn, errors.Is(err, errBroken))
 		} else if errors.Is(err, store.ErrDenied) || errors.Is(err, store.ErrInvalid) {
 			return zero, err // no later attempt fares better
 		}
@@ -85,7 +86,7 @@ func rest(ctx context.Context, pause *time.Duration) bool {
 }
 
 // connection returns the connection in use, or dials the servers in turn.
-func (c *Client) connection(ctx context.Context) (*link, string, error) {
+func (c *Client) connection(ctx context.Context) (*rpc.Client, string, error) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	server := c.opts.Servers[c.at%len(c.opts.Servers)]
@@ -98,12 +99,12 @@ func (c *Client) connection(ctx context.Context) (*link, string, error) {
 		return nil, server, err
 	}
 	c.opts.Log.Debug("connected", "server", server)
-	c.conn = newLink(conn, nil)
+	c.conn = rpc.NewClientWithCodec(clientCodec{codec: newCodec(conn, nil)})
 	return c.conn, server, nil
 }
 
 // next goes on to the next server, and gives up a connection that broke.
-func (c *Client) next(conn *link, broken bool) {
+func (c *Client) next(conn *rpc.Client, broken bool) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	if c.conn == conn && (broken || len(c.opts.Servers) > 1) {

@@ -105,29 +105,19 @@ func (c *Client) stream(ctx context.Context, req streamRequest, transfer func(ne
 		req.TimeoutMS = max(time.Until(at).Milliseconds(), 1)
 	}
 	if err := writeJSON(stalling{conn}, req); err != nil {
-		return nil, c.orWhy(ctx, store.Errorf(store.CodeUnavailable, "the connection broke: %v", err))
+		return nil, store.Errorf(store.CodeUnavailable, "the connection broke: %v", err)
 	}
 	if err := transfer(conn); err != nil {
-		return nil, c.orWhy(ctx, store.Errorf(store.CodeUnavailable, "the transfer broke: %v", err))
+		return nil, store.Errorf(store.CodeUnavailable, "the transfer broke: %v", err)
 	}
 	var reply streamReply
 	if err := readReply(ctx, conn, &reply); err != nil {
-		return nil, c.orWhy(ctx, errors.Join(errBroken, err))
+		return nil, errors.Join(errBroken, err)
 	}
 	if reply.Err != nil {
 		return nil, reply.Err
 	}
 	return &reply, nil
-}
-
-// orWhy asks for the reason of a stream that broke: who is not served is told so
-// by rpc only.
-func (c *Client) orWhy(ctx context.Context, broke error) error {
-	var why *Goodbye
-	if _, err := c.Health(ctx, false); errors.As(err, &why) {
-		return why
-	}
-	return broke
 }
 
 func (c *Client) dialStream(ctx context.Context) (net.Conn, error) {

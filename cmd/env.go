@@ -48,6 +48,7 @@ type Cluster interface {
 	writer
 	reader
 	statuser
+	certifier
 	Health(ctx context.Context, wait bool) (*rpc.HealthReply, error)
 	Check(context.Context, rpc.CheckArgs) (*rpc.CheckReport, error)
 	Remove(context.Context, rpc.RemoveArgs) (*rpc.RemoveReply, error)

@@ -6,7 +6,6 @@ import (
 	"context"
 	"encoding/json"
 	"io"
-	"log/slog"
 	"slices"
 	"strings"
 	"sync"
@@ -14,6 +13,7 @@ import (
 	"time"
 
 	"github.com/cpctl/cpctl/pkg/mutation"
+	"github.com/cpctl/cpctl/pkg/pki"
 	"github.com/cpctl/cpctl/pkg/rpc"
 	"github.com/cpctl/cpctl/pkg/snapshot"
 	"github.com/cpctl/cpctl/pkg/store"
@@ -26,6 +26,7 @@ type fake struct {
 	gets     []rpc.GetArgs
 	lists    []rpc.ListArgs
 	dialled  [][]string
+	as       *pki.Credentials // of the last dial
 	closed   int
 
 	docs   map[string]string // by the string of their Ref
@@ -199,10 +200,11 @@ func (w *world) run(args ...string) result {
 		InTerminal: w.terminal, OutTerminal: w.terminal, ErrTerminal: w.terminal,
 		Getenv: func(name string) string { return w.env[name] },
 		Now:    func() time.Time { return noon },
-		Dial: func(servers []string, _ *slog.Logger) Cluster {
+		Dial: func(o rpc.Options) Cluster {
 			w.mu.Lock()
 			defer w.mu.Unlock()
-			w.dialled = append(w.dialled, servers)
+			w.dialled = append(w.dialled, o.Servers)
+			w.as = o.Credentials
 			return w.fake
 		},
 	}

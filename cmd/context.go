@@ -4,7 +4,6 @@ import (
 	"context"
 	"encoding/json"
 	"errors"
-	"io/fs"
 	"slices"
 	"strings"
 
@@ -39,8 +38,6 @@ func findContext(f *config.File, arg string) (*config.Context, error) {
 	}
 	return nil, err.WithHint("see: cpctl context list")
 }
-
-func notThere(err error) bool { return errors.Is(err, fs.ErrNotExist) }
 
 // updateContexts changes the file of contexts while nobody else does.
 func (e *Env) updateContexts(ctx context.Context, change func(*config.File) error) error {

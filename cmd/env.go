@@ -17,6 +17,7 @@ import (
 
 	"github.com/cpctl/cpctl/pkg/config"
 	"github.com/cpctl/cpctl/pkg/mutation"
+	"github.com/cpctl/cpctl/pkg/pki"
 	"github.com/cpctl/cpctl/pkg/rpc"
 	"github.com/cpctl/cpctl/pkg/snapshot"
 )
@@ -38,6 +39,9 @@ type Env struct {
 	// Dial returns a client of the servers. It does not connect before it is
 	// used, so that --help never dials. The log is nil unless it was asked for.
 	Dial func(rpc.Options) Cluster
+
+	// Enrol gets a certificate for the holder of a token.
+	Enrol func(ctx context.Context, servers []string, token pki.Token, req rpc.EnrolArgs) (*rpc.Enrolment, error)
 
 	args  []string // the command line, as given
 	flags globals
@@ -62,6 +66,7 @@ type Cluster interface {
 	Export(context.Context, rpc.ExportArgs) (*rpc.ExportReply, error)
 	Snapshot(context.Context, io.Writer) (*snapshot.Manifest, error)
 	Restore(context.Context, io.Reader, rpc.RestoreArgs) (*rpc.RestoreReply, error)
+	tokens
 	Close() error
 }
 
@@ -92,6 +97,7 @@ func System() *Env {
 		Getenv:      os.Getenv,
 		ReadSecret:  func() ([]byte, error) { return term.ReadPassword(stdin) },
 		Dial:        dial,
+		Enrol:       rpc.Enrol,
 	}
 }
 

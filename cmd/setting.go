@@ -1,6 +1,8 @@
 package cmd
 
 import (
+	"errors"
+	"io/fs"
 	"path/filepath"
 	"strings"
 
@@ -90,16 +92,25 @@ func (e *Env) configPath() string {
 // contexts is the file of contexts, empty if there is none. One that was named
 // by a flag has to be there.
 func (e *Env) contexts() (*config.File, error) {
+	f, err := e.contextsSoFar()
+	if f == nil && err == nil {
+		if e.given("config").Source == fromFlag {
+			return nil, usagef("%s: no such file or directory", e.flags.config).WithHint("cpctl login makes it")
+		}
+		f = new(config.File)
+	}
+	return f, err
+}
+
+// contextsSoFar is the file of contexts, nil if there is none.
+func (e *Env) contextsSoFar() (*config.File, error) {
 	path := e.configPath()
 	if path == "" {
-		return &config.File{}, nil
+		return nil, nil
 	}
 	f, err := config.Read(path)
-	if notThere(err) {
-		if e.given("config").Source == fromFlag {
-			return nil, usagef("%s", fileReason(path, err))
-		}
-		return &config.File{}, nil
+	if errors.Is(err, fs.ErrNotExist) {
+		return nil, nil
 	}
 	return f, err
 }

@@ -20,7 +20,7 @@ const pendingLife = 30 * 24 * time.Hour
 func Pending(ctx context.Context, path, id string, begin func() ([]byte, error)) (kept []byte, err error) {
 	err = locked(ctx, path, func(path string) error {
 		forget(path)
-		name := pendingName(path, id)
+		name := PendingFile(path, id)
 		if kept, err = readPrivate(name); err == nil || !errors.Is(err, fs.ErrNotExist) {
 			return err
 		}
@@ -41,7 +41,7 @@ func Done(path, id string) error {
 	if err != nil {
 		return err
 	}
-	if err := os.Remove(pendingName(path, id)); !errors.Is(err, fs.ErrNotExist) {
+	if err := os.Remove(PendingFile(path, id)); !errors.Is(err, fs.ErrNotExist) {
 		return err
 	}
 	return nil
@@ -50,7 +50,8 @@ func Done(path, id string) error {
 // loginMark follows the name of the file of contexts in those of pending ones.
 const loginMark = ".login-"
 
-func pendingName(path, id string) string { return path + loginMark + id }
+// PendingFile is where that is kept.
+func PendingFile(path, id string) string { return path + loginMark + id }
 
 // forget removes what nobody came back for.
 func forget(path string) {

@@ -14,6 +14,7 @@ import (
 // Caller is who is at the other end of a connection, as it was authenticated.
 type Caller struct {
 	By      access.Actor
+	nodeID  string          // of a node
 	gone    context.Context // ends with the connection
 	leave   func()          // ends it
 	revoked func() bool     // asked before each call; nil: never

@@ -72,11 +72,11 @@ func completeNames(env *Env, kind string, most int) completing {
 // completions asks a live server for names within patience: those that go on
 // from what was typed and are not there yet.
 func (e *Env) completions(cmd *cobra.Command, args []string, to string, ask func(context.Context, Cluster) ([]string, error)) []cobra.Completion {
+	e.flags.quiet, e.flags.verbose = true, false
 	o, err := e.options()
 	if err != nil {
 		return nil
 	}
-	o.Log = nil
 	ctx := cmd.Context()
 	if ctx == nil {
 		ctx = context.Background()

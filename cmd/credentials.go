@@ -31,7 +31,11 @@ func (e *Env) options() (rpc.Options, error) {
 		return o, err
 	}
 	o.Login = e.loginCommand()
-	e.overruled()
+	if !e.told {
+		e.told = true
+		e.overruled()
+		e.aboutFiles(o.Credentials)
+	}
 	return o, nil
 }
 
@@ -73,7 +77,6 @@ func (e *Env) credentials() (*pki.Credentials, error) {
 		if own.KeyPEM, err = e.readFile(g.key, maxPEM); err != nil {
 			return nil, err
 		}
-		e.aboutFiles(own)
 	}
 	switch {
 	case len(own.CertPEM) == 0:
@@ -87,6 +90,9 @@ func (e *Env) credentials() (*pki.Credentials, error) {
 
 // aboutFiles notes what becomes of files that only their owner can look after.
 func (e *Env) aboutFiles(own *pki.Credentials) {
+	if own == nil || e.flags.cert == "" {
+		return
+	}
 	if st, err := os.Stat(e.flags.key); err == nil && st.Mode().IsRegular() && st.Mode().Perm()&0o077 != 0 {
 		e.note("%s has mode %04o: others could read the key; make it yours alone: chmod 600 %s", e.flags.key, st.Mode().Perm(), e.flags.key)
 	}
@@ -94,7 +100,7 @@ func (e *Env) aboutFiles(own *pki.Credentials) {
 	if err != nil {
 		return // said when it is used
 	}
-	if left := h.NotAfter.Sub(e.now()); left > 0 && left < h.NotAfter.Sub(h.NotBefore)/3 {
+	if left := h.NotAfter.Sub(e.now()); left > 0 && h.due(e.now()) {
 		e.note("the certificate in %s ends in %s, and files are not renewed by themselves; a context is: cpctl login", e.flags.cert, span(left))
 	}
 }

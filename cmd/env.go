@@ -51,7 +51,8 @@ type Env struct {
 		is   *config.Context
 		err  error
 	}
-	documents int // printed so far, for the separator of YAML
+	told      bool // what there is to say about how the cluster is reached
+	documents int  // printed so far, for the separator of YAML
 }
 
 // Cluster is what the commands together need of the wire; each function asks
@@ -182,6 +183,7 @@ func (e *Env) client(ctx context.Context, work func(context.Context, Cluster) er
 	defer c.Close()
 	ctx, cancel := e.deadline(ctx)
 	defer cancel()
+	defer e.renewing(ctx, o)()
 	return work(ctx, c)
 }
 

@@ -50,11 +50,13 @@ const maxContexts = 100
 
 var nameForm = regexp.MustCompile(`^[A-Za-z0-9][A-Za-z0-9._-]{0,63}$`)
 
+const nameHint = "1 to 64 letters, digits, dots, dashes and underscores, the first a letter or a digit"
+
 // CheckName says what keeps a context from bearing a name.
 func CheckName(name string) error {
 	if !nameForm.MatchString(name) {
 		return store.Errorf(store.CodeInvalid, "%q is no name of a context", name).
-			WithHint("1 to 64 letters, digits, dots, dashes and underscores, the first a letter or a digit")
+			WithHint("%s", nameHint)
 	}
 	return nil
 }
@@ -106,9 +108,9 @@ func (f *File) check() error {
 			WithHint("take some out: cpctl context delete NAME")
 	}
 	seen := map[string]bool{}
-	for _, c := range f.Contexts {
-		if err := CheckName(c.Name); err != nil {
-			return err
+	for i, c := range f.Contexts {
+		if !nameForm.MatchString(c.Name) { // not shown: it may be anything, a key too
+			return store.Errorf(store.CodeInvalid, "the name of context %d is none", i+1).WithHint("%s", nameHint)
 		}
 		if seen[c.Name] {
 			return store.Errorf(store.CodeInvalid, "there are two contexts %q", c.Name)

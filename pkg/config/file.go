@@ -94,6 +94,28 @@ func locked(ctx context.Context, path string, work func(path string) error) erro
 	return work(path)
 }
 
+// Alone does work that one process at a time does for the file at path, and
+// nothing if another is at it.
+func Alone(path string, work func() error) error {
+	path, err := target(path)
+	if err != nil {
+		return err
+	}
+	lock, err := os.OpenFile(path+".renew", os.O_RDWR|os.O_CREATE, 0o600)
+	if err != nil {
+		return cannot("write in", filepath.Dir(path), err)
+	}
+	defer lock.Close()
+	err = unix.Flock(int(lock.Fd()), unix.LOCK_EX|unix.LOCK_NB)
+	if err == unix.EWOULDBLOCK {
+		return nil
+	}
+	if err != nil {
+		return &os.PathError{Op: "lock", Path: lock.Name(), Err: err}
+	}
+	return work()
+}
+
 // sweep removes what a process left that was killed while it wrote: a copy of
 // all keys.
 func sweep(path string) {

@@ -63,16 +63,20 @@ type outcome struct {
 	answered bool         // it took a call
 }
 
-// note keeps what came of an attempt: err is of the connection; nil if the
-// server answered, whatever it said. raw is the connection that broke, nil if
-// there was none. It reports a refusal.
+// note keeps what came of an attempt that failed, on a connection or, if raw is
+// nil, to make one. It reports a refusal by TLS: then the server has read
+// nothing of what was sent.
 func (c *Client) note(server string, raw *judged, err error) *store.Error {
-	o := outcome{answered: err == nil}
-	if err != nil {
+	var o outcome
+	switch {
+	case overdue(err): // says nothing of the server
+		return nil
+	case raw == nil:
 		o.refusal = c.refused(server, err)
-		if o.refusal == nil && raw != nil {
-			o.refusal = c.refused(server, raw.verdict())
-		}
+	case errors.Is(err, errBroken):
+		o.refusal = c.refused(server, raw.verdict())
+	default:
+		o.answered = true
 	}
 	c.mu.Lock()
 	defer c.mu.Unlock()
@@ -107,7 +111,3 @@ func (c *Client) refuses(server string) bool {
 	defer c.mu.Unlock()
 	return c.last[server].refusal != nil
 }
-
-// broke tells whether an error is of the connection, and not of the caller's
-// time.
-func broke(err error) bool { return errors.Is(err, errBroken) && !overdue(err) }

@@ -33,9 +33,7 @@ func once[A, R any](ctx context.Context, c *Client, method string, args A) (R, e
 			if v, err = do[A, R](ctx, conn.Client, method, nil, args); err == nil || !errors.Is(err, errBroken) {
 				return v, err
 			}
-			if broke(err) {
-				c.note(server, conn.raw, err)
-			}
+			c.note(server, conn.raw, err)
 			c.next(conn, true)
 		} else if errors.Is(err, store.ErrInvalid) {
 			return zero, err
@@ -66,14 +64,11 @@ func retry[R any](ctx context.Context, c *Client, attempt func(context.Context, 
 			if err == nil {
 				return v, nil
 			}
-			more, err2 := again(err)
-			if !more {
-				return zero, err2
-			}
-			if !errors.Is(err, errBroken) {
-				c.note(server, nil, nil)
-			} else if broke(err) {
-				c.note(server, conn.raw, err)
+			if refusal := c.note(server, conn.raw, err); refusal == nil { // else nobody has read the call
+				more, err2 := again(err)
+				if !more {
+					return zero, err2
+				}
 			}
 			c.next(conn, errors.Is(err, errBroken))
 		} else if errors.Is(err, store.ErrInvalid) {

@@ -108,7 +108,7 @@ func (c *Client) stream(ctx context.Context, req streamRequest, transfer func(ne
 	case ctx.Err() != nil:
 		return nil, err
 	}
-	if refusal := c.note(server, conn, err); refusal != nil {
+	if refusal := c.note(server, conn, errBroken); refusal != nil {
 		if final := c.hopeless(); final != nil {
 			return nil, final
 		}

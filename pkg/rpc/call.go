@@ -60,7 +60,11 @@ func serve[A, R any](call *Call[A], reply *Reply[R], work func(ctx context.Conte
 	}
 	ctx, cancel := context.WithTimeout(call.caller.gone, limit)
 	defer cancel()
-	v, err := work(ctx)
+	var v R
+	err := ctx.Err() // where there is so little time that callers leave, none is for those who left
+	if err == nil {
+		v, err = work(ctx)
+	}
 	if err != nil {
 		reply.Err = typed(err)
 		return nil

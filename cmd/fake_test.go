@@ -27,6 +27,8 @@ type fake struct {
 	lists    []rpc.ListArgs
 	dialled  [][]string
 	as       *pki.Credentials // of the last dial
+	renew    func(csr []byte) (*rpc.Enrolment, error)
+	renewals int
 	closed   int
 
 	docs   map[string]string // by the string of their Ref
@@ -68,6 +70,13 @@ func (f *fake) ListTokens(context.Context, rpc.ReadOptions) (*rpc.TokenList, err
 func (f *fake) RevokeToken(_ context.Context, id string) (*rpc.TokenReply, error) {
 	f.revoked = append(f.revoked, id)
 	return f.token, f.fail
+}
+
+func (f *fake) Renew(_ context.Context, csr []byte) (*rpc.Enrolment, error) {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	f.renewals++
+	return f.renew(csr)
 }
 
 func (f *fake) Close() error {
@@ -186,6 +195,7 @@ type world struct {
 	env      map[string]string
 	stdin    string
 	terminal bool // all three streams are
+	enrol    func(context.Context, []string, pki.Token, rpc.EnrolArgs) (*rpc.Enrolment, error)
 	out      io.Writer
 	ctx      context.Context
 }
@@ -211,13 +221,17 @@ type result struct {
 	out, err string
 }
 
-func (w *world) run(args ...string) result {
+func (w *world) run(args ...string) result { return w.with(nil, args...) }
+
+// with is run in a world that change has changed.
+func (w *world) with(change func(*Env), args ...string) result {
 	var out, err bytes.Buffer
 	env := &Env{
 		In: strings.NewReader(w.stdin), Out: &out, Err: &err,
 		InTerminal: w.terminal, OutTerminal: w.terminal, ErrTerminal: w.terminal,
 		Getenv: func(name string) string { return w.env[name] },
 		Now:    func() time.Time { return noon },
+		Enrol:  w.enrol,
 		Dial: func(o rpc.Options) Cluster {
 			w.mu.Lock()
 			defer w.mu.Unlock()
@@ -228,6 +242,9 @@ func (w *world) run(args ...string) result {
 	}
 	if w.out != nil {
 		env.Out = w.out
+	}
+	if change != nil {
+		change(env)
 	}
 	code := run(w.ctx, env, args)
 	return result{code, out.String(), err.String()}

@@ -1,7 +1,10 @@
 package cmd
 
 import (
+	"bytes"
 	"fmt"
+	"maps"
+	"slices"
 	"strings"
 
 	"github.com/cpctl/cpctl/pkg/access"
@@ -14,6 +17,8 @@ var topics = map[string]struct {
 }{
 	"roles": {"What each role may do", (*Env).helpRoles},
 }
+
+func topicNames() []string { return slices.Sorted(maps.Keys(topics)) }
 
 // people are the roles that a person may have, the most trusted first.
 var people = []access.Role{access.Admin, access.Operator, access.Reader}
@@ -44,6 +49,16 @@ func (e *Env) helpRoles() error {
 	}
 	_, err := fmt.Fprint(e.Out, rolesAfter)
 	return err
+}
+
+// rolesManual is the same as a section of the manual.
+func rolesManual() string {
+	var b bytes.Buffer
+	e := &Env{Out: &b}
+	if err := e.helpRoles(); err != nil {
+		panic(err) // a buffer takes everything
+	}
+	return ".SH ROLES\n.nf\n" + roffLines(b.String()) + ".fi\n"
 }
 
 func yesOrNot(is bool) string {

@@ -4,6 +4,8 @@ import (
 	"strings"
 
 	"github.com/spf13/cobra"
+
+	"github.com/cpctl/cpctl/pkg/store"
 )
 
 // newRoot builds the tree of commands. It does no I/O: what a command needs of
@@ -61,6 +63,9 @@ func newHelp(env *Env) *cobra.Command {
 			}
 			for _, word := range args {
 				next := child(at, word)
+				if next == nil && at == cmd.Root() && store.Suggest(word, topicNames()) != "" {
+					return usagef("no help about %q", word).WithHint("did you mean %q? see: cpctl help %[1]s", store.Suggest(word, topicNames()))
+				}
 				if next == nil {
 					return unknownCommand(at, word)
 				}
@@ -82,9 +87,9 @@ func newHelp(env *Env) *cobra.Command {
 					words = append(words, cobra.CompletionWithDesc(c.Name(), c.Short))
 				}
 			}
-			for name, topic := range topics {
+			for _, name := range topicNames() {
 				if len(args) == 0 && strings.HasPrefix(name, to) {
-					words = append(words, cobra.CompletionWithDesc(name, topic.short))
+					words = append(words, cobra.CompletionWithDesc(name, topics[name].short))
 				}
 			}
 			return words, cobra.ShellCompDirectiveNoFileComp

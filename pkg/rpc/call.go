@@ -18,6 +18,7 @@ type Caller struct {
 	gone    context.Context // ends with the connection
 	leave   func()          // ends it
 	revoked func() bool     // asked before each call; nil: never
+	guest   *guest          // whose room calls take; nil: they take none
 }
 
 // Call is the arguments of a method with what every call carries. Deadlines are

@@ -88,10 +88,11 @@ func (l *login) run(ctx context.Context) error {
 		return err
 	}
 	answer, err := l.env.Enrol(ctx, l.servers, l.token, rpc.EnrolArgs{CSR: l.csr})
+	var late *store.Error
+	if errors.As(err, &late) && (late.Code == store.CodeUnavailable || late.Code == store.CodeUnknown) {
+		return late.WithHint("%s", strings.TrimPrefix(late.Hint+"\nthe token is not lost: the same command again goes on where this one ended", "\n"))
+	}
 	if err != nil {
-		if errors.Is(err, store.ErrUnavailable) || errors.Is(err, store.ErrUnknown) {
-			l.env.note("the token may be used up, but not lost: the same command again finishes it")
-		}
 		return err
 	}
 	h, err := holderOf(answer.CertPEM)

@@ -141,7 +141,7 @@ func TestALostAnswerDoesNotCostTheToken(t *testing.T) {
 	l := newLodge(t)
 	l.lose = true
 	r := l.login()
-	if r.code != 10 || !strings.Contains(r.err, "the same command again") {
+	if r.code != 10 || !strings.Contains(r.err, "the token is not lost: the same command again goes on where this one ended") {
 		t.Fatalf("exit %d, %s", r.code, r.err)
 	}
 	if left := l.leftovers(); len(left) != 1 || left[0] != "config.yaml.login-"+l.token.ID {

@@ -100,11 +100,7 @@ func openPort(t *testing.T, f *fake, own pki.Credentials, change func(*tls.Confi
 				if conn.Handshake() != nil {
 					return
 				}
-				if conn.ConnectionState().NegotiatedProtocol == ProtocolStream {
-					s.servePeerStream(conn)
-					return
-				}
-				s.servePeer(conn)
+				s.servePeer(conn, conn.ConnectionState().NegotiatedProtocol)
 			})
 		}
 	})

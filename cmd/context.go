@@ -201,13 +201,14 @@ func (e *Env) deleteContext(ctx context.Context, arg string, yes, ignore bool) e
 	if err != nil {
 		return err
 	}
+	err = e.contextDeleted(name, true)
 	if was.Current {
 		e.note("it was the current context, and there is none now; choose one: cpctl context use NAME")
 	}
 	if h := was.Holder; h != nil && h.NotAfter.After(e.now()) {
 		e.note("its certificate is good until %s; to take it back: cpctl cert revoke %s", stampOf(h.NotAfter), h.Serial)
 	}
-	return e.contextDeleted(name, true)
+	return err
 }
 
 func (e *Env) contextDeleted(name string, was bool) error {

@@ -6,7 +6,6 @@ import (
 	"errors"
 	"fmt"
 	"strings"
-	"time"
 
 	"github.com/spf13/cobra"
 
@@ -120,13 +119,16 @@ func (l *login) run(ctx context.Context) error {
 	if err := config.Done(path, l.token.ID); err != nil {
 		l.env.note("what was kept for another attempt is still there: %v", err)
 	}
-	l.env.note("context %q is the current one, in %s", l.name, path)
-	if v := l.env.given("server"); v.Source == fromEnvironment {
-		l.env.note("CPCTL_SERVER is set, and goes before it")
-	}
-	return l.env.show(contextDocument(item), contextName(l.name), func() error {
-		return l.env.line(fmt.Sprintf("logged in as %s, cluster %s, until %s", h.id, h.ClusterID, h.NotAfter.Format(time.RFC3339)))
+	err = l.env.show(contextDocument(item), contextName(l.name), func() error {
+		return l.env.line(fmt.Sprintf("logged in as %s, cluster %s, until %s", h.id, h.ClusterID, stampOf(h.NotAfter)))
 	})
+	l.env.note("context %q is the current one, in %s", l.name, path)
+	for _, flag := range []string{"server", "context"} {
+		if l.env.given(flag).Source == fromEnvironment {
+			l.env.note("%s is set, and goes before it", variable(flag))
+		}
+	}
+	return err
 }
 
 // free refuses a name that another context has. One with our own key is what an

@@ -79,6 +79,22 @@ func TestValuesComeFromTheFirstPlaceThatHasThem(t *testing.T) {
 	}
 }
 
+func TestTheWayBackInNamesTheContext(t *testing.T) {
+	prod := newIssuer(t).issue("prod", ana(), noon, quarter)
+	w := newWorld().at(t, prod)
+	crt, key := w.file(t, "a.crt", prod.Certificate), w.file(t, "a.key", string(prod.Key))
+	for args, want := range map[string]string{
+		"tenant list":                                       "cpctl login 10.0.0.1:7700,10.0.0.2:7700 --token-file FILE --name prod --replace",
+		"tenant list -s unix:/s,h:1":                        "cpctl login h:1 --token-file FILE --name prod --replace",
+		"tenant list --cert " + crt + " --key " + key:       "cpctl login 10.0.0.1:7700,10.0.0.2:7700 --token-file FILE --name CONTEXT",
+		"tenant list -s h:1 --config " + w.file(t, "c", ""): "cpctl login h:1 --token-file FILE --name CONTEXT",
+	} {
+		if r := w.run(strings.Fields(args)...); r.code != 0 || w.hint != want {
+			t.Errorf("%s: %q, want %q", args, w.hint, want)
+		}
+	}
+}
+
 func TestOnlyTheFlagBindsWhatIsMadeOrRestoredToATenant(t *testing.T) {
 	prod := newIssuer(t).issue("prod", ana(), noon, quarter)
 	prod.Tenant = "acme"

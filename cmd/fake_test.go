@@ -27,6 +27,7 @@ type fake struct {
 	lists    []rpc.ListArgs
 	dialled  [][]string
 	as       *pki.Credentials // of the last dial
+	hint     string           // how to log in anew, as it was told then
 	renew    func(csr []byte) (*rpc.Enrolment, error)
 	renewals int
 	closed   int
@@ -247,7 +248,7 @@ func (w *world) with(change func(*Env), args ...string) result {
 			w.mu.Lock()
 			defer w.mu.Unlock()
 			w.dialled = append(w.dialled, o.Servers)
-			w.as = o.Credentials
+			w.as, w.hint = o.Credentials, o.Login
 			return w.fake
 		},
 	}

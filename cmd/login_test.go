@@ -114,7 +114,12 @@ func TestLoginMakesTheCurrentContext(t *testing.T) {
 		doc.Tenant != "globex" || doc.Identity.Name != "ana" || strings.Contains(r.out, "KEY") {
 		t.Errorf("exit %d, %v, %s%s", r.code, err, r.out, r.err)
 	}
-	l.env["CPCTL_SERVER"] = "unix:/s"
+	l.env["CPCTL_SERVER"], l.env["CPCTL_CONTEXT"] = "unix:/s", "other"
+	fresh := newLodge(t)
+	fresh.env["CPCTL_SERVER"], fresh.env["CPCTL_CONTEXT"] = "unix:/s", "other"
+	if r := fresh.login(); r.code != 0 || !strings.HasSuffix(r.err, "CPCTL_SERVER is set, and goes before it\nCPCTL_CONTEXT is set, and goes before it\n") {
+		t.Errorf("what goes before the new context: exit %d, %s", r.code, r.err)
+	}
 	if r := l.login("--replace"); r.code != 7 { // the token was used with a key that is gone
 		t.Errorf("a token that was used: exit %d, %s", r.code, r.err)
 	}

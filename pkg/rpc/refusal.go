@@ -8,6 +8,7 @@ import (
 	"net"
 	"time"
 
+	"github.com/cpctl/cpctl/pkg/access"
 	"github.com/cpctl/cpctl/pkg/pki"
 	"github.com/cpctl/cpctl/pkg/store"
 )
@@ -125,6 +126,11 @@ func (c *Client) usable(own pki.Credentials, now time.Time) error {
 func (c *Client) login() string {
 	if c.opts.Login != "" {
 		return c.opts.Login
+	}
+	if c.opts.Credentials != nil {
+		if id, err := c.opts.Credentials.Identity(); err == nil && id.Role == access.Node {
+			return "cpctl node --join HOST:PORT --token-file FILE, with an empty data directory"
+		}
 	}
 	return "cpctl login HOST:PORT --token-file FILE --name CONTEXT"
 }

@@ -1,9 +1,6 @@
 package cmd
 
 import (
-	"crypto/x509"
-	"encoding/pem"
-	"errors"
 	"os"
 	"slices"
 	"strings"
@@ -128,16 +125,14 @@ type holder struct {
 	NotBefore time.Time `json:"not_before"`
 	NotAfter  time.Time `json:"not_after"`
 
-	id pki.Identity
+	id     pki.Identity
+	issued time.Time
 }
 
 // holderOf reads a certificate in PEM; nothing of it is verified.
 func holderOf(certPEM []byte) (*holder, error) {
-	block, _ := pem.Decode(certPEM)
-	if block == nil || block.Type != "CERTIFICATE" {
-		return nil, errors.New("it is no certificate in PEM")
-	}
-	cert, err := x509.ParseCertificate(block.Bytes)
+	own := pki.Credentials{CertPEM: certPEM}
+	cert, err := own.Leaf()
 	if err != nil {
 		return nil, err
 	}
@@ -145,7 +140,11 @@ func holderOf(certPEM []byte) (*holder, error) {
 	if err != nil {
 		return nil, err
 	}
-	return &holder{string(id.Role), id.Name, id.Tenant, id.ClusterID, id.Serial, cert.NotBefore.UTC(), cert.NotAfter.UTC(), id}, nil
+	issued, ends, err := own.Term()
+	if err != nil {
+		return nil, err
+	}
+	return &holder{string(id.Role), id.Name, id.Tenant, id.ClusterID, id.Serial, cert.NotBefore.UTC(), ends.UTC(), id, issued}, nil
 }
 
 // contextHolder is whom a context's certificate names; nil if it has none that

@@ -61,6 +61,7 @@ type Cluster interface {
 	writer
 	reader
 	statuser
+	certifier
 	Health(ctx context.Context, wait bool) (*rpc.HealthReply, error)
 	Check(context.Context, rpc.CheckArgs) (*rpc.CheckReport, error)
 	Remove(context.Context, rpc.RemoveArgs) (*rpc.RemoveReply, error)
@@ -69,6 +70,7 @@ type Cluster interface {
 	Snapshot(context.Context, io.Writer) (*snapshot.Manifest, error)
 	Restore(context.Context, io.Reader, rpc.RestoreArgs) (*rpc.RestoreReply, error)
 	tokens
+	renewer
 	Close() error
 }
 

@@ -53,6 +53,11 @@ type fake struct {
 	listed   []rpc.Token
 	revoked  []string
 	rekey    []rpc.RekeyReply // one answer after the other; the last one ends it
+
+	certs       []rpc.CertInfo
+	certRevoked string
+	rotated     []rpc.RotateArgs
+	authorities []rpc.Authorities // what a roll-over comes to, one by one
 }
 
 func (f *fake) Check(_ context.Context, args rpc.CheckArgs) (*rpc.CheckReport, error) {
@@ -158,6 +163,26 @@ func (f *fake) Health(context.Context, bool) (*rpc.HealthReply, error) { return 
 func (f *fake) Remove(_ context.Context, a rpc.RemoveArgs) (*rpc.RemoveReply, error) {
 	f.removed = a.Name
 	return &rpc.RemoveReply{Removed: rpc.NodeStatus{Name: a.Name}, Voters: 2}, f.fail
+}
+
+func (f *fake) Certs(context.Context, rpc.ReadOptions) (*rpc.CertList, error) {
+	return &rpc.CertList{ReadInfo: rpc.ReadInfo{Index: 12, Node: "n1"}, Items: f.certs}, f.fail
+}
+
+func (f *fake) Revoke(_ context.Context, a rpc.RevokeArgs) (*rpc.RevokeReply, error) {
+	f.certRevoked = a.Serial
+	return &rpc.RevokeReply{Certificate: rpc.CertInfo{Serial: a.Serial, Role: "operator", Name: "ana", Revoked: true, State: rpc.CertRevoked}, Index: 12}, f.fail
+}
+
+func (f *fake) Rotate(_ context.Context, a rpc.RotateArgs) (*rpc.Authorities, error) {
+	f.rotated = append(f.rotated, a)
+	if len(f.authorities) > 1 {
+		defer func() { f.authorities = f.authorities[1:] }()
+	}
+	if f.fail != nil {
+		return nil, f.fail
+	}
+	return &f.authorities[0], nil
 }
 
 func (f *fake) Export(_ context.Context, a rpc.ExportArgs) (*rpc.ExportReply, error) {

@@ -19,8 +19,6 @@ const (
 	// renewWait is how much longer a command may take for it. What is not done by
 	// then is tried again by the next command: a third of the life is left.
 	renewWait = time.Second
-	// signedBefore is by how much package pki dates certificates back.
-	signedBefore = 5 * time.Minute
 )
 
 // renewer gives who asks their next certificate.
@@ -30,8 +28,7 @@ type renewer interface {
 
 // due tells whether a certificate is in the last third of its life.
 func (h *holder) due(now time.Time) bool {
-	issued := h.NotBefore.Add(signedBefore)
-	return now.After(issued.Add(h.NotAfter.Sub(issued) / 3 * 2))
+	return now.After(h.issued.Add(h.NotAfter.Sub(h.issued) / 3 * 2))
 }
 
 // renewing renews the certificate of the context beside the command that uses
@@ -94,10 +91,6 @@ func (e *Env) askRenewal(ctx context.Context, o rpc.Options, c config.Context) (
 	o.Servers = slices.DeleteFunc(slices.Clone(o.Servers), func(s string) bool { return !remote(s) })
 	client := e.Dial(o)
 	defer client.Close()
-	r, ok := client.(renewer)
-	if !ok {
-		return nil, errors.New("this build cannot renew")
-	}
 	csr, key, err := pki.NewCSR("cpctl renew")
 	if err != nil {
 		return nil, err
@@ -106,7 +99,7 @@ func (e *Env) askRenewal(ctx context.Context, o rpc.Options, c config.Context) (
 	if err != nil {
 		return nil, err
 	}
-	answer, err := r.Renew(ctx, csr)
+	answer, err := client.Renew(ctx, csr)
 	if err != nil {
 		return nil, err
 	}

@@ -138,7 +138,7 @@ func (n *Node) join() {
 		}
 	})
 	for {
-		err := n.cfg.Join.Admit(ctx, AdmitRequest{NodeID: n.self.NodeID, Address: n.self.Advertise}, n.tls)
+		err := n.cfg.Join.Admit(ctx, AdmitRequest{NodeID: n.self.NodeID, Address: n.self.Advertise}, n.own.Load().shown())
 		if err == nil {
 			break
 		}

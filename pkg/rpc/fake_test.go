@@ -23,27 +23,28 @@ const patience = 30 * time.Second
 
 // fake is a node that does what a test tells it: the wire is what is tested.
 type fake struct {
-	mu      sync.Mutex
-	img     *store.Image
-	writes  []mutation.Request                                                 // as they arrived
-	write   func(context.Context, *mutation.Request) (*mutation.Answer, error) // nil: created
-	leads   bool
-	leader  *Member
-	members []Member // nil: itself alone
-	dial    func(m Member, protocol string) (net.Conn, error)
-	restore func(archive io.Reader) (*Restored, error)
-	unread  error // of Readable
-	files   error // of WaitPublished
-	self    *SelfCheck
-	repairs int // of Check
-	at      []Progress
-	port    net.Listener
-	exports []string // as they were recorded
-	waited  uint64   // for WaitApplied
-	private []byte   // of PrivateJWK; none: unavailable
-	rekey   func(roll string) (*RekeyReply, error)
-	rolls   []string // that Rekey was asked for
-	cluster []byte   // of ClusterKey
+	farewell *Goodbye // to everybody
+	mu       sync.Mutex
+	img      *store.Image
+	writes   []mutation.Request                                                 // as they arrived
+	write    func(context.Context, *mutation.Request) (*mutation.Answer, error) // nil: created
+	leads    bool
+	leader   *Member
+	members  []Member // nil: itself alone
+	dial     func(m Member, protocol string) (net.Conn, error)
+	restore  func(archive io.Reader) (*Restored, error)
+	unread   error // of Readable
+	files    error // of WaitPublished
+	self     *SelfCheck
+	repairs  int // of Check
+	at       []Progress
+	port     net.Listener
+	exports  []string // as they were recorded
+	waited   uint64   // for WaitApplied
+	private  []byte   // of PrivateJWK; none: unavailable
+	rekey    func(roll string) (*RekeyReply, error)
+	rolls    []string // that Rekey was asked for
+	cluster  []byte   // of ClusterKey
 }
 
 func (f *fake) Name() string                                { return "n1" }
@@ -80,8 +81,22 @@ func (f *fake) Members() []Member {
 	return []Member{{ID: "id-1", Name: "n1", Voter: true}}
 }
 
-func (f *fake) LastHeard(string) (Progress, bool)      { return Progress{}, false }
-func (f *fake) Revoked(string) bool                    { return false }
+func (f *fake) LastHeard(string) (Progress, bool) { return Progress{}, false }
+func (f *fake) Farewell(string, string) (*store.Error, bool) {
+	if f.farewell == nil {
+		return nil, false
+	}
+	return f.farewell.Err, f.farewell.Removed
+}
+func (f *fake) Renew(context.Context, []byte, access.Actor) (*Enrolment, error) {
+	return &Enrolment{}, nil
+}
+func (f *fake) Revoke(context.Context, string, access.Actor) (mutation.Certificate, uint64, error) {
+	return mutation.Certificate{}, 0, nil
+}
+func (f *fake) Rotate(context.Context, RotateArgs, access.Actor) (*Authorities, error) {
+	return &Authorities{}, nil
+}
 func (f *fake) Admit(context.Context, AdmitArgs) error { return nil }
 func (f *fake) Listener(string) net.Listener           { return f.port }
 func (f *fake) Leader() (Member, bool) {

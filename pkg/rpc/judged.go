@@ -64,11 +64,15 @@ type outcome struct {
 }
 
 // note keeps what came of an attempt that failed, on a connection or, if raw is
-// nil, to make one. It reports a refusal by TLS: then the server has read
-// nothing of what was sent.
+// nil, to make one. It reports a refusal, by TLS or a Goodbye: then the server
+// has done nothing of what was sent.
 func (c *Client) note(server string, raw *judged, err error) *store.Error {
 	var o outcome
+	var bye *Goodbye
 	switch {
+	case errors.As(err, &bye):
+		o.refusal = store.Errorf(store.CodeDenied, "server %s: %s", server, bye.Err.Message).
+			WithHint("log in anew with a new token: %s", c.login())
 	case overdue(err): // says nothing of the server
 		return nil
 	case raw == nil:

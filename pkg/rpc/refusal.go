@@ -3,7 +3,6 @@ package rpc
 import (
 	"crypto/tls"
 	"crypto/x509"
-	"encoding/pem"
 	"errors"
 	"net"
 	"time"
@@ -105,8 +104,7 @@ func (c *Client) usable(own pki.Credentials, now time.Time) error {
 	if err != nil {
 		return err
 	}
-	block, _ := pem.Decode(own.CertPEM)
-	cert, err := x509.ParseCertificate(block.Bytes) // Identity read it
+	cert, err := own.Leaf()
 	if err != nil {
 		return err
 	}

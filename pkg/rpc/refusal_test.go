@@ -102,6 +102,22 @@ func TestARefusalOfTLSEndsACommandAtOnce(t *testing.T) {
 	})
 }
 
+// A server that serves its caller no more answers so, in words of its own.
+func TestAGoodbyeEndsACommandAtOnce(t *testing.T) {
+	t.Parallel()
+	ca := newAuthority(t)
+	ana := member(t, ca, access.Operator, "ana", 1, time.Now())
+	bye := &Goodbye{Err: store.Errorf(store.CodeDenied, "certificate 00ff was revoked: lost with a laptop").WithHint("log in again")}
+	p := openPort(t, &fake{leads: true, farewell: bye}, member(t, ca, access.Node, "n1", 1, time.Now()), nil, nil)
+	good := openPort(t, &fake{leads: true}, member(t, ca, access.Node, "n2", 1, time.Now()), nil, nil)
+	for what, do := range everyWay(clientOf(t, &ana, p.address)) {
+		wantDenied(t, what, do(soon(t)), "certificate 00ff was revoked: lost with a laptop", "log in")
+	}
+	if _, err := clientOf(t, &ana, p.address, good.address).Write(soon(t), someWrite()); err != nil {
+		t.Errorf("where another server still serves: %v", err)
+	}
+}
+
 // everyWay is each of the ways in which a client deals with its servers.
 func everyWay(c *Client) map[string]func(context.Context) error {
 	return map[string]func(context.Context) error{

@@ -30,10 +30,12 @@ func once[A, R any](ctx context.Context, c *Client, method string, args A) (R, e
 		conn, server, err := c.connection(ctx)
 		if err == nil {
 			var v R
-			if v, err = do[A, R](ctx, conn.Client, method, nil, args); err == nil || !errors.Is(err, errBroken) {
+			if v, err = do[A, R](ctx, conn.Client, method, nil, args); err == nil {
+				return v, nil
+			}
+			if refusal := c.note(server, conn.raw, err); refusal == nil && !errors.Is(err, errBroken) {
 				return v, err
 			}
-			c.note(server, conn.raw, err)
 			c.next(conn, true)
 		} else if errors.Is(err, store.ErrInvalid) {
 			return zero, err
@@ -64,13 +66,14 @@ func retry[R any](ctx context.Context, c *Client, attempt func(context.Context, 
 			if err == nil {
 				return v, nil
 			}
-			if refusal := c.note(server, conn.raw, err); refusal == nil { // else nobody has read the call
+			refusal := c.note(server, conn.raw, err)
+			if refusal == nil { // else nothing was done
 				more, err2 := again(err)
 				if !more {
 					return zero, err2
 				}
 			}
-			c.next(conn, errors.Is(err, errBroken))
+			c.next(conn, refusal != nil || errors.Is(err, errBroken))
 		} else if errors.Is(err, store.ErrInvalid) {
 			return zero, err // no later attempt fares better
 		} else {

@@ -61,10 +61,10 @@ func (s *Server) Serve(path string) error {
 		return errors.Join(err, socket.Close())
 	}
 	s.socket = socket
-	s.accept(socket, s.serveLocal)
-	s.accept(s.node.Listener(ProtocolRPC), s.servePeer)
-	s.accept(s.node.Listener(ProtocolStream), s.servePeerStream)
-	s.accept(s.node.Listener(ProtocolEnrol), s.serveNewcomer)
+	s.accept(socket, maxConnections, s.serveLocal)
+	s.accept(s.node.Listener(ProtocolRPC), maxConnections, s.servePeer)
+	s.accept(s.node.Listener(ProtocolStream), maxConnections, s.servePeerStream)
+	s.accept(s.node.Listener(ProtocolEnrol), enrolConnections, s.serveNewcomer)
 	return nil
 }
 
@@ -82,9 +82,9 @@ func (s *Server) Close() error {
 	return err
 }
 
-func (s *Server) accept(l net.Listener, serve func(net.Conn)) {
+func (s *Server) accept(l net.Listener, limit int, serve func(net.Conn)) {
 	s.done.Add(1)
-	room := make(chan struct{}, maxConnections)
+	room := make(chan struct{}, limit)
 	go func() {
 		defer s.done.Done()
 		for {
@@ -100,7 +100,7 @@ func (s *Server) accept(l net.Listener, serve func(net.Conn)) {
 			select {
 			case room <- struct{}{}:
 			default:
-				s.log.Warn("too many connections", "address", l.Addr().String(), "limit", maxConnections)
+				s.log.Warn("too many connections", "address", l.Addr().String(), "limit", limit)
 				conn.Close()
 				continue
 			}

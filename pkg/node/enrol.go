@@ -99,6 +99,9 @@ func (n *Node) useToken(ctx context.Context, req EnrolRequest, by access.Actor) 
 		if err != nil {
 			return nil, err
 		}
+		if err := n.refusedEarly(ctx, m, by); err != nil {
+			return nil, err
+		}
 		if _, _, err := n.system(ctx, "", by.String(), m); err != nil {
 			return nil, err
 		}
@@ -113,6 +116,24 @@ func (n *Node) useToken(ctx context.Context, req EnrolRequest, by access.Actor) 
 	}
 	n.cfg.Log.Info("a token was used", "token", t.ID, "role", t.Role, "name", t.Name, "serial", t.Serial, "again", again)
 	return n.enrolment(role, []byte(t.PEM), ca.CertPEM()), nil
+}
+
+// refusedEarly keeps out of the log what applying would refuse: newcomers must
+// not be able to fill it.
+func (n *Node) refusedEarly(ctx context.Context, m mutation.Mutation, by access.Actor) error {
+	refusal := func() *store.Error {
+		return applier.Check(n.Image(), &mutation.Command{Op: string(m.Kind), Actor: by.String(), Time: n.proposer.time(), Level: n.level(), Mutations: []mutation.Mutation{m}}).Refusal
+	}
+	if refusal() == nil {
+		return nil
+	}
+	if err := n.confirmed(ctx); err != nil {
+		return err
+	}
+	if r := refusal(); r != nil {
+		return r
+	}
+	return nil
 }
 
 // confirmed waits until this node has applied everything that was committed when

@@ -48,6 +48,7 @@ type fake struct {
 	token    *rpc.TokenReply
 	listed   []rpc.Token
 	revoked  []string
+	rekey    []rpc.RekeyReply // one answer after the other; the last one ends it
 }
 
 func (f *fake) Check(_ context.Context, args rpc.CheckArgs) (*rpc.CheckReport, error) {
@@ -158,6 +159,16 @@ func (f *fake) Export(_ context.Context, a rpc.ExportArgs) (*rpc.ExportReply, er
 
 // privateKey stands for one.
 const privateKey = "{\"d\":\"PRIVATE\"}\n"
+
+func (f *fake) Rekey(_ context.Context, tell func(*rpc.RekeyReply)) (*rpc.RekeyReply, error) {
+	for i := range f.rekey {
+		if f.rekey[i].Done {
+			return &f.rekey[i], nil
+		}
+		tell(&f.rekey[i])
+	}
+	return nil, store.Errorf(store.CodeUnavailable, "not rolled over yet")
+}
 
 func (f *fake) Snapshot(_ context.Context, w io.Writer) (*snapshot.Manifest, error) {
 	if _, err := w.Write(f.archive); err != nil {

@@ -142,7 +142,7 @@ func runNode(ctx context.Context, env *Env, f *nodeFlags) error {
 		failed <- err
 	}
 	var server *rpc.Server
-	var started sync.WaitGroup // Probe needs the server, which needs the node
+	var started sync.WaitGroup // Probe and FetchKey need the server, which needs the node
 	started.Add(1)
 	config.Probe = func(ctx context.Context, m node.Member) (node.Progress, error) {
 		started.Wait()
@@ -151,6 +151,13 @@ func runNode(ctx context.Context, env *Env, f *nodeFlags) error {
 		}
 		p, err := server.Probe(ctx, rpc.Member(m))
 		return node.Progress(p), err
+	}
+	config.FetchKey = func(ctx context.Context, m node.Member, keyID string) ([]byte, error) {
+		started.Wait()
+		if server == nil {
+			return nil, context.Canceled
+		}
+		return server.FetchKey(ctx, rpc.Member(m), keyID)
 	}
 	n, err := node.Open(ctx, config)
 	if err != nil {

@@ -78,6 +78,11 @@ func (s served) CreateToken(ctx context.Context, args rpc.TokenArgs, by access.A
 	return (*rpc.Recorded)(a), err
 }
 
+func (s served) Rekey(ctx context.Context, args rpc.RekeyArgs, by access.Actor) (*rpc.RekeyReply, error) {
+	r, err := s.Node.Rekey(ctx, args.Roll, by)
+	return (*rpc.RekeyReply)(r), err
+}
+
 func (s served) RevokeToken(ctx context.Context, id string, by access.Actor) (*rpc.Recorded, error) {
 	a, err := s.Node.RevokeToken(ctx, id, by)
 	return (*rpc.Recorded)(a), err

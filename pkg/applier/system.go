@@ -39,6 +39,10 @@ func (ch *change) applySystem(m *mutation.Mutation) error {
 		return ch.revokeToken(m)
 	case mutation.SysEnrol:
 		return ch.enrol(m)
+	case mutation.SysRekey:
+		return ch.rekey(m)
+	case mutation.SysRewrap:
+		return ch.rewrap(m)
 	case mutation.SysStageBegin:
 		return ch.stageBegin(m)
 	case mutation.SysStagePut:

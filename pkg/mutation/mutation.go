@@ -34,6 +34,8 @@ const (
 	SysToken       Kind = "sys.token"        // a token was made
 	SysTokenRevoke Kind = "sys.token.revoke" // it is no longer good
 	SysEnrol       Kind = "sys.enrol"        // a token was used: a certificate was issued for it
+	SysRekey       Kind = "sys.rekey"        // a step from one cluster key to the next
+	SysRewrap      Kind = "sys.rewrap"       // what was sealed under the old cluster key, under the new one
 	SysStageBegin  Kind = "sys.stage.begin"  // open an upload of documents
 	SysStagePut    Kind = "sys.stage.put"    // add documents to it
 	SysStageCommit Kind = "sys.stage.commit" // switch them in at one revision
@@ -46,6 +48,7 @@ var kinds = map[Kind]bool{
 	ScopeCreate: true, ScopeDelete: true, KeyRotate: true,
 	SysEpoch: true, SysFound: true, SysLevel: true, SysCert: true, SysRevoke: true, SysExport: true,
 	SysToken: true, SysTokenRevoke: true, SysEnrol: true,
+	SysRekey: true, SysRewrap: true,
 	SysStageBegin: true, SysStagePut: true, SysStageCommit: true, SysStageAbort: true,
 }
 

@@ -24,6 +24,9 @@ type Found struct {
 	KeyCheck   string       `json:"key_check"` // by which a node finds out that it has the right cluster key
 	KeyID      string       `json:"key_id"`
 	Level      uint32       `json:"level"`
+	// RequestKey makes the digests of requests, sealed as well. Clusters that were
+	// founded without one get it with their first change of the cluster key.
+	RequestKey *store.Sealed `json:"request_key,omitempty"`
 }
 
 // Raise is the payload of sys.level.
@@ -129,6 +132,10 @@ func systemPayload(kind Kind) any {
 		return new(TokenRevoke)
 	case SysEnrol:
 		return new(Enrol)
+	case SysRekey:
+		return new(Rekey)
+	case SysRewrap:
+		return new(Rewrap)
 	case SysStageBegin:
 		return new(StageBegin)
 	case SysStagePut:

@@ -105,7 +105,7 @@ func (n *Node) checkIdentity(c *SelfCheck) {
 			c.add(name, false, "changed")
 		}
 	}
-	same(n.key.Encode(), "cluster.key")
+	same(n.ring().Encode(), "cluster.key")
 	same(n.tls.KeyPEM, "tls", "node.key")
 	same(n.tls.CertPEM, "tls", "node.crt")
 	same(n.tls.CAPEM, "tls", "ca.crt")

@@ -67,7 +67,7 @@ func (n *Node) certify(req EnrolRequest, role access.Role, name, tenant string) 
 func (n *Node) enrolment(role access.Role, cert, ca []byte) *Enrolment {
 	e := &Enrolment{ClusterID: n.self.ClusterID, Generation: n.self.Generation, CertPEM: cert, CAPEM: ca}
 	if role == access.Node {
-		e.ClusterKey = n.key.Encode()
+		e.ClusterKey = n.ring().Encode()
 	}
 	return e
 }

@@ -136,12 +136,12 @@ func (d *dataDir) save(id *identity) error { return d.saveRecord("node.json", id
 
 // saveSecrets makes the cluster key and the certificate durable, before anybody
 // counts on this node having them.
-func (d *dataDir) saveSecrets(key pki.ClusterKey, c pki.Credentials) error {
+func (d *dataDir) saveSecrets(ring pki.Keyring, c pki.Credentials) error {
 	if err := disk.MakeAll(d.disk, d.file("tls")); err != nil {
 		return err
 	}
 	return errors.Join(
-		disk.Save(d.disk, d.file("cluster.key"), key.Encode()),
+		disk.Save(d.disk, d.file("cluster.key"), ring.Encode()),
 		disk.Save(d.disk, d.file("tls", "node.key"), c.KeyPEM),
 		disk.Save(d.disk, d.file("tls", "node.crt"), c.CertPEM),
 		disk.Save(d.disk, d.file("tls", "ca.crt"), c.CAPEM),

@@ -59,11 +59,11 @@ func (n *Node) enrol(ctx context.Context) (*identity, error) {
 		return nil, fmt.Errorf("join the cluster: %w", err)
 	}
 	id.ClusterID, id.Generation = e.ClusterID, e.Generation
-	key, err := pki.ParseClusterKey(e.ClusterKey)
+	ring, err := pki.ParseKeyring(e.ClusterKey)
 	if err != nil {
 		return nil, fmt.Errorf("join the cluster: %w", err)
 	}
-	if err := n.dir.saveSecrets(key, pki.Credentials{CertPEM: e.CertPEM, KeyPEM: []byte(me.Key), CAPEM: e.CAPEM}); err != nil {
+	if err := n.dir.saveSecrets(ring, pki.Credentials{CertPEM: e.CertPEM, KeyPEM: []byte(me.Key), CAPEM: e.CAPEM}); err != nil {
 		return nil, err
 	}
 	n.cfg.Log.Info("enrolled", "cluster", id.ClusterID, "node", id.NodeID)

@@ -149,11 +149,20 @@ func (n *Node) promote() {
 }
 
 // ripe reports whether a member may vote: it wants to, it said a moment ago that
-// it is hardly behind, and it has the cluster key.
+// it is hardly behind, and it has the cluster keys: that which seals, and that
+// which will.
 func (n *Node) ripe(m Member) bool {
 	record := n.records()[m.ID]
 	p, ok := n.heard(m.ID)
-	return ok && record.Voter && !record.Revoked && p.KeyCheck == n.key.Check() && p.Applied+promoteWithin >= n.raft().CommitIndex()
+	img := n.Image()
+	keys := named(img)
+	if len(keys) > 1 && rollover(img).Phase != mutation.RollBegun {
+		keys = keys[:1]
+	}
+	for _, key := range keys {
+		ok = ok && p.has(key)
+	}
+	return ok && len(keys) > 0 && record.Voter && !record.Revoked && p.Applied+promoteWithin >= n.raft().CommitIndex()
 }
 
 // change asks raft for something and waits for its answer, not beyond its end.

@@ -59,6 +59,9 @@ type Config struct {
 	disk  disk.FS                               // the real one if nil, tests have others
 	boot  string                                // id of the boot; the kernel's if empty
 
+	// FetchKey asks another member for a cluster key, by its id. Nil: nobody is asked.
+	FetchKey func(ctx context.Context, m Member, keyID string) ([]byte, error)
+
 	// Probe asks another member how it is. Nil: only what raft knows is used.
 	Probe func(ctx context.Context, m Member) (Progress, error)
 }
@@ -84,7 +87,7 @@ type Node struct {
 	cfg  Config
 	dir  *dataDir
 	self *identity
-	key  pki.ClusterKey
+	keys keyring
 	tls  pki.Credentials
 
 	logs      *logStore
@@ -103,6 +106,7 @@ type Node struct {
 	confirm  confirmer
 	lead     atomic.Pointer[leadership]
 	ledger   ledger
+	ration   allowance
 	spaces   atomic.Pointer[spaces] // the disks of the other voters; kept by watch
 	look     chan struct{}          // makes watch look at once
 	settling sync.Mutex             // held while settled changes
@@ -113,6 +117,8 @@ type Node struct {
 	peers     peerStates
 	members   sync.Mutex   // one change of membership at a time
 	writers   sync.RWMutex // held for writing while a restore commits
+	requests  atomic.Pointer[knownRequestKey]
+	rekeying  chan struct{} // holds one token while nobody rolls the cluster key over here
 	restoring restoring
 	closing   chan struct{}
 	stopped   sync.Once

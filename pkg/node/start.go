@@ -37,7 +37,9 @@ func Open(ctx context.Context, cfg Config) (n *Node, err error) {
 	if err != nil {
 		return nil, err
 	}
-	n = &Node{cfg: cfg, dir: dir, closing: make(chan struct{}), notes: make(chan bool, 64), stale: make(chan struct{}, 1), look: make(chan struct{}, 1)}
+	n = &Node{cfg: cfg, dir: dir, closing: make(chan struct{}), notes: make(chan bool, 64), stale: make(chan struct{}, 1), look: make(chan struct{}, 1),
+		rekeying: make(chan struct{}, 1)}
+	n.rekeying <- struct{}{}
 	opened := n // a return of an error sets n to nil
 	defer func() {
 		if err != nil {
@@ -49,7 +51,7 @@ func Open(ctx context.Context, cfg Config) (n *Node, err error) {
 	if err != nil {
 		return nil, err
 	}
-	if n.key, n.tls, err = dir.loadSecrets(n.self); err != nil {
+	if err := n.loadSecrets(); err != nil {
 		return nil, err
 	}
 	if err := n.openState(); err != nil {
@@ -63,6 +65,7 @@ func Open(ctx context.Context, cfg Config) (n *Node, err error) {
 	n.goRun(n.proposer.run)
 	n.goRun(func() { n.follow(birth) })
 	n.goRun(n.watch)
+	n.goRun(n.watchKeys)
 	if joining {
 		n.goRun(n.join)
 	}

@@ -74,7 +74,12 @@ func (n *Node) openState() error {
 			"log", logged.Sub(begun), "snapshot", loaded.Sub(logged), "replay", time.Since(loaded)))
 	}
 	n.loaded = true
-	if err := n.dir.checkAgainst(n.fsm.Image(), n.key, n.tls); err != nil {
+	if known && !n.committed.Damaged() { // else it is judged by a state that is not old (see watchKeys)
+		if err := n.judgeKeys(n.fsm.Image()); err != nil {
+			return err
+		}
+	}
+	if err := n.dir.checkAgainst(n.fsm.Image(), n.tls); err != nil {
 		return err
 	}
 	n.begun = n.fsm.Image().Index

@@ -89,7 +89,7 @@ func TestATokenLetsOneNewcomerIn(t *testing.T) {
 	if id, err := pki.CheckEnrolment(token.CA, req.CSR, e.CertPEM, e.CAPEM); err != nil || id.String() != "node/n2" || id.NodeID != req.NodeID {
 		t.Errorf("the certificate is of %s, %v", id, err)
 	}
-	if !bytes.Equal(e.ClusterKey, c.leader().key.Encode()) {
+	if !bytes.Equal(e.ClusterKey, c.leader().ring().Encode()) {
 		t.Error("a node did not get the cluster key")
 	}
 	if _, ok := c.leader().records()[""]; ok || len(c.leader().records()) != 2 {

@@ -38,11 +38,15 @@ type trio struct {
 	nodes map[string]*Node
 	stops map[string][]error // what Stop was told
 	dirs  map[string]string
+	quiet map[string]bool // nodes without a vote
+
+	stale    []byte                 // the cluster.key that a new node gets; the leader's if nil
+	withheld atomic.Pointer[string] // id of a cluster key that no node gives to another
 }
 
 func newTrio(t *testing.T, names ...string) *trio {
 	t.Helper()
-	c := &trio{t: t, nodes: map[string]*Node{}, stops: map[string][]error{}, dirs: map[string]string{}}
+	c := &trio{t: t, nodes: map[string]*Node{}, stops: map[string][]error{}, dirs: map[string]string{}, quiet: map[string]bool{}}
 	base := t.TempDir() // before the cleanup, so that it is removed after it
 	t.Cleanup(func() {
 		for name := range c.dirs {
@@ -72,11 +76,11 @@ func newTrio(t *testing.T, names ...string) *trio {
 
 func (c *trio) open(name string, join bool) *Node {
 	c.t.Helper()
-	cfg := Config{Dir: c.dirs[name], Name: name, Listen: "127.0.0.1:0", Log: slog.New(slog.DiscardHandler), SnapshotInterval: time.Hour,
+	cfg := Config{Dir: c.dirs[name], Name: name, Listen: "127.0.0.1:0", Log: slog.New(slog.DiscardHandler), SnapshotInterval: time.Hour, NonVoter: c.quiet[name],
 		HeartbeatTimeout: time.Second, ElectionTimeout: time.Second,
 		Now:   func() time.Time { return time.Now().Add(time.Duration(c.clock.Load())) },
 		Stop:  func(err error) { c.mu.Lock(); c.stops[name] = append(c.stops[name], err); c.mu.Unlock() },
-		Probe: c.probe,
+		Probe: c.probe, FetchKey: c.fetchKey,
 		space: func(string) (free, total uint64) {
 			if full := c.full.Load(); full != nil && *full == name {
 				return 1 << 20, 100 << 30
@@ -121,7 +125,11 @@ func (c *trio) running() (out []*Node) {
 }
 
 func (c *trio) Enrol(ctx context.Context, req EnrolRequest) (*Enrolment, error) {
-	return c.leader().Enrol(ctx, req, access.Local("0"))
+	e, err := c.leader().Enrol(ctx, req, access.Local("0"))
+	if err == nil && c.stale != nil {
+		e.ClusterKey = c.stale
+	}
+	return e, err
 }
 
 func (c *trio) Admit(ctx context.Context, req AdmitRequest, _ pki.Credentials) error {
@@ -135,6 +143,18 @@ func (c *trio) probe(_ context.Context, m Member) (Progress, error) {
 		}
 	}
 	return Progress{}, fmt.Errorf("%s does not run", m.Name)
+}
+
+func (c *trio) fetchKey(_ context.Context, m Member, keyID string) ([]byte, error) {
+	if id := c.withheld.Load(); id != nil && *id == keyID {
+		return nil, fmt.Errorf("%s does not give it", m.Name)
+	}
+	for _, n := range c.running() {
+		if n.ID() == m.ID {
+			return n.ClusterKey(keyID)
+		}
+	}
+	return nil, fmt.Errorf("%s does not run", m.Name)
 }
 
 // leader waits until one node leads and is ready.

@@ -2,10 +2,13 @@ package node
 
 import (
 	"context"
+	"slices"
 	"sync"
 	"time"
 
 	"github.com/hashicorp/raft"
+
+	"github.com/cpctl/cpctl/pkg/mutation"
 )
 
 // Progress is how far a node has come and how it is.
@@ -23,9 +26,11 @@ type Progress struct {
 	Digest      string // of tenants/ and keys/
 	StateDigest string
 	Degraded    bool
-	Reason      string // disk_full, io_error
-	KeyCheck    string // of the cluster key that it has
-	LogDir      string // raft/, with what is free on its disk, bytes; no total: it could not be asked
+	Reason      string   // disk_full, io_error
+	KeyCheck    string   // of the first cluster key that it has
+	KeyChecks   []string // of all that it has, on its disk
+	KeyLess     bool     // it does not have the key that seals, by its own state
+	LogDir      string   // raft/, with what is free on its disk, bytes; no total: it could not be asked
 	LogFree     uint64
 	LogTotal    uint64
 	Short       bool  // too little is free there: the leader takes no changes
@@ -86,16 +91,21 @@ func (n *Node) LastHeard(nodeID string) (Progress, bool) {
 
 // Progress tells how this node is.
 func (n *Node) Progress() Progress {
-	img, files, disk := n.Image(), n.files.Status(), n.space()
+	img, files, disk, ring := n.Image(), n.files.Status(), n.space(), n.ring()
 	p := Progress{Name: n.self.Name, ID: n.self.NodeID, Address: n.self.Advertise, Version: n.cfg.Version, Leads: n.Leads(),
 		Term: n.raft().CurrentTerm(), Commit: n.raft().CommitIndex(), Applied: img.Index, Published: files.PublishedIndex,
 		Revision: img.Revision(), Digest: img.DataDigest(), StateDigest: img.StateDigest(), Degraded: files.Degraded, Reason: files.Reason,
-		KeyCheck: n.key.Check(), LogDir: disk.dir, LogFree: disk.free, LogTotal: disk.total, Short: disk.left(false) <= 0,
+		KeyCheck: ring.First().Check(), KeyChecks: ring.Checks(), KeyLess: n.lacksKey(img), LogDir: disk.dir, LogFree: disk.free, LogTotal: disk.total, Short: disk.left(false) <= 0,
 		ContactMS: n.SinceContact().Milliseconds()}
 	if n.SinceContact() < 0 {
 		p.ContactMS = -1
 	}
 	return p
+}
+
+// has reports whether the node has a cluster key, on its disk.
+func (p *Progress) has(key mutation.KeyName) bool {
+	return p.KeyCheck == key.Check || slices.Contains(p.KeyChecks, key.Check)
 }
 
 // SinceContact is how long ago this node last heard of a leader: 0 while it

@@ -45,6 +45,9 @@ type fake struct {
 	exports []string // as they were recorded
 	waited  uint64   // for WaitApplied
 	private []byte   // of PrivateJWK; none: unavailable
+	rekey   func(roll string) (*RekeyReply, error)
+	rolls   []string // that Rekey was asked for
+	cluster []byte   // of ClusterKey
 }
 
 func (f *fake) Name() string                                { return "n1" }
@@ -108,6 +111,23 @@ func (f *fake) NameOf(string) string {
 		return ""
 	}
 	return "n1"
+}
+
+func (f *fake) Rekey(_ context.Context, args RekeyArgs, _ access.Actor) (*RekeyReply, error) {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	f.rolls = append(f.rolls, args.Roll)
+	if f.rekey == nil {
+		return nil, store.Errorf(store.CodeUnavailable, "not the leader")
+	}
+	return f.rekey(args.Roll)
+}
+
+func (f *fake) ClusterKey(id string) ([]byte, error) {
+	if f.cluster == nil {
+		return nil, store.Errorf(store.CodeNotFound, "no key %s", id)
+	}
+	return f.cluster, nil
 }
 
 func (f *fake) ReadIndex(context.Context) (uint64, error) {

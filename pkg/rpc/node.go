@@ -52,6 +52,9 @@ type Node interface {
 	Remove(ctx context.Context, name string, by access.Actor) (gone Member, voters int, err error)        // leader only
 	Restore(ctx context.Context, archive io.Reader, args RestoreArgs, by access.Actor) (*Restored, error) // leader only
 
+	Rekey(ctx context.Context, args RekeyArgs, by access.Actor) (*RekeyReply, error) // leader only
+	ClusterKey(keyID string) ([]byte, error)                                         // for another node
+
 	Revoked(serial string) bool // whether a certificate was taken back
 	Dial(ctx context.Context, m Member, protocol string) (net.Conn, error)
 	Listener(protocol string) net.Listener
@@ -82,6 +85,8 @@ type Progress struct {
 	Degraded    bool
 	Reason      string
 	KeyCheck    string
+	KeyChecks   []string
+	KeyLess     bool
 	LogDir      string
 	LogFree     uint64
 	LogTotal    uint64

@@ -68,6 +68,8 @@ func (s *Server) nodeStatus(m Member, p *Progress, all *ClusterStatus) NodeStatu
 		n.State, n.Reason = "degraded", p.Reason
 	case p.Short: // its files are good, but it keeps the whole cluster from taking changes
 		n.State, n.Reason = "degraded", "disk_full"
+	case p.KeyLess: // it cannot open what is sealed, nor lead
+		n.State, n.Reason = "degraded", "cluster_key"
 	}
 	if p.Leads && p.Term == all.Term {
 		n.Role, all.Leader = "leader", m.Name

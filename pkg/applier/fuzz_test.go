@@ -42,6 +42,7 @@ func TestTheFuzzerKnowsEveryKind(t *testing.T) {
 // no trace of what is refused, and of what is accepted an archive that reads back.
 func FuzzApply(f *testing.F) {
 	w := populated(f)
+	w.atPhase(mutation.RollSwitched)
 	uploaded := w.createTenant("initech", `{}`)[0].Payload
 	w.must(w.system(mutation.SysStageBegin, mutation.StageBegin{Stage: "st1"}))
 	seeds := append(w.createTenant("initech", `{"display_name":"Initech"}`),
@@ -57,6 +58,7 @@ func FuzzApply(f *testing.F) {
 		w.system(mutation.SysStageCommit, mutation.StageCommit{Stage: "st1", Base: w.image().Revision(), Digest: w.image().DataDigest()}),
 		w.system(mutation.SysExport, mutation.Export{Tenant: "acme", Node: "n1"}), w.system(mutation.SysExport, mutation.Export{Tenant: "acme", KID: "none", Node: "n1"}),
 		w.system(mutation.SysStageAbort, mutation.StageAbort{Stage: "st1"}),
+		w.system(mutation.SysRewrap, w.rewrap(store.KeysetPath("acme"), ClusterPath)), w.rekeyStep(mutation.RekeyRetire, "r1", oldKey), w.rekeyStep(mutation.RekeyBegin, "r2", oldKey),
 	)
 	for _, m := range seeds {
 		for i, kind := range everyKind {

@@ -231,7 +231,9 @@ func (n *Node) fetchKey(want mutation.KeyName, seals bool) (key pki.ClusterKey, 
 			n.cfg.Log.Debug("a member did not give the cluster key", "name", m.Name, "key", want.ID, "error", err)
 			continue
 		}
-		if key, err = pki.ParseClusterKey(b); err == nil && key.ID() == want.ID && key.Check() == want.Check {
+		key, err = pki.ParseClusterKey(b)
+		clear(b)
+		if err == nil && key.ID() == want.ID && key.Check() == want.Check {
 			n.cfg.Log.Info("got a cluster key", "key", want.ID, "from", m.Name)
 			return key, true
 		}

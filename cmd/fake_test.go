@@ -44,12 +44,30 @@ type fake struct {
 	exports  []rpc.ExportArgs
 	check    *rpc.CheckReport
 	checked  []rpc.CheckArgs
+	tokens   []rpc.TokenArgs
+	token    *rpc.TokenReply
+	listed   []rpc.Token
+	revoked  []string
 	rekey    []rpc.RekeyReply // one answer after the other; the last one ends it
 }
 
 func (f *fake) Check(_ context.Context, args rpc.CheckArgs) (*rpc.CheckReport, error) {
 	f.checked = append(f.checked, args)
 	return f.check, f.fail
+}
+
+func (f *fake) CreateToken(_ context.Context, args rpc.TokenArgs) (*rpc.TokenReply, error) {
+	f.tokens = append(f.tokens, args)
+	return f.token, f.fail
+}
+
+func (f *fake) ListTokens(context.Context, rpc.ReadOptions) (*rpc.TokenList, error) {
+	return &rpc.TokenList{ReadInfo: rpc.ReadInfo{Index: 12}, Items: f.listed}, f.fail
+}
+
+func (f *fake) RevokeToken(_ context.Context, id string) (*rpc.TokenReply, error) {
+	f.revoked = append(f.revoked, id)
+	return f.token, f.fail
 }
 
 func (f *fake) Close() error {

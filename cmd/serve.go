@@ -73,21 +73,17 @@ func (s served) Restore(ctx context.Context, archive io.Reader, args rpc.Restore
 	return (*rpc.Restored)(r), err
 }
 
+func (s served) CreateToken(ctx context.Context, args rpc.TokenArgs, by access.Actor) (*rpc.Recorded, error) {
+	a, err := s.Node.CreateToken(ctx, node.TokenRequest(args), by)
+	return (*rpc.Recorded)(a), err
+}
+
 func (s served) Rekey(ctx context.Context, args rpc.RekeyArgs, by access.Actor) (*rpc.RekeyReply, error) {
 	r, err := s.Node.Rekey(ctx, args.Roll, by)
 	return (*rpc.RekeyReply)(r), err
 }
 
-// joiner reaches the cluster that a new node wants to join.
-type joiner struct{ *rpc.Client }
-
-var _ node.Joiner = (*joiner)(nil)
-
-func (j *joiner) Enrol(ctx context.Context, req node.EnrolRequest) (*node.Enrolment, error) {
-	e, err := j.Client.Enrol(ctx, rpc.EnrolArgs(req))
-	return (*node.Enrolment)(e), err
-}
-
-func (j *joiner) Admit(ctx context.Context, req node.AdmitRequest) error {
-	return j.Client.Admit(ctx, rpc.AdmitArgs(req))
+func (s served) RevokeToken(ctx context.Context, id string, by access.Actor) (*rpc.Recorded, error) {
+	a, err := s.Node.RevokeToken(ctx, id, by)
+	return (*rpc.Recorded)(a), err
 }

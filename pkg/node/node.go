@@ -30,6 +30,7 @@ const (
 	ProtocolRaft   = "cpctl-raft/1"
 	ProtocolRPC    = "cpctl-rpc/1"
 	ProtocolStream = "cpctl-stream/1"
+	ProtocolEnrol  = "cpctl-enrol/1" // the only one without a certificate
 )
 
 // Config is how a node runs. The zero value of every field but Dir works.
@@ -105,6 +106,7 @@ type Node struct {
 	confirm  confirmer
 	lead     atomic.Pointer[leadership]
 	ledger   ledger
+	ration   allowance
 	spaces   atomic.Pointer[spaces] // the disks of the other voters; kept by watch
 	look     chan struct{}          // makes watch look at once
 	settling sync.Mutex             // held while settled changes
@@ -139,7 +141,7 @@ func (n *Node) ClusterID() string { return n.self.ClusterID }
 func (n *Node) Address() string { return n.self.Advertise }
 
 // Listener returns the accepted connections of one protocol of the port. Their
-// peers hold a good certificate of this cluster.
+// peers hold a good certificate of this cluster, but for those of ProtocolEnrol.
 func (n *Node) Listener(protocol string) net.Listener { return n.mux.Listener(protocol) }
 
 // Dial connects to another member with one of the port's protocols. The peer is

@@ -18,6 +18,7 @@ import (
 
 	"github.com/cpctl/cpctl/pkg/access"
 	"github.com/cpctl/cpctl/pkg/mutation"
+	"github.com/cpctl/cpctl/pkg/pki"
 	"github.com/cpctl/cpctl/pkg/snapshot"
 	"github.com/cpctl/cpctl/pkg/store"
 )
@@ -131,7 +132,7 @@ func (c *trio) Enrol(ctx context.Context, req EnrolRequest) (*Enrolment, error) 
 	return e, err
 }
 
-func (c *trio) Admit(ctx context.Context, req AdmitRequest) error {
+func (c *trio) Admit(ctx context.Context, req AdmitRequest, _ pki.Credentials) error {
 	return c.leader().Admit(ctx, req)
 }
 

@@ -2,6 +2,7 @@ package node
 
 import (
 	"context"
+	"time"
 
 	"github.com/cpctl/cpctl/pkg/access"
 	"github.com/cpctl/cpctl/pkg/applier"
@@ -24,6 +25,9 @@ func (n *Node) Write(ctx context.Context, req *mutation.Request, by access.Actor
 	if _, err := n.leading(ctx); err != nil {
 		return nil, err
 	}
+	if err := n.ration.take(by, costOf(req), time.Now()); err != nil { // before anything is looked at: refusals cost, too
+		return nil, err
+	}
 	d, err := n.newDraft(req, by)
 	if err != nil {
 		return nil, err
@@ -34,7 +38,15 @@ func (n *Node) Write(ctx context.Context, req *mutation.Request, by access.Actor
 		if known := applier.Remembered(img, d.command(now)); known != nil {
 			return n.replayed(img, d, known)
 		}
+		// Each step takes its time with a large document. What is done for callers
+		// who have left makes others wait until they leave, too.
+		if ctx.Err() != nil {
+			return nil, notProposed(givenUp)
+		}
 		p, err := d.complete(img, now)
+		if ctx.Err() != nil {
+			return nil, notProposed(givenUp)
+		}
 		if err == nil && p.command != nil && !req.DryRun {
 			if res := applier.Check(img, p.command); res.Refusal != nil && !res.Stale {
 				err = res.Refusal

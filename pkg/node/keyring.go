@@ -120,6 +120,7 @@ func (n *Node) watchKeys() {
 	tick := time.NewTicker(tendKeysEvery)
 	defer tick.Stop()
 	var seen *store.Doc
+	var failed time.Time
 	for {
 		select {
 		case <-tick.C:
@@ -128,7 +129,7 @@ func (n *Node) watchKeys() {
 		}
 		img := n.Image()
 		now := img.Get(applier.RekeyPath)
-		if now == seen && !n.lacksKey(img) && n.settled.Load() { // most of the time
+		if now == seen && !n.lacksKey(img) && n.settled.Load() || time.Since(failed) < askKeysEvery { // most of the time
 			continue
 		}
 		if n.settled.Load() {
@@ -139,7 +140,8 @@ func (n *Node) watchKeys() {
 		}
 		done, err := n.tendKeys(img)
 		if err != nil {
-			n.cfg.Log.Error("cluster.key cannot be written; the roll-over of the cluster key waits for this node", "error", err)
+			failed = time.Now()
+			n.cfg.Log.Error("cluster.key cannot be written; a roll-over of the cluster key waits for this node", "error", err)
 		}
 		if done && n.settled.Load() {
 			seen = now

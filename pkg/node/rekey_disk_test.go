@@ -116,7 +116,7 @@ func TestAKeyThatCannotBeWrittenIsNobodys(t *testing.T) {
 	c.disk = d
 	full = c.open(name, false)
 	c.disk = nil
-	r := &rekeying{node: c.leader(), actor: "test", began: time.Now()}
+	r := &rekeying{node: c.leader(), actor: "test", began: time.Now().Add(-time.Hour)} // a voter is waited for however long it takes
 	c.begun(r)
 	next := rollover(r.node.Image()).Next
 	c.until("the others to have it, and this one to try", func() error {

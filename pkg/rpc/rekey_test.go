@@ -9,6 +9,8 @@ import (
 	"time"
 
 	"github.com/cpctl/cpctl/pkg/access"
+	"github.com/cpctl/cpctl/pkg/applier"
+	"github.com/cpctl/cpctl/pkg/mutation"
 	"github.com/cpctl/cpctl/pkg/store"
 )
 
@@ -109,6 +111,19 @@ func TestAMemberWithoutTheKeyIsDegraded(t *testing.T) {
 	c, _ := serveFake(t, f)
 	st, err := c.Status(soon(t))
 	if err != nil || st.Nodes[0].State != "degraded" || st.Nodes[0].Reason != "cluster_key" {
+		t.Errorf("%+v, %v", st, err)
+	}
+}
+
+// TestARollOverThatIsNotAtItsEndIsInTheStatus, for whoever finds the cluster there.
+func TestARollOverThatIsNotAtItsEndIsInTheStatus(t *testing.T) {
+	tx := store.NewImage().Begin()
+	if err := tx.PutSystem(applier.RekeyPath, mutation.Rollover{Phase: mutation.RollSwitched}); err != nil {
+		t.Fatal(err)
+	}
+	img, _ := tx.Freeze(5, 1)
+	c, _ := serveFake(t, &fake{leads: true, img: img})
+	if st, err := c.Status(soon(t)); err != nil || st.Rekey != "switched" {
 		t.Errorf("%+v, %v", st, err)
 	}
 }

@@ -182,13 +182,9 @@ func (n *Node) tendKeys(img *store.Image) (done bool, err error) {
 	if now == had {
 		return done, nil
 	}
-	// An older state, after a power cut, would need the key that goes.
 	for _, k := range had.Keys() {
 		if _, kept := now.Key(k.ID(), k.Check()); !kept {
-			if !n.settled.Load() {
-				return false, nil
-			}
-			if err := n.committed.Sync(); err != nil {
+			if dispensable, err := n.dispensable(img); !dispensable {
 				return false, err
 			}
 			break
@@ -199,6 +195,25 @@ func (n *Node) tendKeys(img *store.Image) (done bool, err error) {
 	}
 	n.cfg.Log.Info("the cluster keys of this node changed", "now", now.IDs(), "before", had.IDs())
 	return done, nil
+}
+
+// dispensable reports whether a key that a state does not need may go. The files
+// must show that state, since a process beside the node may open what is in them;
+// and it must be on the disk, since the older one, to which a power cut would
+// lead back, needs the key.
+func (n *Node) dispensable(img *store.Image) (bool, error) {
+	if !n.settled.Load() {
+		return false, nil
+	}
+	ctx, cancel := context.WithTimeout(context.Background(), askKeysEvery)
+	defer cancel()
+	if n.files.Wait(ctx, img.Index) != nil {
+		return false, nil // it is said elsewhere; the key stays until they are written
+	}
+	if err := n.committed.Sync(); err != nil {
+		return false, err
+	}
+	return true, nil
 }
 
 // maybeNext reports whether a key that the state does not name may be one that

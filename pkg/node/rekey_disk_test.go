@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"os"
 	"path/filepath"
+	"runtime/debug"
 	"strings"
 	"sync"
 	"testing"
@@ -41,7 +42,7 @@ func (d *keyDisk) Datasync(fd int) error {
 	err := d.Real.Datasync(fd)
 	d.mu.Lock()
 	defer d.mu.Unlock()
-	if d.marker[fd] {
+	if d.marker[fd] && !strings.Contains(string(debug.Stack()), "syncWrites") { // in the background it comes in time by luck only
 		d.marker[fd] = false
 	}
 	return err

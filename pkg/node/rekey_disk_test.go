@@ -23,7 +23,8 @@ import (
 type keyDisk struct {
 	disk.Real
 	mu     sync.Mutex
-	fail   error
+	fail   error        // of cluster.key
+	files  error        // of data/
 	marker map[int]bool // descriptors of raft/committed; whether a write awaits its sync
 	early  []string
 	saves  int
@@ -64,6 +65,46 @@ func (d *keyDisk) Create(dir int, name string, mode uint32) (int, error) {
 		}
 	}
 	return d.Real.Create(dir, name, mode)
+}
+
+func (d *keyDisk) Exchange(a int, name string, b int, other string) error {
+	d.mu.Lock()
+	err := d.files
+	d.mu.Unlock()
+	if err != nil {
+		return err
+	}
+	return d.Real.Exchange(a, name, b, other)
+}
+
+// TestANodeKeepsTheKeyThatItsFilesNeed: while data/ cannot be written, what is in
+// it is sealed under the old key, and a process beside the node may open it.
+func TestANodeKeepsTheKeyThatItsFilesNeed(t *testing.T) {
+	t.Parallel()
+	d := &keyDisk{marker: map[int]bool{}}
+	c := aloneCluster(t, func(*founding) {})
+	c.must(tenantNamed("acme"))
+	c.must(&mutation.Request{Op: mutation.OpKeyRotate, Tenant: "acme", Alg: "EdDSA"})
+	c.close("n1")
+	c.disk = d
+	n := c.open("n1", false)
+	c.agree()
+	old := n.ring().First()
+	d.mu.Lock()
+	d.files = unix.EIO
+	d.mu.Unlock()
+	r := c.rekey()
+	if len(r.Waiting) != 1 || !strings.Contains(r.Waiting[0], "n1 still has the old key") {
+		t.Errorf("the roll-over ends with %+v", r)
+	}
+	if _, kept := n.ring().Key(old.ID(), old.Check()); !kept || !strings.Contains(string(readFile(t, filepath.Join(c.dirs["n1"], "data/keys/acme/keyset.json"))), old.ID()) {
+		t.Error("the old key is gone, or the files were written")
+	}
+	d.mu.Lock()
+	d.files = nil
+	d.mu.Unlock()
+	c.wantOneKey(r.KeyID)
+	c.agree()
 }
 
 // TestAKeyIsGivenUpOnceTheStateThatRetiredItIsOnTheDisk: after a power cut the

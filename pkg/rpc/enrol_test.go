@@ -279,9 +279,7 @@ func TestARequestOfANewcomerIsBounded(t *testing.T) {
 	} {
 		t.Run(fact, func(t *testing.T) {
 			conn := h.stranger(t)
-			if _, err := conn.Write(says); err != nil {
-				t.Fatal(err)
-			}
+			conn.Write(says) // it may be sent away before it has said all
 			began := time.Now()
 			if heard := ended(t, conn); len(heard) > 0 {
 				t.Errorf("answered with %q", heard)

@@ -139,7 +139,7 @@ func (n *Node) join() {
 	})
 	for {
 		attempt, done := context.WithTimeout(ctx, enrolWait)
-		err := n.cfg.Join.Admit(attempt, AdmitRequest{NodeID: n.self.NodeID, Address: n.self.Advertise}, n.tls)
+		err := n.cfg.Join.Admit(attempt, AdmitRequest{NodeID: n.self.NodeID, Address: n.self.Advertise}, n.own.Load().shown())
 		done()
 		if err == nil {
 			break

@@ -23,31 +23,32 @@ const patience = 30 * time.Second
 
 // fake is a node that does what a test tells it: the wire is what is tested.
 type fake struct {
-	mu      sync.Mutex
-	img     *store.Image
-	writes  []mutation.Request                                                 // as they arrived
-	write   func(context.Context, *mutation.Request) (*mutation.Answer, error) // nil: created
-	leads   bool
-	leader  *Member
-	members []Member // nil: itself alone
-	dial    func(m Member, protocol string) (net.Conn, error)
-	restore func(archive io.Reader) (*Restored, error)
-	unread  error // of Readable
-	files   error // of WaitPublished
-	self    *SelfCheck
-	repairs int // of Check
-	at      []Progress
-	port    net.Listener
-	streams net.Listener // nil: the same
-	door    net.Listener // for newcomers
-	enrol   func(EnrolArgs, access.Actor) (*Enrolment, error)
-	admits  []AdmitArgs
-	exports []string // as they were recorded
-	waited  uint64   // for WaitApplied
-	private []byte   // of PrivateJWK; none: unavailable
-	rekey   func(roll string) (*RekeyReply, error)
-	rolls   []string // that Rekey was asked for
-	cluster []byte   // of ClusterKey
+	farewell *Goodbye // to everybody
+	mu       sync.Mutex
+	img      *store.Image
+	writes   []mutation.Request                                                 // as they arrived
+	write    func(context.Context, *mutation.Request) (*mutation.Answer, error) // nil: created
+	leads    bool
+	leader   *Member
+	members  []Member // nil: itself alone
+	dial     func(m Member, protocol string) (net.Conn, error)
+	restore  func(archive io.Reader) (*Restored, error)
+	unread   error // of Readable
+	files    error // of WaitPublished
+	self     *SelfCheck
+	repairs  int // of Check
+	at       []Progress
+	port     net.Listener
+	streams  net.Listener // nil: the same
+	door     net.Listener // for newcomers
+	enrol    func(EnrolArgs, access.Actor) (*Enrolment, error)
+	admits   []AdmitArgs
+	exports  []string // as they were recorded
+	waited   uint64   // for WaitApplied
+	private  []byte   // of PrivateJWK; none: unavailable
+	rekey    func(roll string) (*RekeyReply, error)
+	rolls    []string // that Rekey was asked for
+	cluster  []byte   // of ClusterKey
 }
 
 func (f *fake) Name() string                                { return "n1" }
@@ -85,7 +86,21 @@ func (f *fake) Members() []Member {
 }
 
 func (f *fake) LastHeard(string) (Progress, bool) { return Progress{}, false }
-func (f *fake) Revoked(string) bool               { return false }
+func (f *fake) Farewell(string, string) (*store.Error, bool) {
+	if f.farewell == nil {
+		return nil, false
+	}
+	return f.farewell.Err, f.farewell.Removed
+}
+func (f *fake) Renew(context.Context, []byte, access.Actor) (*Enrolment, error) {
+	return &Enrolment{}, nil
+}
+func (f *fake) Revoke(context.Context, string, access.Actor) (mutation.Certificate, uint64, error) {
+	return mutation.Certificate{}, 0, nil
+}
+func (f *fake) Rotate(context.Context, RotateArgs, access.Actor) (*Authorities, error) {
+	return &Authorities{}, nil
+}
 func (f *fake) Listener(protocol string) net.Listener {
 	switch {
 	case protocol == ProtocolEnrol:

@@ -182,10 +182,11 @@ func TestWhatTheClusterAnswersIsHeldToTheRequest(t *testing.T) {
 		{"with another authority beside it", good, both, "", ""},
 		{"a certificate for another key", sign(a, another, time.Now()), a.CertPEM(), store.CodeIntegrity, "is for another key"},
 		{"another authority", good, foreign.CertPEM(), store.CodeIntegrity, "another authority than that of the token"},
-		{"a certificate of another authority", sign(foreign, csr, time.Now()), both, store.CodeDenied, "was not issued by the cluster's authority"},
+		{"a certificate of the other authority of a roll-over", sign(foreign, csr, time.Now()), both, "", ""},
+		{"a certificate of another authority", sign(foreign, csr, time.Now()), a.CertPEM(), store.CodeDenied, "was not issued by the cluster's authority"},
 		{"a certificate whose time is over", sign(a, csr, time.Now().Add(-2*time.Hour)), a.CertPEM(), store.CodeDenied, "not good now"},
 		{"no certificate", nil, a.CertPEM(), store.CodeIntegrity, "no PEM block"},
-		{"no authority", good, nil, store.CodeIntegrity, "another authority"},
+		{"no authority", good, nil, store.CodeIntegrity, "holds no certificate"},
 	} {
 		t.Run(c.fact, func(t *testing.T) {
 			id, err := CheckEnrolment(fingerprintOf(t, a), csr, c.cert, c.ca)

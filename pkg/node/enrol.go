@@ -28,6 +28,9 @@ func (n *Node) Enrol(ctx context.Context, req EnrolRequest, by access.Actor) (*E
 	if err := checkName(req.Name); err != nil {
 		return nil, err
 	}
+	if err := checkNodeID(req.NodeID); err != nil {
+		return nil, err
+	}
 	e, record, err := n.certify(req, access.Node, req.Name, "")
 	if err != nil {
 		return nil, err
@@ -84,6 +87,9 @@ func (n *Node) useToken(ctx context.Context, req EnrolRequest, by access.Actor) 
 		if err != nil {
 			return nil, err
 		}
+		if err := n.refusedEarly(ctx, m, by); err != nil {
+			return nil, err
+		}
 		if _, _, err := n.system(ctx, "", by.String(), m); err != nil {
 			return nil, err
 		}
@@ -95,6 +101,24 @@ func (n *Node) useToken(ctx context.Context, req EnrolRequest, by access.Actor) 
 	n.cfg.Log.Info("a token was used", "token", t.ID, "role", t.Role, "name", t.Name, "serial", t.Serial, "again", again)
 	f := n.found()
 	return n.withKey(&Enrolment{ClusterID: f.ClusterID, Generation: f.Generation, CertPEM: []byte(t.PEM), CAPEM: []byte(f.Bundle())}, role), nil
+}
+
+// refusedEarly keeps out of the log what applying would refuse: newcomers must
+// not be able to fill it.
+func (n *Node) refusedEarly(ctx context.Context, m mutation.Mutation, by access.Actor) error {
+	refusal := func() *store.Error {
+		return applier.Check(n.Image(), &mutation.Command{Op: string(m.Kind), Actor: by.String(), Time: n.proposer.time(), Level: n.level(), Mutations: []mutation.Mutation{m}}).Refusal
+	}
+	if refusal() == nil {
+		return nil
+	}
+	if err := n.confirmed(ctx); err != nil {
+		return err
+	}
+	if r := refusal(); r != nil {
+		return r
+	}
+	return nil
 }
 
 // confirmed waits until this node has applied everything that was committed when
@@ -141,9 +165,16 @@ func suits(t *mutation.TokenRecord, req EnrolRequest) error {
 		return store.Errorf(store.CodeDenied, "token %s is for a node named %q, not %q", t.ID, t.Name, req.Name).
 			WithHint("start the node with --name %s, or make another token", t.Name)
 	case node:
-		if id, err := uuid.Parse(req.NodeID); err != nil || id.String() != req.NodeID {
-			return store.Errorf(store.CodeInvalid, "%q cannot be the id of a node", req.NodeID)
-		}
+		return checkNodeID(req.NodeID)
+	}
+	return nil
+}
+
+// checkNodeID wants the id of a node to be a UUID: it stands in raft's addresses,
+// which an "@" or a "/" in it would make another's.
+func checkNodeID(s string) error {
+	if id, err := uuid.Parse(s); err != nil || id.String() != s {
+		return store.Errorf(store.CodeInvalid, "%q cannot be the id of a node", s)
 	}
 	return nil
 }

@@ -17,7 +17,7 @@ import (
 
 func newCluster(env *Env) *cobra.Command {
 	return group(&cobra.Command{Use: "cluster", Short: "The members and how they are"},
-		newClusterStatus(env), newClusterMembers(env), newClusterHealth(env), newClusterCheck(env), newClusterRemove(env), newClusterRekey(env))
+		newClusterStatus(env), newClusterMembers(env), newClusterHealth(env), newClusterCheck(env), newClusterRemove(env), newClusterRekey(env), newRotateCA(env))
 }
 
 func newClusterStatus(env *Env) *cobra.Command {

@@ -29,6 +29,7 @@ type nodeFlags struct {
 	trailing   uint64
 	heartbeat  duration
 	election   duration
+	certTTL    duration
 	logLevel   string
 	logFormat  string
 }
@@ -72,7 +73,8 @@ leader, "cpctl cluster health --wait" does. Everything else goes to stderr.`,
 	fs.Var(count{&f.trailing}, "trailing-logs", "`N` log entries kept behind a snapshot (default 4096, at least 1024)")
 	fs.Var(&f.heartbeat, "heartbeat-timeout", "a follower without news for this `DURATION` calls an election (default 500ms)")
 	fs.Var(&f.election, "election-timeout", "a candidate without a majority for this `DURATION` calls another (default 500ms)")
-	for _, name := range []string{"snapshot-interval", "snapshot-threshold", "trailing-logs", "heartbeat-timeout", "election-timeout"} {
+	fs.Var(&f.certTTL, "cert-ttl", "certificates that this node signs are good for a `DURATION` (default 2160h, 90 days); they renew themselves")
+	for _, name := range []string{"cert-ttl", "snapshot-interval", "snapshot-threshold", "trailing-logs", "heartbeat-timeout", "election-timeout"} {
 		fs.Lookup(name).DefValue = "" // zero stands for the one that the help names
 	}
 	fs.StringVar(&f.logLevel, "log-level", "info", "`LEVEL`: debug, info, warn, error")
@@ -81,7 +83,7 @@ leader, "cpctl cluster health --wait" does. Everything else goes to stderr.`,
 }
 
 var nodeFlagNames = []string{"name", "listen", "advertise", "join", "token-file", "non-voter", "files-group", "snapshot-interval", "snapshot-threshold",
-	"trailing-logs", "heartbeat-timeout", "election-timeout", "log-level", "log-format"}
+	"trailing-logs", "heartbeat-timeout", "election-timeout", "cert-ttl", "log-level", "log-format"}
 
 // nodeConfig turns the flags into the node's configuration.
 func (f *nodeFlags) nodeConfig(env *Env) (node.Config, error) {
@@ -110,7 +112,10 @@ func (f *nodeFlags) nodeConfig(env *Env) (node.Config, error) {
 		}
 	}
 	c.SnapshotInterval, c.HeartbeatTimeout, c.ElectionTimeout = time.Duration(f.snapshot), time.Duration(f.heartbeat), time.Duration(f.election)
-	c.SnapshotThreshold, c.TrailingLogs = f.threshold, f.trailing
+	c.SnapshotThreshold, c.TrailingLogs, c.CertTTL = f.threshold, f.trailing, time.Duration(f.certTTL)
+	if c.CertTTL != 0 && c.CertTTL < node.MinCertTTL {
+		return c, usagef("--cert-ttl %s is too short: a certificate has to be renewed in time", c.CertTTL).WithHint("at least %s", node.MinCertTTL)
+	}
 	if c.TrailingLogs != 0 && c.TrailingLogs < 1024 {
 		return c, usagef("--trailing-logs %d is too few: a follower that is slow for a moment would need a whole snapshot", c.TrailingLogs).WithHint("at least 1024")
 	}
@@ -150,7 +155,15 @@ func runNode(ctx context.Context, env *Env, f *nodeFlags) error {
 			return node.Progress{}, context.Canceled
 		}
 		p, err := server.Probe(ctx, rpc.Member(m))
-		return node.Progress(p), err
+		return node.Progress(p), toldOff(err)
+	}
+	config.Renew = func(ctx context.Context, leader node.Member, csr []byte) (*node.Enrolment, error) {
+		started.Wait()
+		if server == nil {
+			return nil, context.Canceled
+		}
+		e, err := server.AskRenewal(ctx, rpc.Member(leader), csr)
+		return (*node.Enrolment)(e), toldOff(err)
 	}
 	config.FetchKey = func(ctx context.Context, m node.Member, keyID string) ([]byte, error) {
 		started.Wait()

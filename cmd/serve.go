@@ -2,6 +2,8 @@ package cmd
 
 import (
 	"context"
+	"errors"
+	"fmt"
 	"io"
 	"net"
 	"os"
@@ -9,6 +11,7 @@ import (
 	"github.com/cpctl/cpctl/pkg/access"
 	"github.com/cpctl/cpctl/pkg/node"
 	"github.com/cpctl/cpctl/pkg/rpc"
+	"github.com/cpctl/cpctl/pkg/store"
 )
 
 // exit ends the process at once, for a node that must not go on.
@@ -57,6 +60,28 @@ func (s served) Dial(ctx context.Context, m rpc.Member, protocol string) (net.Co
 func (s served) Enrol(ctx context.Context, req rpc.EnrolArgs, by access.Actor) (*rpc.Enrolment, error) {
 	e, err := s.Node.Enrol(ctx, node.EnrolRequest(req), by)
 	return (*rpc.Enrolment)(e), err
+}
+
+func (s served) Renew(ctx context.Context, csr []byte, by access.Actor) (*rpc.Enrolment, error) {
+	e, err := s.Node.Renew(ctx, csr, by)
+	return (*rpc.Enrolment)(e), err
+}
+
+func (s served) Rotate(ctx context.Context, args rpc.RotateArgs, by access.Actor) (*rpc.Authorities, error) {
+	a, err := s.Node.Rotate(ctx, node.RotateRequest(args), by)
+	return (*rpc.Authorities)(a), err
+}
+
+// toldOff gives the goodbye of another node the form in which this one heeds it.
+func toldOff(err error) error {
+	var why *rpc.Goodbye
+	switch {
+	case !errors.As(err, &why) || why.Err.Code != store.CodeDenied:
+		return err
+	case why.Removed:
+		return fmt.Errorf("%w: %w", node.ErrRemoved, why.Err)
+	}
+	return fmt.Errorf("%w: %w", node.ErrRevoked, why.Err)
 }
 
 func (s served) Admit(ctx context.Context, req rpc.AdmitArgs) error {

@@ -21,7 +21,7 @@ var everyKind = []mutation.Kind{
 	mutation.ScopeCreate, mutation.ScopeDelete, mutation.KeyRotate, mutation.SysEpoch, mutation.SysFound, mutation.SysLevel, mutation.SysCert,
 	mutation.SysRevoke, mutation.SysStageBegin, mutation.SysStagePut, mutation.SysStageCommit, mutation.SysStageAbort,
 	mutation.SysExport, mutation.SysToken, mutation.SysTokenRevoke, mutation.SysEnrol,
-	mutation.SysRekey, mutation.SysRewrap,
+	mutation.SysRekey, mutation.SysRewrap, mutation.SysCA,
 }
 
 // TestTheFuzzerKnowsEveryKind holds the list to the golden entries, of which

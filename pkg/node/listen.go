@@ -3,7 +3,6 @@ package node
 import (
 	"net"
 
-	"github.com/cpctl/cpctl/pkg/pki"
 	"github.com/cpctl/cpctl/pkg/store"
 )
 
@@ -12,6 +11,9 @@ import (
 func checkConfig(c Config) error {
 	if err := checkName(c.Name); err != nil {
 		return err
+	}
+	if c.CertTTL < MinCertTTL {
+		return store.Errorf(store.CodeInvalid, "a certificate of %s is too short to be renewed in time", c.CertTTL).WithHint("--cert-ttl is at least %s", MinCertTTL)
 	}
 	host, _, err := net.SplitHostPort(c.Listen)
 	if err != nil {
@@ -68,18 +70,7 @@ func (n *Node) listen() error {
 	if err != nil {
 		return err
 	}
-	cfg, err := pki.ServerTLS(n.tls, n.self.ClusterID, n.self.Generation, n.Revoked, []string{ProtocolRaft, ProtocolRPC, ProtocolStream})
-	if err != nil {
-		ln.Close()
-		return err
-	}
-	newcomers, err := pki.EnrolServerTLS(n.tls, ProtocolEnrol)
-	if err != nil {
-		ln.Close()
-		return err
-	}
-	cfg.GetConfigForClient = pki.ForNewcomers(newcomers, ProtocolEnrol)
-	n.mux = newMux(ln, cfg)
+	n.mux = newMuxKeeping(n.open, ln, n.answer(), handshakeTimeout, maxHandshakes)
 	listen := ln.Addr().String()
 	advertise := n.cfg.Advertise
 	if advertise == "" {

@@ -52,12 +52,16 @@ func (n *Node) membersOf(c raft.Configuration) []Member {
 	return out
 }
 
-// records returns what is on record of each node, by its id.
+// records returns what is on record of each node, by its id: of its newest
+// certificate.
 func (n *Node) records() map[string]mutation.Certificate {
 	img, out := n.Image(), map[string]mutation.Certificate{}
 	for d := range img.Scan(applier.CertsPrefix) {
 		var c mutation.Certificate
-		if img.System(d.Path, &c) && c.NodeID != "" { // people have none
+		if !img.System(d.Path, &c) || c.NodeID == "" {
+			continue
+		}
+		if is, ok := out[c.NodeID]; !ok || applier.Newer(c, is) {
 			out[c.NodeID] = c
 		}
 	}

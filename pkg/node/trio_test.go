@@ -3,6 +3,7 @@ package node
 import (
 	"context"
 	"encoding/json"
+	"errors"
 	"fmt"
 	"io/fs"
 	"log/slog"
@@ -83,6 +84,7 @@ func (c *trio) open(name string, join bool) *Node {
 		Now:   func() time.Time { return time.Now().Add(time.Duration(c.clock.Load())) },
 		Stop:  func(err error) { c.mu.Lock(); c.stops[name] = append(c.stops[name], err); c.mu.Unlock() },
 		Probe: c.probe, FetchKey: c.fetchKey,
+		Renew: func(ctx context.Context, _ Member, csr []byte) (*Enrolment, error) { return c.renew(ctx, name, csr) },
 		space: func(string) (free, total uint64) {
 			if full := c.full.Load(); full != nil && *full == name {
 				return 1 << 20, 100 << 30
@@ -136,6 +138,22 @@ func (c *trio) Enrol(ctx context.Context, req EnrolRequest) (*Enrolment, error) 
 
 func (c *trio) Admit(ctx context.Context, req AdmitRequest, _ pki.Credentials) error {
 	return c.leader().Admit(ctx, req)
+}
+
+func (c *trio) renew(ctx context.Context, name string, csr []byte) (*Enrolment, error) {
+	c.mu.Lock()
+	n := c.nodes[name]
+	c.mu.Unlock()
+	if n == nil { // it starts, or ends
+		return nil, ErrNotLeader
+	}
+	for _, leader := range c.running() {
+		e, err := leader.Renew(ctx, csr, access.Actor{Role: access.Node, Name: name, Serial: n.own.Load().id.Serial, Source: "test"})
+		if err == nil || !errors.Is(err, store.ErrUnavailable) {
+			return e, err
+		}
+	}
+	return nil, ErrNotLeader
 }
 
 func (c *trio) probe(_ context.Context, m Member) (Progress, error) {

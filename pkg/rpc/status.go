@@ -75,6 +75,8 @@ func (s *Server) nodeStatus(m Member, p *Progress, all *ClusterStatus) NodeStatu
 		n.State, n.Reason = "degraded", "disk_full"
 	case p.KeyLess: // it cannot open what is sealed, nor lead
 		n.State, n.Reason = "degraded", "cluster_key"
+	case p.Standing != "":
+		n.State, n.Reason = "degraded", p.Standing
 	}
 	if p.Leads && p.Term == all.Term {
 		n.Role, all.Leader = "leader", m.Name

@@ -66,6 +66,9 @@ func (e *Env) clusterLines(st *rpc.ClusterStatus) []pair {
 		{"applied", fmt.Sprintf("%d of %d", applied, st.CommitIndex)},
 		{"can lose", plural(st.CanLose, "voter")},
 	}
+	if st.Rekey != "" {
+		lines = append(lines, pair{"cluster key", "roll-over " + st.Rekey + "; go on with: cpctl cluster rekey"})
+	}
 	if e.flags.output == formatWide {
 		lines = append(lines, pair{"cluster id", st.ClusterID})
 	}

@@ -84,6 +84,9 @@ func (n *Node) useToken(ctx context.Context, req EnrolRequest, by access.Actor) 
 		if err != nil {
 			return nil, err
 		}
+		if err := n.refusedEarly(ctx, m, by); err != nil {
+			return nil, err
+		}
 		if _, _, err := n.system(ctx, "", by.String(), m); err != nil {
 			return nil, err
 		}
@@ -95,6 +98,24 @@ func (n *Node) useToken(ctx context.Context, req EnrolRequest, by access.Actor) 
 	n.cfg.Log.Info("a token was used", "token", t.ID, "role", t.Role, "name", t.Name, "serial", t.Serial, "again", again)
 	f := n.found()
 	return n.withKey(&Enrolment{ClusterID: f.ClusterID, Generation: f.Generation, CertPEM: []byte(t.PEM), CAPEM: []byte(f.Bundle())}, role), nil
+}
+
+// refusedEarly keeps out of the log what applying would refuse: newcomers must
+// not be able to fill it.
+func (n *Node) refusedEarly(ctx context.Context, m mutation.Mutation, by access.Actor) error {
+	refusal := func() *store.Error {
+		return applier.Check(n.Image(), &mutation.Command{Op: string(m.Kind), Actor: by.String(), Time: n.proposer.time(), Level: n.level(), Mutations: []mutation.Mutation{m}}).Refusal
+	}
+	if refusal() == nil {
+		return nil
+	}
+	if err := n.confirmed(ctx); err != nil {
+		return err
+	}
+	if r := refusal(); r != nil {
+		return r
+	}
+	return nil
 }
 
 // confirmed waits until this node has applied everything that was committed when

@@ -2,6 +2,7 @@ package node
 
 import (
 	"errors"
+	"time"
 
 	"github.com/cpctl/cpctl/pkg/store"
 )
@@ -41,6 +42,23 @@ func (n *Node) heed(err error) {
 		if old := n.refused.Swap(&err); old == nil || (*old).Error() != err.Error() {
 			n.cfg.Log.Error("the other members do not talk to this node any more", "error", err,
 				"hint", "remove it (cpctl cluster remove "+n.self.Name+"), and join again with an empty data directory")
+		}
+	}
+}
+
+// hearWhy gives a node that raft has sent away a moment to hear from a member who
+// did that. The node stops either way.
+func (n *Node) hearWhy() {
+	const attempts, pause = 5, 200 * time.Millisecond
+	for range attempts {
+		if n.cfg.Probe == nil {
+			return
+		}
+		n.probeAll()
+		select {
+		case <-n.closing:
+			return
+		case <-time.After(pause):
 		}
 	}
 }

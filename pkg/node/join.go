@@ -138,9 +138,15 @@ func (n *Node) join() {
 		}
 	})
 	for {
-		err := n.cfg.Join.Admit(ctx, AdmitRequest{NodeID: n.self.NodeID, Address: n.self.Advertise}, n.own.Load().shown())
+		attempt, done := context.WithTimeout(ctx, enrolWait)
+		err := n.cfg.Join.Admit(attempt, AdmitRequest{NodeID: n.self.NodeID, Address: n.self.Advertise}, n.own.Load().shown())
+		done()
 		if err == nil {
 			break
+		}
+		if errors.Is(err, store.ErrDenied) { // its certificate was taken back meanwhile: no later attempt fares better
+			n.fail(fmt.Errorf("join the cluster: %w", err))
+			return
 		}
 		n.cfg.Log.Warn("not admitted yet", "error", err)
 		select {

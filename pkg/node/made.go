@@ -128,16 +128,6 @@ func (d *draft) key(i int, slug, alg string) (store.Key, error) {
 	return d.made.keys[i], nil
 }
 
-// reseal seals a value anew under a key, in the same place.
-func (n *Node) reseal(s store.Sealed, under pki.ClusterKey, label ...string) (store.Sealed, error) {
-	plain, err := n.ring().Open(s, label...)
-	if err != nil {
-		return store.Sealed{}, err
-	}
-	defer clear(plain)
-	return under.Seal(plain, label...)
-}
-
 // SealLabel is what the private part of a signing key is bound to when it is
 // sealed: moved to another tenant, key or algorithm it does not open.
 func SealLabel(slug, kid, alg string) []string {

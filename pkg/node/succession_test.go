@@ -57,7 +57,7 @@ func (c *trio) calls(who pki.Credentials, n *Node) (net.Conn, error) {
 	return conn, nil
 }
 
-// takes accepts what comes to a node and leaves it open.
+// takes accepts what comes to a node, as package rpc does, and leaves it open.
 func (c *trio) takes(n *Node) {
 	go func() {
 		for {
@@ -66,6 +66,10 @@ func (c *trio) takes(n *Node) {
 				return
 			}
 			c.t.Cleanup(func() { conn.Close() })
+			id, err := pki.IdentityOf(conn.(*tls.Conn).ConnectionState().PeerCertificates[0])
+			if why, _ := n.Farewell(id.Serial, id.NodeID); err != nil || why != nil {
+				conn.Close()
+			}
 		}
 	}()
 }

@@ -18,6 +18,7 @@ import (
 	"github.com/google/uuid"
 
 	"github.com/cpctl/cpctl/pkg/access"
+	"github.com/cpctl/cpctl/pkg/disk"
 	"github.com/cpctl/cpctl/pkg/mutation"
 	"github.com/cpctl/cpctl/pkg/pki"
 	"github.com/cpctl/cpctl/pkg/snapshot"
@@ -41,6 +42,7 @@ type trio struct {
 	dirs  map[string]string
 	quiet map[string]bool // nodes without a vote
 
+	disk     disk.FS                // of the nodes that are opened from now on; the real one if nil
 	stale    []byte                 // the cluster.key that a new node gets; the leader's if nil
 	withheld atomic.Pointer[string] // id of a cluster key that no node gives to another
 }
@@ -77,7 +79,7 @@ func newTrio(t *testing.T, names ...string) *trio {
 
 func (c *trio) open(name string, join bool) *Node {
 	c.t.Helper()
-	cfg := Config{Dir: c.dirs[name], Name: name, Listen: "127.0.0.1:0", Log: slog.New(slog.DiscardHandler), SnapshotInterval: time.Hour, NonVoter: c.quiet[name],
+	cfg := Config{Dir: c.dirs[name], Name: name, Listen: "127.0.0.1:0", Log: slog.New(slog.DiscardHandler), SnapshotInterval: time.Hour, NonVoter: c.quiet[name], disk: c.disk,
 		HeartbeatTimeout: time.Second, ElectionTimeout: time.Second,
 		Now:   func() time.Time { return time.Now().Add(time.Duration(c.clock.Load())) },
 		Stop:  func(err error) { c.mu.Lock(); c.stops[name] = append(c.stops[name], err); c.mu.Unlock() },

@@ -154,6 +154,7 @@ func (n *Node) watch() {
 			}
 		}
 		if n.raft().State() == raft.Shutdown {
+			n.hearWhy()
 			n.fail(ErrRemoved)
 			return
 		}

@@ -70,6 +70,7 @@ type ClusterStatus struct {
 	Term          uint64       `json:"term"`
 	CommitIndex   uint64       `json:"commit_index"`
 	CanLose       int          `json:"can_lose"` // how many voters may fail now before writes stop
+	Rekey         string       `json:"rekey"`    // a roll-over of the cluster key that is not at its end: begun, switched; else ""
 	Counts        store.Counts `json:"counts"`
 	Nodes         []NodeStatus `json:"nodes"` // sorted by name
 }

@@ -39,6 +39,10 @@ type fake struct {
 	repairs  int // of Check
 	at       []Progress
 	port     net.Listener
+	streams  net.Listener // nil: the same
+	door     net.Listener // for newcomers
+	enrol    func(EnrolArgs, access.Actor) (*Enrolment, error)
+	admits   []AdmitArgs
 	exports  []string // as they were recorded
 	waited   uint64   // for WaitApplied
 	private  []byte   // of PrivateJWK; none: unavailable
@@ -97,8 +101,16 @@ func (f *fake) Revoke(context.Context, string, access.Actor) (mutation.Certifica
 func (f *fake) Rotate(context.Context, RotateArgs, access.Actor) (*Authorities, error) {
 	return &Authorities{}, nil
 }
-func (f *fake) Admit(context.Context, AdmitArgs) error { return nil }
-func (f *fake) Listener(string) net.Listener           { return f.port }
+func (f *fake) Listener(protocol string) net.Listener {
+	switch {
+	case protocol == ProtocolEnrol:
+		return f.door
+	case protocol == ProtocolStream:
+		return f.streams
+	}
+	return f.port
+}
+
 func (f *fake) Leader() (Member, bool) {
 	if f.leader == nil {
 		return Member{}, false
@@ -179,7 +191,22 @@ func (f *fake) PrivateJWK(tenant, kid string) ([]byte, error) {
 	return slices.Clone(f.private), nil
 }
 
-func (f *fake) Enrol(context.Context, EnrolArgs, access.Actor) (*Enrolment, error) { return nil, nil }
+func (f *fake) Enrol(_ context.Context, args EnrolArgs, by access.Actor) (*Enrolment, error) {
+	if f.enrol == nil {
+		return nil, nil
+	}
+	return f.enrol(args, by)
+}
+
+func (f *fake) Admit(_ context.Context, args AdmitArgs) error {
+	if !f.leads {
+		return store.Errorf(store.CodeUnavailable, "not the leader")
+	}
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	f.admits = append(f.admits, args)
+	return nil
+}
 
 func (f *fake) CreateToken(context.Context, TokenArgs, access.Actor) (*Recorded, error) {
 	return nil, nil
@@ -221,8 +248,18 @@ func serveFake(t *testing.T, f *fake) (*Client, string) {
 		t.Fatal(err)
 	}
 	t.Cleanup(func() { os.RemoveAll(dir) })
-	if f.port, err = net.Listen("tcp", "127.0.0.1:0"); err != nil {
-		t.Fatal(err)
+	if f.port == nil {
+		if f.port, err = net.Listen("tcp", "127.0.0.1:0"); err != nil {
+			t.Fatal(err)
+		}
+	}
+	if f.streams == nil {
+		f.streams = f.port
+	}
+	if f.door == nil {
+		if f.door, err = net.Listen("tcp", "127.0.0.1:0"); err != nil {
+			t.Fatal(err)
+		}
 	}
 	s, err := NewServer(f, slog.New(slog.DiscardHandler))
 	if err != nil {
@@ -233,7 +270,7 @@ func serveFake(t *testing.T, f *fake) (*Client, string) {
 		t.Fatal(err)
 	}
 	c := NewClient(Options{Servers: []string{"unix:" + path}})
-	t.Cleanup(func() { c.Close(); f.port.Close(); s.Close() })
+	t.Cleanup(func() { c.Close(); f.port.Close(); f.door.Close(); f.streams.Close(); s.Close() })
 	return c, path
 }
 

@@ -64,7 +64,7 @@ func (s *Server) Serve(path string) error {
 	s.accept(socket, maxConnections, s.serveLocal)
 	s.accept(s.node.Listener(ProtocolRPC), 0, func(conn net.Conn) { s.servePeer(conn, ProtocolRPC) })
 	s.accept(s.node.Listener(ProtocolStream), 0, func(conn net.Conn) { s.servePeer(conn, ProtocolStream) })
-	s.accept(s.node.Listener(ProtocolEnrol), maxConnections, s.serveNewcomer)
+	s.accept(s.node.Listener(ProtocolEnrol), enrolConnections, s.serveNewcomer)
 	return nil
 }
 

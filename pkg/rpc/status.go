@@ -5,6 +5,8 @@ import (
 	"sync"
 	"time"
 
+	"github.com/cpctl/cpctl/pkg/applier"
+	"github.com/cpctl/cpctl/pkg/mutation"
 	"github.com/cpctl/cpctl/pkg/store"
 )
 
@@ -47,6 +49,9 @@ func (s *Server) status(ctx context.Context) *ClusterStatus {
 	for i, m := range members {
 		out.Nodes[i] = s.nodeStatus(m, said[i], out)
 	}
+	var roll mutation.Rollover
+	s.node.Image().System(applier.RekeyPath, &roll)
+	out.Rekey = roll.Phase
 	out.CanLose = max(alive-(voters/2+1), 0)
 	return out
 }

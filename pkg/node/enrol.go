@@ -28,6 +28,9 @@ func (n *Node) Enrol(ctx context.Context, req EnrolRequest, by access.Actor) (*E
 	if err := checkName(req.Name); err != nil {
 		return nil, err
 	}
+	if err := checkNodeID(req.NodeID); err != nil {
+		return nil, err
+	}
 	e, record, err := n.certify(req, access.Node, req.Name, "")
 	if err != nil {
 		return nil, err
@@ -162,9 +165,16 @@ func suits(t *mutation.TokenRecord, req EnrolRequest) error {
 		return store.Errorf(store.CodeDenied, "token %s is for a node named %q, not %q", t.ID, t.Name, req.Name).
 			WithHint("start the node with --name %s, or make another token", t.Name)
 	case node:
-		if id, err := uuid.Parse(req.NodeID); err != nil || id.String() != req.NodeID {
-			return store.Errorf(store.CodeInvalid, "%q cannot be the id of a node", req.NodeID)
-		}
+		return checkNodeID(req.NodeID)
+	}
+	return nil
+}
+
+// checkNodeID wants the id of a node to be a UUID: it stands in raft's addresses,
+// which an "@" or a "/" in it would make another's.
+func checkNodeID(s string) error {
+	if id, err := uuid.Parse(s); err != nil || id.String() != s {
+		return store.Errorf(store.CodeInvalid, "%q cannot be the id of a node", s)
 	}
 	return nil
 }

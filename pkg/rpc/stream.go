@@ -134,7 +134,7 @@ func (s *Server) receiveRestore(ctx context.Context, conn io.ReadWriter, req str
 	} else {
 		reply.Restored = restoreReply(r, req.Restore.DryRun)
 	}
-	if _, err := io.CopyN(io.Discard, archive, maxDrain); err != nil && !errors.Is(err, io.EOF) {
+	if _, err := io.CopyN(io.Discard, archive, maxDrain); err != nil && !errors.Is(err, io.EOF) && reply.Err == nil {
 		return err
 	}
 	if reply.Restored != nil && !between && !req.Restore.DryRun {

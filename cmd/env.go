@@ -52,6 +52,7 @@ type Cluster interface {
 	Check(context.Context, rpc.CheckArgs) (*rpc.CheckReport, error)
 	Remove(context.Context, rpc.RemoveArgs) (*rpc.RemoveReply, error)
 	Export(context.Context, rpc.ExportArgs) (*rpc.ExportReply, error)
+	auditor
 	Snapshot(context.Context, io.Writer) (*snapshot.Manifest, error)
 	Restore(context.Context, io.Reader, rpc.RestoreArgs) (*rpc.RestoreReply, error)
 	Close() error

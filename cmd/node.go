@@ -15,6 +15,8 @@ import (
 	"github.com/spf13/cobra"
 	"golang.org/x/sys/unix"
 
+	"github.com/cpctl/cpctl/pkg/access"
+	"github.com/cpctl/cpctl/pkg/audit"
 	"github.com/cpctl/cpctl/pkg/node"
 	"github.com/cpctl/cpctl/pkg/rpc"
 )
@@ -29,6 +31,7 @@ type nodeFlags struct {
 	trailing   uint64
 	heartbeat  duration
 	election   duration
+	required   bool // audit
 	logLevel   string
 	logFormat  string
 }
@@ -69,13 +72,14 @@ leader, "cpctl cluster health --wait" does. Everything else goes to stderr.`,
 	for _, name := range []string{"snapshot-interval", "snapshot-threshold", "trailing-logs", "heartbeat-timeout", "election-timeout"} {
 		fs.Lookup(name).DefValue = "" // zero stands for the one that the help names
 	}
+	fs.BoolVar(&f.required, "audit-required", false, "refuse what cannot be written to the audit log first")
 	fs.StringVar(&f.logLevel, "log-level", "info", "`LEVEL`: debug, info, warn, error")
 	fs.StringVar(&f.logFormat, "log-format", "text", "`FORMAT` of the log on stderr: text, json")
 	return c
 }
 
 var nodeFlagNames = []string{"name", "listen", "advertise", "join", "non-voter", "files-group", "snapshot-interval", "snapshot-threshold",
-	"trailing-logs", "heartbeat-timeout", "election-timeout", "log-level", "log-format"}
+	"trailing-logs", "heartbeat-timeout", "election-timeout", "audit-required", "log-level", "log-format"}
 
 // nodeConfig turns the flags into the node's configuration.
 func (f *nodeFlags) nodeConfig(env *Env) (node.Config, error) {
@@ -162,6 +166,17 @@ func runNode(ctx context.Context, env *Env, f *nodeFlags) error {
 		p, err := server.Probe(ctx, rpc.Member(m))
 		return node.Progress(p), err
 	}
+	var record *audit.Log
+	config.Record = func(e audit.Event) {
+		if started.Wait(); record != nil {
+			record.Record(e)
+		}
+	}
+	config.Refused = func(by access.Actor, protocol string, err error) {
+		if started.Wait(); server != nil {
+			server.Refused(by, protocol, err)
+		}
+	}
 	n, err := node.Open(ctx, config)
 	if err != nil {
 		started.Done()
@@ -170,13 +185,15 @@ func runNode(ctx context.Context, env *Env, f *nodeFlags) error {
 		}
 		return startError(err)
 	}
+	record = openAudit(n, config, f.required)
 	s, err := rpc.NewServer(served{n}, config.Log)
 	if err == nil {
+		s.RecordWith(record)
 		err = s.Serve(filepath.Join(config.Dir, "cpctl.sock"))
 	}
 	if err != nil {
 		started.Done()
-		return errors.Join(err, n.Close())
+		return errors.Join(err, n.Close(), record.Close())
 	}
 	server = s
 	started.Done()
@@ -189,6 +206,9 @@ func runNode(ctx context.Context, env *Env, f *nodeFlags) error {
 	case cause = <-failed:
 	}
 	err = errors.Join(n.Close(), server.Close())
+	if err := record.Close(); err != nil { // said before, and no reason to end otherwise
+		config.Log.Warn("stopping with an audit log that is not complete", "error", err)
+	}
 	if cause != nil {
 		return &exitError{node.ExitCode(cause), cause}
 	}

@@ -1,6 +1,8 @@
 package node
 
 import (
+	"crypto/tls"
+	"log/slog"
 	"net"
 
 	"github.com/cpctl/cpctl/pkg/pki"
@@ -72,6 +74,7 @@ func (n *Node) listen() error {
 		return err
 	}
 	n.mux = newMux(ln, cfg)
+	n.mux.onRefused(n.refused)
 	listen := ln.Addr().String()
 	advertise := n.cfg.Advertise
 	if advertise == "" {
@@ -82,4 +85,18 @@ func (n *Node) listen() error {
 	}
 	n.self.Listen, n.self.Advertise = listen, advertise
 	return n.dir.save(n.self)
+}
+
+// refused tells of a connection whose other end proved to hold a certificate of
+// the cluster authority, and of nobody else's: strangers are the log's.
+func (n *Node) refused(conn *tls.Conn, err error) {
+	s := conn.ConnectionState()
+	if len(s.PeerCertificates) == 0 || refusalLevel(err) == slog.LevelDebug { // not verified, or a broken line
+		return
+	}
+	id, unnamed := pki.IdentityOf(s.PeerCertificates[0])
+	if unnamed != nil {
+		return
+	}
+	n.cfg.Refused(id.Actor(conn.RemoteAddr().String()), s.NegotiatedProtocol, err)
 }

@@ -35,7 +35,8 @@ type Mux struct {
 
 	mu        sync.Mutex
 	listeners map[string]*protoListener
-	shaking   *list.List // of net.Conn, the oldest first
+	shaking   *list.List                      // of net.Conn, the oldest first
+	refused   func(conn *tls.Conn, err error) // nil: nobody wants to know
 	closed    bool
 }
 
@@ -135,7 +136,7 @@ func (m *Mux) shake(raw net.Conn, place *list.Element) {
 	proto := conn.ConnectionState().NegotiatedProtocol
 	m.mu.Lock()
 	m.shaking.Remove(place)
-	l := m.listeners[proto]
+	l, refused := m.listeners[proto], m.refused
 	m.mu.Unlock()
 	if err == nil && (l == nil || !l.offer(conn)) {
 		err = errors.New("nobody accepts this protocol now")
@@ -146,7 +147,17 @@ func (m *Mux) shake(raw net.Conn, place *list.Element) {
 	raw.Close()
 	if m.ctx.Err() == nil {
 		slog.Log(m.ctx, refusalLevel(err), "refused a connection", "peer", raw.RemoteAddr().String(), "protocol", proto, "error", err)
+		if refused != nil {
+			refused(conn, err)
+		}
 	}
+}
+
+// onRefused names who is told of the connections that are refused.
+func (m *Mux) onRefused(f func(conn *tls.Conn, err error)) {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	m.refused = f
 }
 
 // refusalLevel keeps port scans, health checks and lost connections out of the

@@ -17,6 +17,8 @@ import (
 
 	"github.com/hashicorp/raft"
 
+	"github.com/cpctl/cpctl/pkg/access"
+	"github.com/cpctl/cpctl/pkg/audit"
 	"github.com/cpctl/cpctl/pkg/disk"
 	"github.com/cpctl/cpctl/pkg/fsm"
 	"github.com/cpctl/cpctl/pkg/mutation"
@@ -60,6 +62,12 @@ type Config struct {
 
 	// Probe asks another member how it is. Nil: only what raft knows is used.
 	Probe func(ctx context.Context, m Member) (Progress, error)
+
+	// Record puts on record what a leader does of its own accord. Nil: nobody does.
+	Record func(audit.Event)
+	// Refused is told of connections that were refused to somebody with a
+	// certificate of this cluster. Nil: nobody wants to know.
+	Refused func(by access.Actor, protocol string, err error)
 }
 
 // ErrRemoved is given to Stop when this node is no longer a member.

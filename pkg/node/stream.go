@@ -23,6 +23,7 @@ type streamLayer struct {
 	net.Listener
 	advertise raftAddr
 	dialTLS   func(nodeID string) (*tls.Config, error)
+	refused   func(conn *tls.Conn, err error) // nil: nobody wants to know
 }
 
 var _ raft.StreamLayer = (*streamLayer)(nil)
@@ -52,6 +53,9 @@ func (s *streamLayer) Accept() (net.Conn, error) {
 			return conn, nil
 		}
 		slog.Warn("refused a raft connection", "peer", conn.RemoteAddr().String(), "error", err)
+		if secure, ok := conn.(*tls.Conn); ok && s.refused != nil {
+			s.refused(secure, err)
+		}
 		conn.Close()
 	}
 }

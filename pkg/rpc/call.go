@@ -17,6 +17,7 @@ type Caller struct {
 	gone    context.Context // ends with the connection
 	leave   func()          // ends it
 	revoked func() bool     // asked before each call; nil: never
+	server  *Server         // that serves it
 }
 
 // Call is the arguments of a method with what every call carries. Deadlines are
@@ -27,9 +28,10 @@ type Call[T any] struct {
 	Args      T             `json:"args"`
 
 	caller *Caller
+	method string // Cluster.Write
 }
 
-func (c *Call[T]) from(caller *Caller) { c.caller = caller }
+func (c *Call[T]) from(caller *Caller, method string) { c.caller, c.method = caller, method }
 
 // by is who asked. Only a node is believed when it names another.
 func (c *Call[T]) by() access.Actor {
@@ -59,7 +61,7 @@ func serve[A, R any](call *Call[A], reply *Reply[R], work func(ctx context.Conte
 	}
 	ctx, cancel := context.WithTimeout(call.caller.gone, limit)
 	defer cancel()
-	v, err := work(ctx)
+	v, err := audited(ctx, call, work)
 	if err != nil {
 		reply.Err = typed(err)
 		return nil

@@ -41,6 +41,8 @@ type fake struct {
 	exports []string // as they were recorded
 	waited  uint64   // for WaitApplied
 	private []byte   // of PrivateJWK; none: unavailable
+	server  *Server  // that serves it
+	record  Recorder // nil: nobody
 }
 
 func (f *fake) Name() string                                { return "n1" }
@@ -185,6 +187,8 @@ func serveFake(t *testing.T, f *fake) (*Client, string) {
 	if err != nil {
 		t.Fatal(err)
 	}
+	f.server = s
+	s.RecordWith(f.record)
 	path := filepath.Join(dir, "s")
 	if err := s.Serve(path); err != nil {
 		t.Fatal(err)

@@ -85,6 +85,7 @@ type Progress struct {
 	LogTotal    uint64
 	Short       bool
 	ContactMS   int64
+	Unrecorded  string // why its audit log cannot be written
 
 	Seen time.Time `json:"-"`
 }

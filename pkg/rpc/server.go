@@ -27,6 +27,7 @@ type Server struct {
 
 	local, between *rpc.Server
 	socket         net.Listener
+	record         record
 
 	mu    sync.Mutex
 	conns map[net.Conn]bool
@@ -142,7 +143,7 @@ func (s *Server) serveLocal(conn net.Conn) {
 		s.log.Warn("refused a connection to the socket", "uid", uid, "error", err)
 		return
 	}
-	caller := &Caller{By: access.Local(strconv.FormatUint(uint64(uid), 10))}
+	caller := &Caller{By: access.Local(strconv.FormatUint(uint64(uid), 10)), server: s}
 	protocol, err := readPreamble(conn)
 	if err != nil {
 		s.log.Debug("a connection to the socket that says nothing we know", "error", err)
@@ -187,7 +188,7 @@ func (s *Server) peerCaller(conn net.Conn) (*Caller, error) {
 	if err != nil {
 		return nil, err
 	}
-	return &Caller{By: id.Actor(conn.RemoteAddr().String()), revoked: func() bool { return s.node.Revoked(id.Serial) }}, nil
+	return &Caller{By: id.Actor(conn.RemoteAddr().String()), revoked: func() bool { return s.node.Revoked(id.Serial) }, server: s}, nil
 }
 
 func (s *Server) servePeer(conn net.Conn) {

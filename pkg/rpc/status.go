@@ -12,7 +12,7 @@ import (
 const probeWait = time.Second
 
 func (s *Server) status(ctx context.Context) *ClusterStatus {
-	members, self := s.node.Members(), s.node.Progress()
+	members, self := s.node.Members(), s.progress()
 	out := &ClusterStatus{FormatVersion: store.FormatVersion, Kind: "cluster_status", ClusterID: s.node.ClusterID(),
 		Term: self.Term, CommitIndex: self.Commit, Counts: s.node.Image().Counts(), Nodes: make([]NodeStatus, len(members))}
 	ctx, cancel := context.WithTimeout(ctx, probeWait)
@@ -51,6 +51,15 @@ func (s *Server) status(ctx context.Context) *ClusterStatus {
 	return out
 }
 
+// progress is how this node is, its audit log included.
+func (s *Server) progress() Progress {
+	p := s.node.Progress()
+	if s.record.Recorder != nil {
+		p.Unrecorded = s.record.Failing()
+	}
+	return p
+}
+
 func (s *Server) nodeStatus(m Member, p *Progress, all *ClusterStatus) NodeStatus {
 	n := NodeStatus{Name: m.Name, ID: m.ID, Address: m.Address, Role: "follower", State: "lost", LastContactMS: -1}
 	if !m.Voter {
@@ -68,6 +77,8 @@ func (s *Server) nodeStatus(m Member, p *Progress, all *ClusterStatus) NodeStatu
 		n.State, n.Reason = "degraded", p.Reason
 	case p.Short: // its files are good, but it keeps the whole cluster from taking changes
 		n.State, n.Reason = "degraded", "disk_full"
+	case p.Unrecorded != "":
+		n.State, n.Reason = "degraded", "audit_log"
 	}
 	if p.Leads && p.Term == all.Term {
 		n.Role, all.Leader = "leader", m.Name

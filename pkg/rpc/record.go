@@ -1,0 +1,184 @@
+package rpc
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"strings"
+	"time"
+
+	"github.com/cpctl/cpctl/pkg/access"
+	"github.com/cpctl/cpctl/pkg/audit"
+	"github.com/cpctl/cpctl/pkg/mutation"
+	"github.com/cpctl/cpctl/pkg/store"
+)
+
+// Recorder keeps the record of what was asked of this node. *audit.Log does.
+type Recorder interface {
+	// Ask puts on record what is about to be done, where that is required. An
+	// error says that it must not be done.
+	Ask(context.Context, audit.Event) error
+	Record(audit.Event)
+	Failing() string // why it cannot record now, "" if it can
+
+	Read(behind audit.Cursor, since time.Time, most int) (*audit.Page, error)
+	Wait(ctx context.Context, behind uint64)
+	End() audit.Cursor
+	Verify() (*audit.Report, error)
+}
+
+// record is what the server needs to put calls on record. All of them come
+// through onRecord.
+type record struct {
+	Recorder
+	unavailable quiet // requests that were not proposed, by their ids
+	refusals    quiet // refused connections and reads, by who it was
+}
+
+// RecordWith names who keeps the record, before Serve. Without one there is none.
+func (s *Server) RecordWith(r Recorder) { s.record.Recorder = r }
+
+// audited does a method's work, on record if it is one that goes there.
+func audited[A, R any](ctx context.Context, call *Call[A], work func(context.Context) (R, error)) (R, error) {
+	s, by := call.caller.server, call.by()
+	e := s.eventOf(call.method, by, call.From != nil && call.caller.By.Role == access.Node, &call.Args)
+	v, err := onRecord(ctx, s, e, work)
+	if e == nil && errors.Is(err, store.ErrDenied) {
+		s.refused(by, "read", call.method, err)
+	}
+	return v, err
+}
+
+// eventOf is what a call of a method is on record, nil if it is not: because it
+// only reads, or because the node that passed it on has the record.
+func (s *Server) eventOf(method string, by access.Actor, passedOn bool, args any) *audit.Event {
+	of := acts[method]
+	if of == nil || passedOn || s.record.Recorder == nil {
+		return nil
+	}
+	e := of(args)
+	if e.Type == "" {
+		return nil
+	}
+	e.Actor, e.Serial, e.Source = by.String(), by.Serial, by.Source
+	return &e
+}
+
+// onRecord does some work between asking for it and saying what came of it.
+func onRecord[R any](ctx context.Context, s *Server, e *audit.Event, work func(context.Context) (R, error)) (R, error) {
+	if e == nil {
+		return work(ctx)
+	}
+	r, key := &s.record, ""
+	if e.RequestID != "" {
+		key = e.Actor + " " + e.Type + " " + e.Target + " " + e.RequestID
+	}
+	// The client sends a request again and again while nobody takes it. One line
+	// says that it was asked for, and one that it was not proposed.
+	if key == "" || !r.unavailable.has(key) {
+		if err := r.Ask(ctx, *e); err != nil {
+			var zero R
+			return zero, err
+		}
+	}
+	v, err := work(ctx)
+	conclude(e, v, err)
+	if e.Result == string(store.CodeUnavailable) && key != "" {
+		if first, _ := r.unavailable.first(key); !first {
+			return v, err
+		}
+	}
+	r.Record(*e)
+	return v, err
+}
+
+// conclude notes what came of it.
+func conclude(e *audit.Event, reply any, err error) {
+	e.Result = audit.OK
+	if err != nil {
+		refused := typed(err)
+		e.Result, e.Message = string(refused.Code), messageOf(refused)
+		return
+	}
+	switch v := reply.(type) {
+	case *mutation.Answer:
+		e.Index, e.Revision = v.Index, v.Revision
+		if v.Name != "" { // also of a name that the leader made
+			e.Target = v.Name
+		}
+		switch {
+		case v.Replayed:
+			e.Result = audit.Replayed
+		case v.DryRun:
+			e.Result = audit.DryRun
+		case v.Outcome == mutation.Unchanged:
+			e.Result = audit.Unchanged
+		}
+	case *RestoreReply:
+		e.Index, e.Revision = v.Index, v.Revision
+		switch {
+		case v.Replayed:
+			e.Result = audit.Replayed
+		case v.DryRun:
+			e.Result = audit.DryRun
+		case v.Added+v.Changed+v.Removed == 0:
+			e.Result = audit.Unchanged
+		}
+	case *store.Image:
+		e.Index, e.Revision = v.Index, v.Revision()
+	case *ExportReply:
+		e.Index, e.Target = v.Index, "key/"+v.Tenant+"/"+v.KID
+	case *RemoveReply:
+		e.Target = "node/" + v.Removed.Name
+	}
+}
+
+// messageOf is a refusal in few words. What is invalid, or went wrong inside, may
+// be told in the words of the caller's document: of that only the paths are kept.
+func messageOf(e *store.Error) string {
+	switch e.Code {
+	case store.CodeInvalid, store.CodeInternal:
+		paths := make([]string, len(e.Fields))
+		for i, f := range e.Fields {
+			paths[i] = f.Path
+		}
+		return strings.Join(paths, ", ")
+	}
+	return e.Message
+}
+
+// unreadable records a call whose arguments are none.
+func (s *Server) unreadable(by access.Actor, method string) {
+	if acts[method] != nil {
+		s.refused(by, "call", method, store.Errorf(store.CodeInvalid, ""))
+	}
+}
+
+// Refused records that a connection of somebody with a certificate of this
+// cluster was refused.
+func (s *Server) Refused(by access.Actor, protocol string, err error) {
+	s.refused(by, "connect", protocol, err)
+}
+
+// refused records what cost the caller nothing to try, and is therefore not
+// recorded each time: a peer that goes on and on must not fill the disk, nor
+// drive what others did out of the record.
+func (s *Server) refused(by access.Actor, what, target string, err error) {
+	if s.record.Recorder == nil {
+		return
+	}
+	first, skipped := s.record.refusals.first(by.String() + " " + by.Serial + " " + what + " " + target)
+	if !first {
+		return
+	}
+	refused := typed(err)
+	if refused.Code == store.CodeInternal { // of a handshake: about certificates, not documents
+		refused = store.Errorf(store.CodeDenied, "%v", err)
+	}
+	e := audit.Event{Actor: by.String(), Serial: by.Serial, Source: by.Source, Type: what, Target: target,
+		Result: string(refused.Code), Message: messageOf(refused)}
+	if skipped > 0 {
+		e.Message = fmt.Sprintf("%d more since the last line of this kind; %s", skipped, e.Message)
+	}
+	s.record.Record(e)
+}

@@ -55,6 +55,7 @@ type Cluster interface {
 	auditor
 	Snapshot(context.Context, io.Writer) (*snapshot.Manifest, error)
 	Restore(context.Context, io.Reader, rpc.RestoreArgs) (*rpc.RestoreReply, error)
+	tokens
 	Close() error
 }
 

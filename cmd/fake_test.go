@@ -46,11 +46,29 @@ type fake struct {
 	checked  []rpc.CheckArgs
 	audit    func(rpc.AuditArgs) (*rpc.AuditReply, error)
 	chains   map[string]*rpc.AuditCheckReply // by node id
+	tokens   []rpc.TokenArgs
+	token    *rpc.TokenReply
+	listed   []rpc.Token
+	revoked  []string
 }
 
 func (f *fake) Check(_ context.Context, args rpc.CheckArgs) (*rpc.CheckReport, error) {
 	f.checked = append(f.checked, args)
 	return f.check, f.fail
+}
+
+func (f *fake) CreateToken(_ context.Context, args rpc.TokenArgs) (*rpc.TokenReply, error) {
+	f.tokens = append(f.tokens, args)
+	return f.token, f.fail
+}
+
+func (f *fake) ListTokens(context.Context, rpc.ReadOptions) (*rpc.TokenList, error) {
+	return &rpc.TokenList{ReadInfo: rpc.ReadInfo{Index: 12}, Items: f.listed}, f.fail
+}
+
+func (f *fake) RevokeToken(_ context.Context, id string) (*rpc.TokenReply, error) {
+	f.revoked = append(f.revoked, id)
+	return f.token, f.fail
 }
 
 func (f *fake) Close() error {

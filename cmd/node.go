@@ -8,7 +8,6 @@ import (
 	"os/user"
 	"path/filepath"
 	"strconv"
-	"strings"
 	"sync"
 	"time"
 
@@ -25,6 +24,7 @@ import (
 type nodeFlags struct {
 	config     node.Config
 	join       string
+	tokenFile  string
 	filesGroup string
 	snapshot   duration
 	threshold  uint64
@@ -44,12 +44,17 @@ func newNode(env *Env) *cobra.Command {
 
 In an empty data directory, "cpctl node" founds a new cluster and "cpctl node --join"
 makes a new member of an existing one. In a directory that belongs to a cluster
-already, --join means nothing, so that one unit file serves for ever.
+already, --join and --token-file mean nothing, so that one unit file serves for ever.
+
+At the socket of a member on this machine (unix:PATH) no token is needed. Over the
+network one is: "cpctl token create --role node --name NAME" makes it, and it is good
+once. The file must be nobody else's (mode 0600).
 
 When the socket and the port answer, one line goes to stdout; it does not promise a
 leader, "cpctl cluster health --wait" does. Everything else goes to stderr.`,
 		Example: `  cpctl node
-  cpctl node --data-dir /srv/n2 --name n2 --listen 127.0.0.1:7702 --join unix:/srv/n1/cpctl.sock`,
+  cpctl node --data-dir /srv/n2 --name n2 --listen 127.0.0.1:7702 --join unix:/srv/n1/cpctl.sock
+  cpctl node --name n3 --listen 10.0.0.3:7700 --join 10.0.0.1:7700,10.0.0.2:7700 --token-file n3.token`,
 		RunE: func(cmd *cobra.Command, _ []string) error {
 			if err := env.fill(cmd.Flags(), nodeFlagNames...); err != nil {
 				return err
@@ -61,7 +66,8 @@ leader, "cpctl cluster health --wait" does. Everything else goes to stderr.`,
 	fs.StringVar(&f.config.Name, "name", "", "`NAME` of the node, unique in the cluster (default the host name)")
 	fs.StringVar(&f.config.Listen, "listen", "127.0.0.1:7700", "`HOST:PORT` for other nodes; port 0 picks one once and keeps it")
 	fs.StringVar(&f.config.Advertise, "advertise", "", "`HOST:PORT` by which other nodes reach this one (default --listen)")
-	fs.StringVar(&f.join, "join", "", "member to join through, unix:`PATH` of its socket")
+	fs.StringVar(&f.join, "join", "", "members to join through, `ADDR` is HOST:PORT or unix:PATH, several with commas")
+	fs.StringVar(&f.tokenFile, "token-file", "", "`FILE` with the token for --join HOST:PORT; - is stdin")
 	fs.BoolVar(&f.config.NonVoter, "non-voter", false, "join without a vote")
 	fs.StringVar(&f.filesGroup, "files-group", "", "`GROUP` that may read data/ (default nobody but the node's user)")
 	fs.Var(&f.snapshot, "snapshot-interval", "how often to look whether a snapshot is due, a `DURATION` (default 30s)")
@@ -78,7 +84,7 @@ leader, "cpctl cluster health --wait" does. Everything else goes to stderr.`,
 	return c
 }
 
-var nodeFlagNames = []string{"name", "listen", "advertise", "join", "non-voter", "files-group", "snapshot-interval", "snapshot-threshold",
+var nodeFlagNames = []string{"name", "listen", "advertise", "join", "token-file", "non-voter", "files-group", "snapshot-interval", "snapshot-threshold",
 	"trailing-logs", "heartbeat-timeout", "election-timeout", "audit-required", "log-level", "log-format"}
 
 // nodeConfig turns the flags into the node's configuration.
@@ -115,34 +121,18 @@ func (f *nodeFlags) nodeConfig(env *Env) (node.Config, error) {
 	return c, nil
 }
 
-// joiner is the cluster that --join names, nil without it.
-func (f *nodeFlags) joiner(log *slog.Logger) (*joiner, error) {
-	if f.join == "" {
-		return nil, nil
-	}
-	servers := strings.Split(f.join, ",")
-	for _, s := range servers {
-		if !strings.HasPrefix(s, "unix:") || s == "unix:" {
-			return nil, usagef("--join %q: nodes join through the socket of a member on this machine, because they cannot enrol over the network yet", s).
-				WithHint("use --join unix:PATH, the cpctl.sock in the member's data directory")
-		}
-	}
-	return &joiner{rpc.NewClient(rpc.Options{Servers: servers, Log: log})}, nil
-}
-
 // runNode runs a member until the context ends or it cannot go on.
 func runNode(ctx context.Context, env *Env, f *nodeFlags) error {
 	config, err := f.nodeConfig(env)
 	if err != nil {
 		return err
 	}
-	join, err := f.joiner(config.Log)
+	join, err := f.joining(env, config.Log)
 	if err != nil {
 		return err
 	}
 	if join != nil {
 		config.Join = join
-		defer join.Close()
 	}
 	unix.Umask(0o077)
 	slog.SetDefault(config.Log)
@@ -210,7 +200,7 @@ func runNode(ctx context.Context, env *Env, f *nodeFlags) error {
 		config.Log.Warn("stopping with an audit log that is not complete", "error", err)
 	}
 	if cause != nil {
-		return &exitError{node.ExitCode(cause), cause}
+		return startError(cause)
 	}
 	if err != nil {
 		return &exitError{1, err}
@@ -221,7 +211,7 @@ func runNode(ctx context.Context, env *Env, f *nodeFlags) error {
 // errStopped ends a node that was asked to stop: exit 0, and nothing is said.
 var errStopped = &exitError{}
 
-// startError gives a node that could not start the exit code of its reason: what
+// startError gives a node that could not start, or go on, the exit code of its reason: what
 // the node knows of first, such as a log that cannot be written, else the class
 // of the refusal, such as a name that is taken.
 func startError(err error) error {

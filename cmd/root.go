@@ -38,7 +38,7 @@ operator's verb against it. Without --server they ask the node of this machine.`
 		c.GroupID = "objects"
 		root.AddCommand(c)
 	}
-	for _, c := range []*cobra.Command{newNode(env), newCluster(env), newSnapshot(env), newRestore(env), newAudit(env), newBench(env)} {
+	for _, c := range []*cobra.Command{newNode(env), newCluster(env), newToken(env), newSnapshot(env), newRestore(env), newAudit(env), newBench(env)} {
 		c.GroupID = "cluster"
 		root.AddCommand(c)
 	}

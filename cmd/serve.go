@@ -94,16 +94,12 @@ func openAudit(n *node.Node, config node.Config, required bool) *audit.Log {
 	return l
 }
 
-// joiner reaches the cluster that a new node wants to join.
-type joiner struct{ *rpc.Client }
-
-var _ node.Joiner = (*joiner)(nil)
-
-func (j *joiner) Enrol(ctx context.Context, req node.EnrolRequest) (*node.Enrolment, error) {
-	e, err := j.Client.Enrol(ctx, rpc.EnrolArgs(req))
-	return (*node.Enrolment)(e), err
+func (s served) CreateToken(ctx context.Context, args rpc.TokenArgs, by access.Actor) (*rpc.Recorded, error) {
+	a, err := s.Node.CreateToken(ctx, node.TokenRequest(args), by)
+	return (*rpc.Recorded)(a), err
 }
 
-func (j *joiner) Admit(ctx context.Context, req node.AdmitRequest) error {
-	return j.Client.Admit(ctx, rpc.AdmitArgs(req))
+func (s served) RevokeToken(ctx context.Context, id string, by access.Actor) (*rpc.Recorded, error) {
+	a, err := s.Node.RevokeToken(ctx, id, by)
+	return (*rpc.Recorded)(a), err
 }

@@ -39,8 +39,14 @@ const Unix = "unix"
 // could read its memory, so nothing is kept from them.
 func Local(uid string) Actor { return Actor{Role: Admin, Name: uid, Source: Unix} }
 
+// Newcomer is who shows a token and has no certificate yet. The table gives it
+// nothing: it may have what the token is for, and the token decides that.
+func Newcomer(token, source string) Actor {
+	return Actor{Role: "token", Name: token, Source: source}
+}
+
 // String is the form that commands, logs and audit lines use: "unix/1000",
-// "node/n1", "operator/ana", "reader/ci@acme".
+// "node/n1", "operator/ana", "reader/ci@acme", "token/00112233445566ff".
 func (a Actor) String() string {
 	switch {
 	case a.Source == Unix:

@@ -20,6 +20,7 @@ func TestWhoMayDoWhat(t *testing.T) {
 		"reader":         {Role: Reader, Name: "ci"},
 		"bound reader":   {Role: Reader, Name: "ci", Tenant: "acme"},
 		"node":           {Role: Node, Name: "n1"},
+		"newcomer":       Newcomer("00112233445566ff", "10.0.0.9:4711"),
 		"nobody":         {},
 		"a later role":   {Role: "owner", Name: "eve"},
 	}
@@ -90,6 +91,7 @@ func TestActorsAreNamedAlike(t *testing.T) {
 		"operator/ana":   {Role: Operator, Name: "ana", Source: "10.0.0.9:4711"},
 		"reader/ci@acme": {Role: Reader, Name: "ci", Tenant: "acme"},
 		"node/n1":        {Role: Node, Name: "n1"},
+		"token/0011":     Newcomer("0011", "10.0.0.9:4711"),
 	} {
 		if got := a.String(); got != want {
 			t.Errorf("%+v is called %q, want %q", a, got, want)

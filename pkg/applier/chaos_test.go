@@ -199,10 +199,34 @@ func (c *chaos) rotation(slug string) mutation.Mutation {
 	return c.rotate(slug, append(keys, fresh(store.KeyNext))...)
 }
 
+// someToken is one of those on record, or one that is not.
+func (c *chaos) someToken() mutation.TokenRecord {
+	some := mutation.TokenRecord{Token: oneUse("none", "operator", "ana")}
+	for d := range c.tx.Scan(TokensPrefix) {
+		if c.one(3) {
+			c.tx.System(d.Path, &some)
+		}
+	}
+	return some
+}
+
 // cluster is a mutation of the cluster's own.
 func (c *chaos) cluster() []mutation.Mutation {
 	id := "st" + c.pick("1", "1", "1", "2")
-	switch c.r.IntN(10) {
+	switch c.r.IntN(13) {
+	case 10:
+		made := oneUse(fmt.Sprintf("t%d", c.asked), c.pick("operator", "node"), c.pick("ana", "n1", "n9"))
+		made.ExpiresAt = c.now + store.Time(c.r.Int64N(int64(hour)))
+		return one(c.system(mutation.SysToken, made))
+	case 11:
+		return one(c.system(mutation.SysTokenRevoke, mutation.TokenRevoke{ID: c.someToken().ID}))
+	case 12:
+		made := c.someToken()
+		shown := use(made.ID, c.pick("k1", "k2"), fmt.Sprintf("e%d", c.asked), made.Role, made.Name)
+		if shown.Certificate.NodeID != "" {
+			shown.Certificate.NodeID += fmt.Sprint(c.asked)
+		}
+		return one(c.system(mutation.SysEnrol, shown))
 	case 0:
 		return one(c.system(mutation.SysEpoch, mutation.Epoch{Node: c.pick("id1", "id2"), Term: uint64(c.index)}))
 	case 1:

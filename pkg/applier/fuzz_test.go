@@ -20,7 +20,7 @@ var everyKind = []mutation.Kind{
 	mutation.TenantCreate, mutation.TenantUpdate, mutation.TenantDelete, mutation.ClientCreate, mutation.ClientUpdate, mutation.ClientDelete,
 	mutation.ScopeCreate, mutation.ScopeDelete, mutation.KeyRotate, mutation.SysEpoch, mutation.SysFound, mutation.SysLevel, mutation.SysCert,
 	mutation.SysRevoke, mutation.SysStageBegin, mutation.SysStagePut, mutation.SysStageCommit, mutation.SysStageAbort,
-	mutation.SysExport,
+	mutation.SysExport, mutation.SysToken, mutation.SysTokenRevoke, mutation.SysEnrol,
 }
 
 // TestTheFuzzerKnowsEveryKind holds the list to the golden entries, of which
@@ -44,6 +44,9 @@ func FuzzApply(f *testing.F) {
 	w := populated(f)
 	uploaded := w.createTenant("initech", `{}`)[0].Payload
 	w.must(w.system(mutation.SysStageBegin, mutation.StageBegin{Stage: "st1"}))
+	w.must(w.system(mutation.SysToken, oneUse("t1", "operator", "ana")))
+	w.must(w.system(mutation.SysToken, oneUse("t0", "node", "n7")))
+	w.must(w.system(mutation.SysEnrol, use("t0", "k0", "b0", "node", "n7")))
 	seeds := append(w.createTenant("initech", `{"display_name":"Initech"}`),
 		w.updateTenant("acme", `{"state":"suspended"}`), w.updateTenant("acme", `{"oauth_policy":{"grant_types_allowed":["client_credentials"]}}`),
 		w.delete(mutation.TenantDelete, "globex", "", mutation.Expected), w.delete(mutation.TenantDelete, "", "", 0),
@@ -56,6 +59,8 @@ func FuzzApply(f *testing.F) {
 		w.system(mutation.SysStagePut, mutation.StagePut{Stage: "st1", Docs: []mutation.StageDoc{{Path: store.TenantPath("initech"), Bytes: uploaded}, {Path: store.TenantPath("globex")}}}),
 		w.system(mutation.SysStageCommit, mutation.StageCommit{Stage: "st1", Base: w.image().Revision(), Digest: w.image().DataDigest()}),
 		w.system(mutation.SysExport, mutation.Export{Tenant: "acme", Node: "n1"}), w.system(mutation.SysExport, mutation.Export{Tenant: "acme", KID: "none", Node: "n1"}),
+		w.system(mutation.SysToken, oneUse("t2", "operator", "bob")), w.system(mutation.SysToken, oneUse("t1", "operator", "ana")), w.system(mutation.SysTokenRevoke, mutation.TokenRevoke{ID: "t1"}),
+		w.system(mutation.SysEnrol, use("t1", "k1", "b1", "operator", "ana")), w.system(mutation.SysEnrol, use("t0", "k0", "b0", "node", "n7")),
 		w.system(mutation.SysStageAbort, mutation.StageAbort{Stage: "st1"}),
 	)
 	for _, m := range seeds {

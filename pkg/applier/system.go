@@ -33,6 +33,12 @@ func (ch *change) applySystem(m *mutation.Mutation) error {
 		return ch.revoke(m)
 	case mutation.SysExport:
 		return ch.export(m)
+	case mutation.SysToken:
+		return ch.token(m)
+	case mutation.SysTokenRevoke:
+		return ch.revokeToken(m)
+	case mutation.SysEnrol:
+		return ch.enrol(m)
 	case mutation.SysStageBegin:
 		return ch.stageBegin(m)
 	case mutation.SysStagePut:
@@ -94,6 +100,14 @@ func (ch *change) certificate(m *mutation.Mutation) error {
 	if err != nil {
 		return err
 	}
+	if err := ch.issuable(c); err != nil {
+		return err
+	}
+	return ch.PutSystem(CertPath(c.Serial), c)
+}
+
+// issuable says what keeps a certificate from going on record.
+func (ch *change) issuable(c mutation.Certificate) error {
 	if ch.Get(CertPath(c.Serial)) != nil {
 		return store.Errorf(store.CodeExists, "certificate %s is on record already", c.Serial)
 	}
@@ -108,7 +122,7 @@ func (ch *change) certificate(m *mutation.Mutation) error {
 				WithHint("a removed node comes back with an empty data directory, under a new id")
 		}
 	}
-	return ch.PutSystem(CertPath(c.Serial), c)
+	return nil
 }
 
 // revoke takes back every certificate of a node.

@@ -31,6 +31,9 @@ const (
 	SysCert        Kind = "sys.cert"         // a certificate was issued
 	SysRevoke      Kind = "sys.revoke"       // certificates of a node are no longer good
 	SysExport      Kind = "sys.export"       // the private part of a key is about to be given to a process
+	SysToken       Kind = "sys.token"        // a token was made
+	SysTokenRevoke Kind = "sys.token.revoke" // it is no longer good
+	SysEnrol       Kind = "sys.enrol"        // a token was used: a certificate was issued for it
 	SysStageBegin  Kind = "sys.stage.begin"  // open an upload of documents
 	SysStagePut    Kind = "sys.stage.put"    // add documents to it
 	SysStageCommit Kind = "sys.stage.commit" // switch them in at one revision
@@ -42,6 +45,7 @@ var kinds = map[Kind]bool{
 	ClientCreate: true, ClientUpdate: true, ClientDelete: true,
 	ScopeCreate: true, ScopeDelete: true, KeyRotate: true,
 	SysEpoch: true, SysFound: true, SysLevel: true, SysCert: true, SysRevoke: true, SysExport: true,
+	SysToken: true, SysTokenRevoke: true, SysEnrol: true,
 	SysStageBegin: true, SysStagePut: true, SysStageCommit: true, SysStageAbort: true,
 }
 

@@ -123,6 +123,12 @@ func systemPayload(kind Kind) any {
 		return new(Revoke)
 	case SysExport:
 		return new(Export)
+	case SysToken:
+		return new(Token)
+	case SysTokenRevoke:
+		return new(TokenRevoke)
+	case SysEnrol:
+		return new(Enrol)
 	case SysStageBegin:
 		return new(StageBegin)
 	case SysStagePut:

@@ -2,25 +2,26 @@ package node
 
 import (
 	"context"
-	"encoding/json"
 	"errors"
 	"fmt"
 	"time"
 
 	"github.com/google/uuid"
 
-	"github.com/cpctl/cpctl/pkg/access"
-	"github.com/cpctl/cpctl/pkg/mutation"
+	"github.com/cpctl/cpctl/pkg/disk"
 	"github.com/cpctl/cpctl/pkg/pki"
 	"github.com/cpctl/cpctl/pkg/store"
 )
 
-// EnrolRequest is how a new node asks for a certificate.
+// EnrolRequest is how a newcomer asks for a certificate: a node at the socket of
+// another, or whoever shows a token.
 type EnrolRequest struct {
-	NodeID string
-	Name   string
+	NodeID string // none: a person
+	Name   string // of a node; a person has the token's
 	CSR    []byte // DER
 	Voter  bool   // it wants a vote once it has caught up
+	Token  string // id of the token, none at a socket
+	Secret []byte // of the token
 }
 
 // Enrolment is what it gets: who it is in which cluster, and the cluster key.
@@ -30,7 +31,7 @@ type Enrolment struct {
 	Generation uint64
 	CertPEM    []byte
 	CAPEM      []byte
-	ClusterKey []byte // the text of the file cluster.key
+	ClusterKey []byte // the text of the file cluster.key; a node's alone
 }
 
 // AdmitRequest asks for membership; Address must answer by now.
@@ -39,23 +40,20 @@ type AdmitRequest struct {
 	Address string
 }
 
-// Joiner reaches a member of the cluster that a new node wants to join.
+// Joiner reaches a member of the cluster that a new node wants to join. Once the
+// node is enrolled it asks as who it is.
 type Joiner interface {
 	Enrol(ctx context.Context, req EnrolRequest) (*Enrolment, error)
-	Admit(ctx context.Context, req AdmitRequest) error
+	Admit(ctx context.Context, req AdmitRequest, own pki.Credentials) error
 }
 
 // enrol makes this node somebody in an existing cluster, but no member yet.
 func (n *Node) enrol(ctx context.Context) (*identity, error) {
-	id := &identity{FormatVersion: store.FormatVersion, NodeID: uuid.NewString(), Name: n.cfg.Name, Phase: phaseJoining, Voter: !n.cfg.NonVoter}
-	csr, signer, err := pki.NewCSR(id.Name)
+	me, csr, err := n.newcomer()
 	if err != nil {
 		return nil, err
 	}
-	keyPEM, err := pki.EncodeKeyPEM(signer)
-	if err != nil {
-		return nil, err
-	}
+	id := &identity{FormatVersion: store.FormatVersion, NodeID: me.NodeID, Name: me.Name, Phase: phaseJoining, Voter: !n.cfg.NonVoter}
 	e, err := n.askToEnrol(ctx, EnrolRequest{NodeID: id.NodeID, Name: id.Name, CSR: csr, Voter: id.Voter})
 	if err != nil {
 		return nil, fmt.Errorf("join the cluster: %w", err)
@@ -65,11 +63,50 @@ func (n *Node) enrol(ctx context.Context) (*identity, error) {
 	if err != nil {
 		return nil, fmt.Errorf("join the cluster: %w", err)
 	}
-	if err := n.dir.saveSecrets(key, pki.Credentials{CertPEM: e.CertPEM, KeyPEM: keyPEM, CAPEM: e.CAPEM}); err != nil {
+	if err := n.dir.saveSecrets(key, pki.Credentials{CertPEM: e.CertPEM, KeyPEM: []byte(me.Key), CAPEM: e.CAPEM}); err != nil {
 		return nil, err
 	}
 	n.cfg.Log.Info("enrolled", "cluster", id.ClusterID, "node", id.NodeID)
-	return id, n.dir.save(id)
+	if err := n.dir.save(id); err != nil {
+		return nil, err
+	}
+	return id, disk.Remove(n.cfg.disk, n.dir.file(newcomerFile)) // without node.json saying so, the next start would need it
+}
+
+// newcomer is who this node will be if the cluster takes it. It waits in
+// joining.json until the cluster's answer is durable: a token is good for one
+// key, so that after a crash the node has to ask with the same one.
+type newcomer struct {
+	NodeID string `json:"node_id"`
+	Name   string `json:"name"`
+	Key    string `json:"key"` // private, PEM
+}
+
+const newcomerFile = "joining.json"
+
+// newcomer returns who this node wants to be, and its certificate request.
+func (n *Node) newcomer() (me newcomer, csr []byte, err error) {
+	found, err := n.dir.loadRecord(newcomerFile, &me)
+	if found && err == nil && me.Name == n.cfg.Name {
+		signer, err := pki.DecodeKeyPEM([]byte(me.Key))
+		if err == nil {
+			csr, err = pki.CSRFor(signer, me.Name)
+		}
+		return me, csr, err
+	}
+	if found && err != nil { // nobody knows it yet
+		n.cfg.Log.Warn("asking as another newcomer than before", "error", err)
+	}
+	csr, signer, err := pki.NewCSR(n.cfg.Name)
+	if err != nil {
+		return me, nil, err
+	}
+	key, err := pki.EncodeKeyPEM(signer)
+	if err != nil {
+		return me, nil, err
+	}
+	me = newcomer{NodeID: uuid.NewString(), Name: n.cfg.Name, Key: string(key)}
+	return me, csr, n.dir.saveRecord(newcomerFile, me)
 }
 
 // enrolWait is how long one attempt to enrol may take before the log says that
@@ -101,7 +138,7 @@ func (n *Node) join() {
 		}
 	})
 	for {
-		err := n.cfg.Join.Admit(ctx, AdmitRequest{NodeID: n.self.NodeID, Address: n.self.Advertise})
+		err := n.cfg.Join.Admit(ctx, AdmitRequest{NodeID: n.self.NodeID, Address: n.self.Advertise}, n.tls)
 		if err == nil {
 			break
 		}
@@ -117,37 +154,4 @@ func (n *Node) join() {
 		n.cfg.Log.Error("the membership could not be noted", "error", err)
 	}
 	n.cfg.Log.Info("admitted to the cluster", "cluster", n.self.ClusterID)
-}
-
-// Enrol signs the certificate of a new node and puts it on record. Only the
-// leader does; by is who asked.
-func (n *Node) Enrol(ctx context.Context, req EnrolRequest, by access.Actor) (*Enrolment, error) {
-	if _, err := n.leading(ctx); err != nil {
-		return nil, err
-	}
-	if err := access.Check(by, access.Members, ""); err != nil {
-		return nil, err
-	}
-	if err := checkName(req.Name); err != nil {
-		return nil, err
-	}
-	ca, err := n.authority(n.Image())
-	if err != nil {
-		return nil, err
-	}
-	who := &identity{NodeID: req.NodeID, Name: req.Name, ClusterID: n.self.ClusterID, Generation: n.self.Generation}
-	now := n.cfg.Now()
-	cert, serial, err := ca.Sign(req.CSR, who.certified(), certificateLife, now)
-	if err != nil {
-		return nil, store.Errorf(store.CodeInvalid, "no certificate for node %q: %v", req.Name, err)
-	}
-	record, err := json.Marshal(mutation.Certificate{Serial: serial, Role: string(access.Node), Name: req.Name, NodeID: req.NodeID,
-		Voter: req.Voter, NotAfter: store.TimeOf(now.Add(certificateLife)), IssuedAt: store.TimeOf(now)})
-	if err != nil {
-		return nil, err
-	}
-	if _, _, err := n.system(ctx, "", by.String(), mutation.Mutation{Kind: mutation.SysCert, Payload: record}); err != nil {
-		return nil, err
-	}
-	return &Enrolment{ClusterID: n.self.ClusterID, Generation: n.self.Generation, CertPEM: cert, CAPEM: ca.CertPEM(), ClusterKey: n.key.Encode()}, nil
 }

@@ -41,15 +41,17 @@ const maxName = 64
 
 // checkName wants a node's name to be one word, so that it can be typed and
 // stands in every message as it is: letters, digits, and . _ - inside.
-func checkName(name string) error {
+func checkName(name string) error { return checkWord("the name of a node", name) }
+
+func checkWord(what, name string) error {
 	for i, r := range name {
 		letter := r >= 'a' && r <= 'z' || r >= 'A' && r <= 'Z' || r >= '0' && r <= '9'
 		if !letter && (i == 0 || r != '.' && r != '_' && r != '-') {
-			return store.Errorf(store.CodeInvalid, "%q cannot be the name of a node: letters, digits, and . _ - inside", name).WithHint("choose another with --name")
+			return store.Errorf(store.CodeInvalid, "%q cannot be %s: letters, digits, and . _ - inside", name, what).WithHint("choose another with --name")
 		}
 	}
 	if name == "" || len(name) > maxName {
-		return store.Errorf(store.CodeInvalid, "a node needs a name of 1 to %d characters", maxName).WithHint("give it one with --name")
+		return store.Errorf(store.CodeInvalid, "%s has 1 to %d characters", what, maxName).WithHint("give one with --name")
 	}
 	return nil
 }
@@ -73,6 +75,12 @@ func (n *Node) listen() error {
 		ln.Close()
 		return err
 	}
+	newcomers, err := pki.EnrolServerTLS(n.tls, ProtocolEnrol)
+	if err != nil {
+		ln.Close()
+		return err
+	}
+	cfg.GetConfigForClient = pki.ForNewcomers(newcomers, ProtocolEnrol)
 	n.mux = newMux(ln, cfg)
 	n.mux.onRefused(n.refused)
 	listen := ln.Addr().String()

@@ -58,7 +58,7 @@ func (n *Node) records() map[string]mutation.Certificate {
 	img, out := n.Image(), map[string]mutation.Certificate{}
 	for d := range img.Scan(applier.CertsPrefix) {
 		var c mutation.Certificate
-		if img.System(d.Path, &c) {
+		if img.System(d.Path, &c) && c.NodeID != "" { // people have none
 			out[c.NodeID] = c
 		}
 	}

@@ -32,6 +32,7 @@ const (
 	ProtocolRaft   = "cpctl-raft/1"
 	ProtocolRPC    = "cpctl-rpc/1"
 	ProtocolStream = "cpctl-stream/1"
+	ProtocolEnrol  = "cpctl-enrol/1" // the only one without a certificate
 )
 
 // Config is how a node runs. The zero value of every field but Dir works.
@@ -142,7 +143,7 @@ func (n *Node) ClusterID() string { return n.self.ClusterID }
 func (n *Node) Address() string { return n.self.Advertise }
 
 // Listener returns the accepted connections of one protocol of the port. Their
-// peers hold a good certificate of this cluster.
+// peers hold a good certificate of this cluster, but for those of ProtocolEnrol.
 func (n *Node) Listener(protocol string) net.Listener { return n.mux.Listener(protocol) }
 
 // Dial connects to another member with one of the port's protocols. The peer is

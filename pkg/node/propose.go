@@ -111,7 +111,7 @@ func (p *proposer) propose(ctx context.Context, build func(now store.Time) (*mut
 
 func (p *proposer) enqueue(ctx context.Context, pr *proposal, build func(store.Time) (*mutation.Command, error)) error {
 	if ctx.Err() != nil {
-		return notProposed("the caller has given up")
+		return notProposed(givenUp)
 	}
 	c, err := build(p.time())
 	if err != nil {
@@ -265,6 +265,8 @@ func classify(err error) error {
 
 // level is the level of rules that the state is at.
 func (n *Node) level() uint32 { return max(n.Image().Counters().Level, 1) }
+
+const givenUp = "the caller has given up"
 
 func notProposed(why string) *store.Error {
 	return store.Errorf(store.CodeUnavailable, "nothing was changed: %s", why)

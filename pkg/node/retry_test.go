@@ -94,6 +94,34 @@ func TestWhatNoNodeCouldReadIsNotProposed(t *testing.T) {
 	c.must(tenantNamed("acme"))
 }
 
+// leaving is the context of a caller who leaves when it was looked at so often.
+type leaving struct {
+	context.Context
+	looks int
+}
+
+func (l *leaving) Err() error {
+	if l.looks--; l.looks < 0 {
+		return context.Canceled
+	}
+	return nil
+}
+
+// TestNothingMoreIsDoneForACallerWhoLeft: a request is not completed for one, nor
+// checked, nor is a refusal confirmed.
+func TestNothingMoreIsDoneForACallerWhoLeft(t *testing.T) {
+	t.Parallel()
+	c := newTrio(t, "n1")
+	for looks, want := range map[int]error{0: store.ErrUnavailable, 1: store.ErrUnavailable, 1000: store.ErrInvalid} {
+		req := tenantNamed("acme")
+		req.ID, req.NoTime = fmt.Sprint("request-", looks), true
+		req.Patch = []byte(`{"no_such_field":1}`)
+		if _, err := c.leader().Write(&leaving{context.Background(), looks}, req, "unix/0"); !errors.Is(err, want) {
+			t.Errorf("after %d looks: %v, want %v", looks, err, want)
+		}
+	}
+}
+
 func TestAVoterThatFellSilentHoldsNoWriteBack(t *testing.T) {
 	t.Parallel()
 	c := newTrio(t, "n1", "n2", "n3")

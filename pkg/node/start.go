@@ -133,6 +133,17 @@ func (n *Node) become(ctx context.Context) (*founding, error) {
 			return nil, err
 		}
 	}
+	if _, err := os.Lstat(n.dir.file(newcomerFile)); err == nil {
+		switch {
+		case id != nil: // likewise, of enrolment
+			if err := disk.Remove(n.cfg.disk, n.dir.file(newcomerFile)); err != nil {
+				return nil, err
+			}
+		case n.cfg.Join == nil:
+			return nil, store.Errorf(store.CodeInvalid, "this directory was on its way into a cluster that others have founded").
+				WithHint("start it with --join to finish that; to found a new cluster, take an empty directory")
+		}
+	}
 	var birth *founding
 	switch {
 	case id == nil && n.cfg.Join == nil && n.cfg.NonVoter:
@@ -147,7 +158,7 @@ func (n *Node) become(ctx context.Context) (*founding, error) {
 			return nil, err
 		}
 	case n.cfg.Join != nil && id.Phase != phaseJoining:
-		n.cfg.Log.Info("this directory belongs to a cluster already: --join is ignored", "cluster", id.ClusterID, "node", id.NodeID)
+		n.cfg.Log.Info("this directory belongs to a cluster already: --join and --token-file are ignored", "cluster", id.ClusterID, "node", id.NodeID)
 	}
 	if id.Phase == phaseJoining && n.cfg.Join == nil {
 		return nil, store.Errorf(store.CodeInvalid, "this directory was on its way into cluster %s; start it with --join to finish that", id.ClusterID)

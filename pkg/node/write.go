@@ -34,7 +34,15 @@ func (n *Node) Write(ctx context.Context, req *mutation.Request, by access.Actor
 		if known := applier.Remembered(img, d.command(now)); known != nil {
 			return n.replayed(img, d, known)
 		}
+		// Each step takes its time with a large document. What is done for callers
+		// who have left makes others wait until they leave, too.
+		if ctx.Err() != nil {
+			return nil, notProposed(givenUp)
+		}
 		p, err := d.complete(img, now)
+		if ctx.Err() != nil {
+			return nil, notProposed(givenUp)
+		}
 		if err == nil && p.command != nil && !req.DryRun {
 			if res := applier.Check(img, p.command); res.Refusal != nil && !res.Stale {
 				err = res.Refusal

@@ -8,6 +8,7 @@ import (
 	"crypto/x509"
 	"crypto/x509/pkix"
 	"encoding/pem"
+	"errors"
 	"fmt"
 )
 
@@ -19,11 +20,18 @@ func NewCSR(name string) (csrDER []byte, key crypto.Signer, err error) {
 	if err != nil {
 		return nil, nil, err
 	}
+	csrDER, err = CSRFor(private, name)
+	return csrDER, private, err
+}
+
+// CSRFor is a certificate request for a key that is there already.
+func CSRFor(private crypto.Signer, name string) ([]byte, error) {
 	template := &x509.CertificateRequest{Subject: pkix.Name{CommonName: name}}
-	if csrDER, err = x509.CreateCertificateRequest(rand.Reader, template, private); err != nil {
-		return nil, nil, fmt.Errorf("make certificate request of %q: %w", name, err)
+	csrDER, err := x509.CreateCertificateRequest(rand.Reader, template, private)
+	if err != nil {
+		return nil, fmt.Errorf("make certificate request of %q: %w", name, err)
 	}
-	return csrDER, private, nil
+	return csrDER, nil
 }
 
 // EncodeKeyPEM is the private key as a PEM block of PKCS#8, as Credentials hold
@@ -34,4 +42,21 @@ func EncodeKeyPEM(key crypto.Signer) ([]byte, error) {
 		return nil, fmt.Errorf("encode private key: %w", err)
 	}
 	return pem.EncodeToMemory(&pem.Block{Type: "PRIVATE KEY", Bytes: der}), nil
+}
+
+// DecodeKeyPEM is the inverse of EncodeKeyPEM.
+func DecodeKeyPEM(b []byte) (crypto.Signer, error) {
+	block, _ := pem.Decode(b)
+	if block == nil || block.Type != "PRIVATE KEY" {
+		return nil, errors.New("it holds no private key in PEM")
+	}
+	key, err := x509.ParsePKCS8PrivateKey(block.Bytes)
+	if err != nil {
+		return nil, err
+	}
+	signer, ok := key.(crypto.Signer)
+	if !ok {
+		return nil, errors.New("the private key cannot sign")
+	}
+	return signer, nil
 }

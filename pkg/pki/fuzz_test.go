@@ -39,6 +39,36 @@ func FuzzClusterKey(f *testing.F) {
 	})
 }
 
+// FuzzToken: the text of a token is refused, with no word of it in the message,
+// or is written again as it was.
+func FuzzToken(f *testing.F) {
+	text := Token{ID: "00112233445566ff", Secret: [32]byte{1, 2}, CA: [32]byte{3}}.Encode()
+	sealed := func(body string) []byte { return []byte(body + ":" + tokenSum(body)) } // what only its maker could write
+	f.Add(text)
+	f.Add(bytes.TrimSpace(text))
+	f.Add(append(text, '\n'))
+	f.Add(bytes.Replace(text, []byte("AAA:"), []byte("AAB:"), 1)) // the same 32 bytes
+	f.Add(sealed(tokenPrefix))
+	f.Add(sealed(tokenPrefix + "00112233445566FF:" + strings.Repeat("A", 43) + ":" + strings.Repeat("0", 64)))
+	f.Add(sealed(tokenPrefix + "00112233445566ff:" + strings.Repeat("A", 42) + "B:" + strings.Repeat("0", 64)))
+	f.Add(sealed(tokenPrefix + "00112233445566ff:" + strings.Repeat("A", 44) + ":" + strings.Repeat("0", 66)))
+	f.Add(sealed(tokenPrefix + "00112233445566ff::"))
+	f.Add(sealed(tokenPrefix + "../../../../etc:" + strings.Repeat("A", 43) + ":" + strings.Repeat("0", 64)))
+	f.Fuzz(func(t *testing.T, b []byte) {
+		token, err := ParseToken(b)
+		if err != nil {
+			rest, _ := strings.CutPrefix(string(b), tokenPrefix)
+			if !errors.Is(err, store.ErrDenied) && !errors.Is(err, store.ErrInvalid) || len(rest) > 40 && strings.Contains(err.Error(), rest[:40]) {
+				t.Fatalf("%q: %v", b, err)
+			}
+			return
+		}
+		if got := token.Encode(); !bytes.Equal(bytes.TrimSuffix(got, []byte("\n")), bytes.TrimSuffix(b, []byte("\n"))) || len(got) > MaxToken || !TokenID(token.ID) {
+			t.Fatalf("%q was read and is written as %q", b, got)
+		}
+	})
+}
+
 // FuzzSecretHash: the hash of a secret comes back from archives. What is taken
 // has one spelling and a bounded cost.
 func FuzzSecretHash(f *testing.F) {

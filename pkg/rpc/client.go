@@ -199,3 +199,9 @@ func (c *Client) Admit(ctx context.Context, args AdmitArgs) error {
 	_, err := repeat[AdmitArgs, struct{}](ctx, c, "Cluster.Admit", args)
 	return err
 }
+
+// Join asks for membership of the node whose credentials the client has.
+func (c *Client) Join(ctx context.Context, args AdmitArgs) error {
+	_, err := repeat[AdmitArgs, struct{}](ctx, c, "Peer.Join", args)
+	return err
+}

@@ -138,6 +138,7 @@ func (s *Server) removeHere(ctx context.Context, args RemoveArgs, by access.Acto
 func (c *Cluster) Enrol(call *Call[EnrolArgs], reply *Reply[*Enrolment]) error {
 	return serve(call, reply, func(ctx context.Context) (*Enrolment, error) {
 		s, by := c.s, call.by()
+		call.Args.Token, call.Args.Secret = "", nil // those are shown elsewhere
 		return onLeader(ctx, s, func(ctx context.Context) (*Enrolment, error) { return s.node.Enrol(ctx, call.Args, by) }, "Peer.Enrol", by, call.Args)
 	})
 }
@@ -181,6 +182,18 @@ func (p *Peer) Remove(call *Call[RemoveArgs], reply *Reply[*RemoveReply]) error 
 // Enrol is Cluster.Enrol, forwarded.
 func (p *Peer) Enrol(call *Call[EnrolArgs], reply *Reply[*Enrolment]) error {
 	return serve(call, reply, func(ctx context.Context) (*Enrolment, error) { return p.s.node.Enrol(ctx, call.Args, call.by()) })
+}
+
+// Join makes the node that asks a member. It is no member yet, so it may have
+// reached any: the leader is asked for it.
+func (p *Peer) Join(call *Call[AdmitArgs], reply *Reply[struct{}]) error {
+	return serve(call, reply, func(ctx context.Context) (struct{}, error) {
+		s := p.s
+		if call.Args.NodeID != call.caller.nodeID {
+			return struct{}{}, store.Errorf(store.CodeDenied, "%s asks for the membership of another node, %s", call.caller.By, call.Args.NodeID)
+		}
+		return onLeader(ctx, s, func(ctx context.Context) (struct{}, error) { return struct{}{}, s.node.Admit(ctx, call.Args) }, "Peer.Admit", call.by(), call.Args)
+	})
 }
 
 // Admit is Cluster.Admit, forwarded.

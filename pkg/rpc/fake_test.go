@@ -148,6 +148,14 @@ func (f *fake) PrivateJWK(tenant, kid string) ([]byte, error) {
 
 func (f *fake) Enrol(context.Context, EnrolArgs, access.Actor) (*Enrolment, error) { return nil, nil }
 
+func (f *fake) CreateToken(context.Context, TokenArgs, access.Actor) (*Recorded, error) {
+	return nil, nil
+}
+
+func (f *fake) RevokeToken(context.Context, string, access.Actor) (*Recorded, error) {
+	return nil, nil
+}
+
 func (f *fake) Remove(context.Context, string, access.Actor) (Member, int, error) {
 	return Member{Name: "n2"}, 2, nil
 }

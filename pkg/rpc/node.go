@@ -47,6 +47,8 @@ type Node interface {
 
 	Enrol(ctx context.Context, req EnrolArgs, by access.Actor) (*Enrolment, error)                        // leader only
 	Admit(ctx context.Context, req AdmitArgs) error                                                       // leader only
+	CreateToken(ctx context.Context, args TokenArgs, by access.Actor) (*Recorded, error)                  // leader only
+	RevokeToken(ctx context.Context, id string, by access.Actor) (*Recorded, error)                       // leader only
 	Remove(ctx context.Context, name string, by access.Actor) (gone Member, voters int, err error)        // leader only
 	Restore(ctx context.Context, archive io.Reader, args RestoreArgs, by access.Actor) (*Restored, error) // leader only
 
@@ -90,12 +92,16 @@ type Progress struct {
 	Seen time.Time `json:"-"`
 }
 
-// EnrolArgs is how a new node asks for a certificate.
+// EnrolArgs is how a newcomer asks for a certificate: a node at the socket of
+// another, or whoever shows a token. A person has no node id; the name may be
+// empty, it is the token's.
 type EnrolArgs struct {
 	NodeID string
 	Name   string
 	CSR    []byte // DER
 	Voter  bool
+	Token  string // its id; none at a socket
+	Secret []byte // of the token
 }
 
 // Enrolment is what it gets.
@@ -104,7 +110,7 @@ type Enrolment struct {
 	Generation uint64
 	CertPEM    []byte
 	CAPEM      []byte
-	ClusterKey []byte
+	ClusterKey []byte // of a node alone
 }
 
 // AdmitArgs asks for membership of a node that is enrolled and answers.

@@ -54,6 +54,20 @@ func TestWorkForACallerThatIsGoneEnds(t *testing.T) {
 	}
 }
 
+func TestNoWorkBeginsForACallerThatIsGone(t *testing.T) {
+	t.Parallel()
+	caller := someCaller()
+	caller.leave()
+	var reply Reply[int]
+	err := serve(&Call[int]{caller: caller}, &reply, func(context.Context) (int, error) {
+		t.Error("it began")
+		return 0, nil
+	})
+	if err != nil || reply.Err == nil || !errors.Is(reply.Err, store.ErrUnavailable) {
+		t.Errorf("%v, reply %v, want unavailable", err, reply.Err)
+	}
+}
+
 func TestErrorsKeepTheirClassAcrossTheWire(t *testing.T) {
 	t.Parallel()
 	want := store.Invalid(`client "web"`, []store.Field{{Path: "redirect_uris[1]", Message: "has a fragment"}}).WithHint("look")

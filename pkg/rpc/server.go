@@ -28,6 +28,7 @@ type Server struct {
 	local, between *rpc.Server
 	socket         net.Listener
 	record         record
+	newcomers      *newcomers
 
 	mu    sync.Mutex
 	conns map[net.Conn]bool
@@ -40,7 +41,7 @@ const maxConnections = 512
 
 // NewServer returns a server for the node. Serve starts it.
 func NewServer(node Node, log *slog.Logger) (*Server, error) {
-	s := &Server{node: node, log: log, peers: newPeers(node), local: rpc.NewServer(), between: rpc.NewServer(), conns: map[net.Conn]bool{}}
+	s := &Server{node: node, log: log, peers: newPeers(node), local: rpc.NewServer(), between: rpc.NewServer(), newcomers: newNewcomers(), conns: map[net.Conn]bool{}}
 	if err := s.local.RegisterName("Cluster", &Cluster{s}); err != nil {
 		return nil, err
 	}
@@ -64,6 +65,7 @@ func (s *Server) Serve(path string) error {
 	s.accept(socket, s.serveLocal)
 	s.accept(s.node.Listener(ProtocolRPC), s.servePeer)
 	s.accept(s.node.Listener(ProtocolStream), s.servePeerStream)
+	s.accept(s.node.Listener(ProtocolEnrol), s.serveNewcomer)
 	return nil
 }
 
@@ -188,7 +190,7 @@ func (s *Server) peerCaller(conn net.Conn) (*Caller, error) {
 	if err != nil {
 		return nil, err
 	}
-	return &Caller{By: id.Actor(conn.RemoteAddr().String()), revoked: func() bool { return s.node.Revoked(id.Serial) }, server: s}, nil
+	return &Caller{By: id.Actor(conn.RemoteAddr().String()), nodeID: id.NodeID, revoked: func() bool { return s.node.Revoked(id.Serial) }, server: s}, nil
 }
 
 func (s *Server) servePeer(conn net.Conn) {

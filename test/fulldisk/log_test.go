@@ -102,7 +102,7 @@ func TestABurstCannotFillTheLog(t *testing.T) {
 			}
 			mountTmpfs(t, disk, "size=32m")
 			c.Found()
-			c.Must(n.Server(), "tenant", "create", tenant, "--set", "quotas.max_clients=100000")
+			makeTenant(c, n)
 			fillBut(t, disk, tt.room)
 			pid := n.PID()
 			began := time.Now()
@@ -130,35 +130,43 @@ func TestABurstCannotFillTheLog(t *testing.T) {
 	}
 }
 
-// burst creates clients until eight in a row are refused, and returns how many were not.
+// burst creates clients until of eight writes in a row none was acknowledged in
+// all the time it had, which is long enough for slow machines. It returns how
+// many were.
 func burst(t *testing.T, n *live.Node, size int) int {
 	t.Helper()
-	var acked, inRow atomic.Int64
+	var acked, unknown, inRow atomic.Int64
+	var last atomic.Pointer[error]
 	var busy sync.WaitGroup
-	var once sync.Once
 	for w := range 8 {
 		conn := rpc.NewClient(rpc.Options{Servers: []string{n.Server()}})
 		busy.Go(func() {
 			defer conn.Close()
 			for i := 0; inRow.Load() < 8; i++ {
-				ctx, cancel := context.WithTimeout(context.Background(), 3*soon/2)
+				ctx, cancel := context.WithTimeout(context.Background(), 4*soon)
 				_, err := conn.Write(ctx, client(fmt.Sprintf("b%d-%d", w, i), size))
 				cancel()
-				switch {
-				case err == nil:
+				if err == nil {
 					acked.Add(1)
 					inRow.Store(0)
+					continue
+				}
+				inRow.Add(1)
+				switch {
 				case errors.Is(err, store.ErrUnavailable):
-					inRow.Add(1)
-				case errors.Is(err, store.ErrUnknown): // of so many on few cores some are not answered in time
+					last.Store(&err)
+				case errors.Is(err, store.ErrUnknown): // the time was over while it was sent once more
+					unknown.Add(1)
 				default:
-					inRow.Add(1)
-					once.Do(func() { t.Errorf("create client: %v", err) })
+					t.Errorf("create client: %v", err)
 				}
 			}
 		})
 	}
 	busy.Wait()
+	if refusal := last.Load(); refusal != nil {
+		t.Logf("%d of the others ended unknown; the last refusal: %v", unknown.Load(), *refusal)
+	}
 	return int(acked.Load())
 }
 
@@ -174,10 +182,10 @@ func TestALogOnADiskThatFillsUnderIt(t *testing.T) {
 	raft := filepath.Join(n.Dir, "raft")
 	mountTmpfs(t, raft, "size=32m")
 	c.Found()
-	c.Must(n.Server(), "tenant", "create", tenant)
+	makeTenant(c, n)
 	ended := 0
 	for range 3 {
-		b := write(c, 4, soon)
+		b := write(t, c, 4, fast, soon)
 		b.more(t, 20)
 		fill(t, raft)
 		live.Until(t, "the node ends or writes are refused", func() bool {
@@ -196,7 +204,7 @@ func TestALogOnADiskThatFillsUnderIt(t *testing.T) {
 		c.Await(n)
 		b.end(t, c, n)
 		c.Must(c.Nodes[0].Server(), "tenant", "delete", tenant, "--yes")
-		c.Must(c.Nodes[0].Server(), "tenant", "create", tenant)
+		makeTenant(c, c.Nodes[0])
 	}
 	c.Identical()
 	noLeftovers(t, n.Dir)
@@ -227,8 +235,8 @@ func TestALogOnADiskThatBecomesReadOnly(t *testing.T) {
 	image, raft := filepath.Join(c.Dir, "ext4.img"), filepath.Join(n.Dir, "raft")
 	device := mountExt4(t, image, raft)
 	c.Found()
-	c.Must(n.Server(), "tenant", "create", tenant)
-	b := write(c, 2, live.Patience)
+	makeTenant(c, n)
+	b := write(t, c, 2, steady, live.Patience)
 	b.more(t, 10)
 	breakExt4(t, device)
 	n.Ends(13)

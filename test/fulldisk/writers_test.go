@@ -33,17 +33,43 @@ type book struct {
 
 const tenant = "acme"
 
+// makeTenant makes the one that is written to. However slow the machine is, its
+// quota is not what ends the writing.
+func makeTenant(c *live.Cluster, n *live.Node) {
+	c.Must(n.Server(), "tenant", "create", tenant, "--set", "quotas.max_clients=1000000")
+}
+
+// The least time between two writes of a caller. At the steady pace the calls that
+// are to fail are made often enough, and the log stays short: a node that starts
+// again replays all of it, and does so slowly where it is checked for races.
+const (
+	steady = 100 * time.Millisecond
+	fast   = time.Millisecond
+)
+
 // write begins to create clients, with so many callers, who ask the given
-// servers each in another order, and wait as long for an answer. It makes the
-// tenant first.
-func write(c *live.Cluster, callers int, wait time.Duration) *book {
+// servers each in another order, and wait as long for an answer.
+func write(t *testing.T, c *live.Cluster, callers int, pace, wait time.Duration) *book {
 	ctx, stop := context.WithCancel(context.Background())
 	b := &book{acked: map[string]uint64{}, open: map[string]bool{}, refused: map[string]bool{}, stop: stop}
+	t.Cleanup(func() { // of a test that fails on its way
+		stop()
+		if t.Failed() {
+			b.tell(t)
+		}
+	})
 	for w := range callers {
 		conn := rpc.NewClient(rpc.Options{Servers: strings.Split(c.Servers(w), ",")})
 		b.busy.Go(func() {
 			defer conn.Close()
-			for i := 0; ctx.Err() == nil; i++ {
+			tick := time.NewTicker(pace)
+			defer tick.Stop()
+			for i := 0; ; i++ {
+				select {
+				case <-tick.C:
+				case <-ctx.Done():
+					return
+				}
 				id := fmt.Sprintf("w%d-%d", w, i)
 				within, cancel := context.WithTimeout(context.Background(), wait) // also at the end: every answer counts
 				a, err := conn.Write(within, client(id, 0))
@@ -89,11 +115,19 @@ func (b *book) count() (acked, refused int) {
 	return len(b.acked), len(b.refused)
 }
 
-// more waits until so many more were acknowledged.
+// more waits until so many more were acknowledged. An answer that there should
+// not be ends the wait: if it is given once, it may be given to every write.
 func (b *book) more(t *testing.T, n int) {
 	t.Helper()
 	from, _ := b.count()
-	live.Until(t, fmt.Sprintf("%d more writes are acknowledged", n), func() bool { now, _ := b.count(); return now >= from+n })
+	live.Until(t, fmt.Sprintf("%d more writes are acknowledged", n), func() bool {
+		b.mu.Lock()
+		defer b.mu.Unlock()
+		if len(b.wrong) > 0 {
+			t.Fatalf("after %d acknowledged writes: %s", len(b.acked), b.wrong[0])
+		}
+		return len(b.acked) >= from+n
+	})
 }
 
 // end stops the writers and checks their book against the cluster: what was
@@ -125,7 +159,14 @@ func (b *book) end(t *testing.T, c *live.Cluster, n *live.Node) {
 	for _, w := range b.wrong {
 		t.Error(w)
 	}
-	t.Logf("%d acknowledged (%d not yet published), %d refused, %d unknown", len(b.acked), b.hidden, len(b.refused), len(b.open))
+	b.tell(t)
+}
+
+// tell logs what the writers were told.
+func (b *book) tell(t *testing.T) {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	t.Logf("%d acknowledged (%d not yet published), %d refused, %d unknown, wrong: %q", len(b.acked), b.hidden, len(b.refused), len(b.open), b.wrong[:min(len(b.wrong), 3)])
 }
 
 // noLeftovers waits until nothing temporary is in a data directory: a running

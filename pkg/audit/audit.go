@@ -127,6 +127,9 @@ func (l *Log) Record(e Event) {
 	}
 }
 
+// Required reports whether Ask does anything.
+func (l *Log) Required() bool { return l.opts.Required }
+
 // Ask puts on the disk what is about to be done, if the log is a required one.
 // Callers at the same time share a sync. An error says that it must not be done:
 // it is a *store.Error of CodeUnavailable.

@@ -75,7 +75,9 @@ func plantsSealed(b []byte) bool {
 
 func plants(b []byte) bool {
 	var v any
-	if json.Unmarshal(b, &v) != nil {
+	d := json.NewDecoder(bytes.NewReader(b))
+	d.UseNumber() // settings may hold numbers that no float64 can
+	if d.Decode(&v) != nil {
 		return false // refused when it is completed
 	}
 	var walk func(v any) bool

@@ -13,17 +13,13 @@ import (
 	"time"
 )
 
-const (
-	handshakeTimeout = 5 * time.Second
-	maxHandshakes    = 256
-)
-
 // Mux takes the connections of one TCP port and hands each, once its TLS
 // handshake told who the peer is, to the listener of the protocol that ALPN
 // agreed upon. A peer that is slow, wrong or hostile costs only its own
-// connection: handshakes run beside each other and have five seconds. When 256
-// are under way the oldest is given up for the newcomer, so idle connections
-// cannot keep members out.
+// connection: handshakes run beside each other and have handshakeTimeout. When
+// maxHandshakes are under way the oldest is given up for the newcomer, so idle
+// connections cannot keep members out. Raft's connections are nodes' alone: raft
+// decodes what it reads with a decoder that was not made for strangers.
 type Mux struct {
 	ln     net.Listener
 	config *tls.Config
@@ -62,7 +58,7 @@ func (m *Mux) Listener(alpn string) net.Listener {
 	defer m.mu.Unlock()
 	l := m.listeners[alpn]
 	if l == nil || l.isClosed() {
-		l = &protoListener{addr: m.ln.Addr(), queue: make(chan *tls.Conn, acceptBacklog), done: make(chan struct{})}
+		l = &protoListener{addr: m.ln.Addr(), queue: make(chan *waiting, acceptBacklog), done: make(chan struct{}), wait: acceptTimeout}
 		m.listeners[alpn] = l
 	}
 	if m.closed {
@@ -138,6 +134,9 @@ func (m *Mux) shake(raw net.Conn, place *list.Element) {
 	m.shaking.Remove(place)
 	l, refused := m.listeners[proto], m.refused
 	m.mu.Unlock()
+	if err == nil && proto == ProtocolRaft {
+		_, err = nodeOf(conn)
+	}
 	if err == nil && (l == nil || !l.offer(conn)) {
 		err = errors.New("nobody accepts this protocol now")
 	}

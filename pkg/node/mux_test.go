@@ -3,6 +3,7 @@ package node
 import (
 	"crypto/tls"
 	"errors"
+	"io"
 	"net"
 	"sync/atomic"
 	"syscall"
@@ -21,10 +22,14 @@ func TestMuxTellsProtocolsApart(t *testing.T) {
 	for i, p := range wireProtocols {
 		go echo(m.Listener(p), byte('a'+i))
 	}
-	ana := ca.member(t, access.Operator, "ana")
+	n2, ana := ca.member(t, access.Node, "n2"), ca.member(t, access.Operator, "ana")
 	for i, p := range wireProtocols {
-		if got, err := ask(dialTCP(t, ln), clientTLS(t, ana, p, "n1-id")); got != byte('a'+i) || err != nil {
-			t.Errorf("%s reached %q, %v", p, got, err)
+		if got, err := ask(dialTCP(t, ln), clientTLS(t, n2, p, "n1-id")); got != byte('a'+i) || err != nil {
+			t.Errorf("a node that asked for %s reached %q, %v", p, got, err)
+		}
+		got, err := ask(dialTCP(t, ln), clientTLS(t, ana, p, "n1-id"))
+		if want := p != ProtocolRaft; (got == byte('a'+i) && err == nil) != want {
+			t.Errorf("an operator that asked for %s reached %q, %v; served: %v expected", p, got, err, want)
 		}
 	}
 }
@@ -217,7 +222,7 @@ func TestMuxOutlivesAcceptErrors(t *testing.T) {
 }
 
 func TestListenerThatNobodyAcceptsFrom(t *testing.T) {
-	l := &protoListener{queue: make(chan *tls.Conn, 1), done: make(chan struct{})}
+	l := &protoListener{queue: make(chan *waiting, 1), done: make(chan struct{}), wait: time.Hour}
 	a, b := net.Pipe()
 	defer b.Close()
 	conn := tls.Server(a, &tls.Config{})
@@ -232,5 +237,27 @@ func TestListenerThatNobodyAcceptsFrom(t *testing.T) {
 	l.Close()
 	if l.offer(conn) {
 		t.Error("a closed listener took a connection")
+	}
+}
+
+// A peer that has proved who it is, and whom nobody takes, is let go of too.
+func TestAConnectionThatNobodyAcceptsIsClosed(t *testing.T) {
+	l := &protoListener{queue: make(chan *waiting, 2), done: make(chan struct{}), wait: 10 * time.Millisecond}
+	a, b := net.Pipe()
+	defer b.Close()
+	if !l.offer(tls.Server(a, &tls.Config{})) {
+		t.Fatal("it was not taken")
+	}
+	b.SetDeadline(time.Now().Add(10 * time.Second))
+	if _, err := b.Read(make([]byte, 1)); !errors.Is(err, io.EOF) {
+		t.Errorf("read %v, want the end of the connection", err)
+	}
+	c, d := net.Pipe()
+	defer d.Close()
+	fresh := tls.Server(c, &tls.Config{})
+	l.wait = time.Hour
+	l.offer(fresh)
+	if got, err := l.Accept(); got != net.Conn(fresh) || err != nil {
+		t.Errorf("accepted %v, %v; want the one that still waits", got, err)
 	}
 }

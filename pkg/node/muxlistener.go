@@ -4,27 +4,37 @@ import (
 	"crypto/tls"
 	"net"
 	"sync"
+	"time"
 )
-
-// acceptBacklog is how many connections of one protocol may wait to be accepted.
-const acceptBacklog = 128
 
 // protoListener is the net.Listener of one protocol.
 type protoListener struct {
 	addr  net.Addr
-	queue chan *tls.Conn
+	queue chan *waiting
 	done  chan struct{} // closed with the listener
+	wait  time.Duration // to be accepted
 
 	mu sync.Mutex // orders offer and Close, so that no connection is left in the queue
 }
 
+// waiting is a connection that was not accepted yet. It is closed when its time
+// is over.
+type waiting struct {
+	conn  *tls.Conn
+	until *time.Timer
+}
+
 // Accept waits for the next connection, a *tls.Conn, or returns net.ErrClosed.
 func (l *protoListener) Accept() (net.Conn, error) {
-	select {
-	case conn := <-l.queue:
-		return conn, nil
-	case <-l.done:
-		return nil, net.ErrClosed
+	for {
+		select {
+		case w := <-l.queue:
+			if w.until.Stop() {
+				return w.conn, nil
+			}
+		case <-l.done:
+			return nil, net.ErrClosed
+		}
 	}
 }
 
@@ -38,8 +48,9 @@ func (l *protoListener) Close() error {
 	close(l.done)
 	for {
 		select {
-		case conn := <-l.queue:
-			conn.NetConn().Close()
+		case w := <-l.queue:
+			w.until.Stop()
+			w.conn.NetConn().Close()
 		default:
 			return nil
 		}
@@ -55,10 +66,12 @@ func (l *protoListener) offer(conn *tls.Conn) bool {
 	if l.isClosed() {
 		return false
 	}
+	w := &waiting{conn, time.AfterFunc(l.wait, func() { conn.NetConn().Close() })}
 	select {
-	case l.queue <- conn:
+	case l.queue <- w:
 		return true
 	default:
+		w.until.Stop()
 		return false
 	}
 }

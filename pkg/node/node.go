@@ -111,6 +111,7 @@ type Node struct {
 	confirm  confirmer
 	lead     atomic.Pointer[leadership]
 	ledger   ledger
+	ration   allowance
 	spaces   atomic.Pointer[spaces] // the disks of the other voters; kept by watch
 	look     chan struct{}          // makes watch look at once
 	settling sync.Mutex             // held while settled changes

@@ -116,7 +116,7 @@ func TestNothingMoreIsDoneForACallerWhoLeft(t *testing.T) {
 		req := tenantNamed("acme")
 		req.ID, req.NoTime = fmt.Sprint("request-", looks), true
 		req.Patch = []byte(`{"no_such_field":1}`)
-		if _, err := c.leader().Write(&leaving{context.Background(), looks}, req, "unix/0"); !errors.Is(err, want) {
+		if _, err := c.leader().Write(&leaving{context.Background(), looks}, req, access.Local("0")); !errors.Is(err, want) {
 			t.Errorf("after %d looks: %v, want %v", looks, err, want)
 		}
 	}
@@ -213,14 +213,24 @@ func TestALateRetryOfARestoreIsRefused(t *testing.T) {
 func TestASealedValueCannotBePlanted(t *testing.T) {
 	t.Parallel()
 	c := newTrio(t, "n1")
-	for name, patch := range map[string]string{
-		"plain":   `{"settings":{"smtp_password":{"sealed":{"enc":"A256GCM","key_id":"0011","nonce":"AAAAAAAAAAAAAAAA","ciphertext":"AAAAAAAAAAAAAAAAAAAAAAAA"}}}}`,
-		"escaped": `{"settings":{"smtp_password":{"\u0073ealed":{"enc":"A256GCM","key_id":"0011","nonce":"AAAAAAAAAAAAAAAA","ciphertext":"AAAAAAAAAAAAAAAAAAAAAAAA"}}}}`,
+	c.must(tenantNamed("acme"))
+	const sealed = `{"sealed":{"enc":"A256GCM","key_id":"0123456789abcdef","nonce":"AAAAAAAAAAAAAAAA","ciphertext":"AAAAAAAAAAAAAAAAAAAAAAAA"}}`
+	escaped := strings.Replace(sealed, "sealed", `\u0073ealed`, 1)
+	before := c.leader().Image().StateDigest()
+	for name, req := range map[string]*mutation.Request{
+		"plain":   {Patch: json.RawMessage(`{"settings":{"smtp_password":` + sealed + `}}`)},
+		"escaped": {Patch: json.RawMessage(`{"settings":{"smtp_password":` + escaped + `}}`)},
+		"beside a number that no float64 can hold": {Patch: json.RawMessage(`{"settings":{"big":1e999,"smtp_password":` + sealed + `}}`)},
+		"hidden by a later member of its name":     {Patch: json.RawMessage(`{"settings":{"smtp_password":` + sealed + `,"smtp_password":1}}`)},
+		"in one field":                             {Set: []store.Element{{Path: "settings.smtp_password", Value: json.RawMessage(sealed)}}},
+		"in one field, beside such a number":       {Set: []store.Element{{Path: "settings.x", Value: json.RawMessage(`{"big":-1e999,"y":` + sealed + `}`)}}},
 	} {
-		req := tenantNamed("acme")
-		req.Patch = json.RawMessage(patch)
+		req.Op, req.Name = mutation.OpTenantUpdate, "acme"
 		if _, err := c.write(req); !errors.Is(err, store.ErrInvalid) {
 			t.Errorf("%s: %v, want invalid", name, err)
 		}
+	}
+	if after := c.leader().Image().StateDigest(); after != before {
+		t.Error("something was planted")
 	}
 }

@@ -113,7 +113,6 @@ func (n *Node) newTransport() *raft.NetworkTransport {
 	layer := newStreamLayer(n.mux.Listener(ProtocolRaft), string(joinAddress(n.self.NodeID, n.self.Advertise)), func(nodeID string) (*tls.Config, error) {
 		return n.dialTLS(nodeID, ProtocolRaft)
 	})
-	layer.refused = n.refused
 	// One call at a time turns raft's pipelines off: see stopPatience for how one
 	// of them can leave a follower, and with it a cluster of two, without entries.
 	return raft.NewNetworkTransportWithConfig(&raft.NetworkTransportConfig{Stream: layer, MaxPool: maxPool, Timeout: rpcTimeout,

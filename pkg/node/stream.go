@@ -23,7 +23,7 @@ type streamLayer struct {
 	net.Listener
 	advertise raftAddr
 	dialTLS   func(nodeID string) (*tls.Config, error)
-	refused   func(conn *tls.Conn, err error) // nil: nobody wants to know
+	callers   callers
 }
 
 var _ raft.StreamLayer = (*streamLayer)(nil)
@@ -41,21 +41,18 @@ func (s *streamLayer) Addr() net.Addr { return s.advertise }
 
 // Accept gives the next connection of a node. Every unrevoked node certificate
 // of the cluster and generation will do: an older configuration must not lock
-// out a new leader. Other roles are disconnected.
+// out a new leader. The Mux lets in no other role.
 func (s *streamLayer) Accept() (net.Conn, error) {
 	for {
 		conn, err := s.Listener.Accept()
 		if err != nil {
 			return nil, err
 		}
-		err = checkNode(conn)
+		id, err := nodeOf(conn)
 		if err == nil {
-			return conn, nil
+			return s.callers.enter(id.NodeID, conn), nil
 		}
 		slog.Warn("refused a raft connection", "peer", conn.RemoteAddr().String(), "error", err)
-		if secure, ok := conn.(*tls.Conn); ok && s.refused != nil {
-			s.refused(secure, err)
-		}
 		conn.Close()
 	}
 }
@@ -83,23 +80,21 @@ func (s *streamLayer) Dial(address raft.ServerAddress, timeout time.Duration) (n
 	return conn, nil
 }
 
-func checkNode(conn net.Conn) error {
+// nodeOf is the node at the other end of a connection; nobody else may speak raft.
+func nodeOf(conn net.Conn) (pki.Identity, error) {
 	secure, ok := conn.(*tls.Conn)
 	if !ok {
-		return errors.New("not a TLS connection")
+		return pki.Identity{}, errors.New("not a TLS connection")
 	}
 	certs := secure.ConnectionState().PeerCertificates
 	if len(certs) == 0 {
-		return errors.New("no certificate")
+		return pki.Identity{}, errors.New("no certificate")
 	}
 	id, err := pki.IdentityOf(certs[0])
-	if err != nil {
-		return err
+	if err == nil && id.Role != access.Node {
+		err = fmt.Errorf("%s is not a node and may not speak raft", id)
 	}
-	if id.Role != access.Node {
-		return fmt.Errorf("%s is not a node and may not speak raft", id)
-	}
-	return nil
+	return id, err
 }
 
 // raftAddr is a raft.ServerAddress as a net.Addr.

@@ -72,7 +72,7 @@ func TestStreamLayerAcceptsNodesOnly(t *testing.T) {
 		t.Fatal("the layer ended")
 	}
 	defer got.Close()
-	if id, err := pki.IdentityOf(got.(*tls.Conn).ConnectionState().PeerCertificates[0]); id.Name != "n2" || err != nil {
+	if id, err := pki.IdentityOf(got.(*counted).Conn.(*tls.Conn).ConnectionState().PeerCertificates[0]); id.Name != "n2" || err != nil {
 		t.Errorf("accepted %s, %v", id, err)
 	}
 	layer.Close()
@@ -82,7 +82,7 @@ func TestStreamLayerAcceptsNodesOnly(t *testing.T) {
 	a, b := net.Pipe()
 	defer a.Close()
 	defer b.Close()
-	if err := checkNode(a); err == nil {
+	if _, err := nodeOf(a); err == nil {
 		t.Error("a connection without TLS is a node's")
 	}
 }

@@ -2,6 +2,7 @@ package node
 
 import (
 	"context"
+	"time"
 
 	"github.com/cpctl/cpctl/pkg/access"
 	"github.com/cpctl/cpctl/pkg/applier"
@@ -22,6 +23,9 @@ const maxCompletions = 32
 // sent again.
 func (n *Node) Write(ctx context.Context, req *mutation.Request, by access.Actor) (*mutation.Answer, error) {
 	if _, err := n.leading(ctx); err != nil {
+		return nil, err
+	}
+	if err := n.ration.take(by, costOf(req), time.Now()); err != nil { // before anything is looked at: refusals cost, too
 		return nil, err
 	}
 	d, err := n.newDraft(req, by)

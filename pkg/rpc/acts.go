@@ -3,6 +3,7 @@ package rpc
 import (
 	"strings"
 
+	"github.com/cpctl/cpctl/pkg/access"
 	"github.com/cpctl/cpctl/pkg/audit"
 	"github.com/cpctl/cpctl/pkg/mutation"
 )
@@ -12,24 +13,30 @@ import (
 // on record where that one was authenticated. A method that is neither here nor
 // among the reads fails a test.
 var acts = map[string]func(args any) audit.Event{
-	"Cluster.Write":   ofWrite,
-	"Peer.Write":      ofWrite,
-	"Cluster.Export":  ofExport,
-	"Peer.Export":     ofExport,
-	"Cluster.Check":   ofCheck,
-	"Cluster.Remove":  ofRemove,
-	"Peer.Remove":     ofRemove,
-	"Cluster.Enrol":   ofEnrol,
-	"Peer.Enrol":      ofEnrol,
-	"Cluster.Admit":   ofAdmit,
-	"Peer.Admit":      ofAdmit,
-	"stream.snapshot": func(any) audit.Event { return audit.Event{Type: "snapshot.save", Target: "cluster"} },
-	"stream.restore":  ofRestore,
+	"Cluster.Write":       ofWrite,
+	"Peer.Write":          ofWrite,
+	"Cluster.Export":      ofExport,
+	"Peer.Export":         ofExport,
+	"Cluster.Check":       ofCheck,
+	"Cluster.Remove":      ofRemove,
+	"Peer.Remove":         ofRemove,
+	"Cluster.Enrol":       ofEnrol,
+	"Peer.Enrol":          ofEnrol,
+	"Cluster.Admit":       ofAdmit,
+	"Peer.Admit":          ofAdmit,
+	"Peer.Join":           ofAdmit,
+	"Cluster.CreateToken": ofCreateToken,
+	"Peer.CreateToken":    ofCreateToken,
+	"Cluster.RevokeToken": ofRevokeToken,
+	"Peer.RevokeToken":    ofRevokeToken,
+	"newcomer":            ofNewcomer,
+	"stream.snapshot":     func(any) audit.Event { return audit.Event{Type: "snapshot.save", Target: "cluster"} },
+	"stream.restore":      ofRestore,
 }
 
 // reads are the calls that change nothing and give away nothing that must be
 // known later. Peer.Check repairs what Cluster.Check was asked to.
-var reads = []string{"Cluster.Get", "Cluster.List", "Cluster.Status", "Cluster.Health", "Cluster.Audit", "Cluster.AuditCheck",
+var reads = []string{"Cluster.Get", "Cluster.List", "Cluster.Status", "Cluster.Health", "Cluster.ListTokens", "Cluster.Audit", "Cluster.AuditCheck",
 	"Peer.ReadIndex", "Peer.Progress", "Peer.Check", "Peer.Audit", "Peer.AuditCheck"}
 
 func ofWrite(args any) audit.Event {
@@ -72,6 +79,27 @@ func ofEnrol(args any) audit.Event {
 
 func ofAdmit(args any) audit.Event {
 	return audit.Event{Type: "member.admit", Target: "node/" + args.(*AdmitArgs).NodeID}
+}
+
+func ofCreateToken(args any) audit.Event {
+	a := args.(*TokenArgs)
+	return audit.Event{Type: "token.create", Target: "token/" + a.ID, Message: "for " + access.Actor{Role: access.Role(a.Role), Name: a.Name, Tenant: a.Tenant}.String()}
+}
+
+func ofRevokeToken(args any) audit.Event {
+	return audit.Event{Type: "token.revoke", Target: "token/" + args.(*TokenRef).ID}
+}
+
+// ofNewcomer is somebody with a token: a node that enrols or a person who logs in.
+func ofNewcomer(args any) audit.Event {
+	a := args.(*EnrolArgs)
+	switch {
+	case a.NodeID == "":
+		return audit.Event{Type: "login"} // the token knows the name
+	case a.Name == "":
+		return audit.Event{Type: "member.enrol"}
+	}
+	return audit.Event{Type: "member.enrol", Target: "node/" + a.Name}
 }
 
 func ofRestore(args any) audit.Event {

@@ -19,6 +19,7 @@ type Caller struct {
 	leave   func()          // ends it
 	revoked func() bool     // asked before each call; nil: never
 	server  *Server         // that serves it
+	guest   *guest          // whose room calls take; nil: they take none
 }
 
 // Call is the arguments of a method with what every call carries. Deadlines are

@@ -11,15 +11,11 @@ import (
 	"time"
 )
 
-// stalling gives each read and write of a connection a deadline of its own.
+// stalling gives each chunk that is read from a connection, and each write to it,
+// a deadline of its own. Bytes that trickle do not prolong it.
 type stalling struct{ net.Conn }
 
-func (c stalling) Read(b []byte) (int, error) {
-	if err := c.SetReadDeadline(time.Now().Add(streamStall)); err != nil {
-		return 0, err
-	}
-	return c.Conn.Read(b)
-}
+func (c stalling) pace() error { return c.SetReadDeadline(time.Now().Add(streamStall)) }
 
 func (c stalling) Write(b []byte) (int, error) {
 	if err := c.SetWriteDeadline(time.Now().Add(streamStall)); err != nil {
@@ -35,6 +31,11 @@ func writeChunk(w io.Writer, b []byte) error {
 }
 
 func readHead(r io.Reader, limit uint32) ([]byte, error) {
+	if p, ok := r.(interface{ pace() error }); ok {
+		if err := p.pace(); err != nil {
+			return nil, err
+		}
+	}
 	var head [4]byte
 	if _, err := io.ReadFull(r, head[:]); err != nil {
 		return nil, err

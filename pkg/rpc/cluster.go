@@ -143,9 +143,12 @@ func (c *Cluster) Enrol(call *Call[EnrolArgs], reply *Reply[*Enrolment]) error {
 	})
 }
 
-// Admit makes an enrolled node a member.
+// Admit makes an enrolled node a member, or one at another address.
 func (c *Cluster) Admit(call *Call[AdmitArgs], reply *Reply[struct{}]) error {
 	return serve(call, reply, func(ctx context.Context) (struct{}, error) {
+		if err := access.Check(call.by(), access.Members, ""); err != nil {
+			return struct{}{}, err
+		}
 		s := c.s
 		return onLeader(ctx, s, func(ctx context.Context) (struct{}, error) { return struct{}{}, s.node.Admit(ctx, call.Args) }, "Peer.Admit", call.by(), call.Args)
 	})

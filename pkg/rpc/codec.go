@@ -17,16 +17,8 @@ import (
 	"github.com/cpctl/cpctl/pkg/store"
 )
 
-// Limits of a connection. A frame holds one call or one answer; what is larger
-// goes over a stream. A connection with no call under way is closed after a while.
-const (
-	MaxFrame     = 1 << 20
-	maxMethod    = 64
-	idleTimeout  = 2 * time.Minute
-	writeTimeout = 30 * time.Second // for a peer that does not read
-)
-
-// The codec of net/rpc on our wire. A frame is
+// The codec of net/rpc on our wire. A frame holds one call or one answer; what is
+// larger goes over a stream. It is
 //
 //	length  uint32, big endian, of what follows
 //	seq     uint64
@@ -44,12 +36,15 @@ type codec struct {
 	writing sync.Mutex
 	calls   atomic.Int64 // under way, at a server
 	idle    time.Duration
+
+	mu   sync.Mutex
+	took map[uint64]int64 // of the guest's room, by the calls under way
 }
 
 func newCodec(conn net.Conn, caller *Caller) *codec {
 	c := &codec{conn: conn, r: bufio.NewReaderSize(conn, 32<<10), caller: caller}
 	if caller != nil {
-		c.idle = idleTimeout
+		c.idle, c.took = idleTimeout, map[uint64]int64{}
 	}
 	return c
 }
@@ -71,21 +66,74 @@ func (c *codec) readFrame() (seq uint64, method string, err error) {
 	if n < 9 || n > MaxFrame {
 		return 0, "", fmt.Errorf("a frame of %d bytes; at most %d are allowed", n, MaxFrame)
 	}
-	if c.idle > 0 {
-		if err := c.conn.SetReadDeadline(time.Now().Add(c.idle)); err != nil {
-			return 0, "", err
-		}
+	if err := c.begun(); err != nil {
+		return 0, "", err
 	}
-	b, err := readAtMost(c.r, int(n))
+	b, err := readAtMost(c.r, 9)
 	if err != nil {
 		return 0, "", err
 	}
-	m := int(b[8])
-	if 9+m > len(b) || m > maxMethod && c.caller != nil {
+	seq = binary.BigEndian.Uint64(b)
+	m := uint32(b[8])
+	if 9+m > n || m > maxMethod && c.caller != nil {
 		return 0, "", errors.New("a frame with a broken header")
 	}
-	c.body = b[9+m:]
-	return binary.BigEndian.Uint64(b), string(b[9 : 9+m]), nil
+	name, err := readAtMost(c.r, int(m))
+	if err != nil {
+		return 0, "", err
+	}
+	if err := c.take(seq, string(name), int(n)); err != nil {
+		return 0, "", err
+	}
+	if err := c.begun(); err != nil { // it may have waited
+		c.give(seq)
+		return 0, "", err
+	}
+	if c.body, err = readAtMost(c.r, int(n-9-m)); err != nil {
+		c.give(seq)
+	}
+	return seq, string(name), err
+}
+
+// begun gives the rest of a frame its time.
+func (c *codec) begun() error {
+	if c.caller == nil {
+		return nil
+	}
+	return c.conn.SetReadDeadline(time.Now().Add(frameTimeout))
+}
+
+// take waits until there is room for a call of a guest, before the call is read.
+func (c *codec) take(seq uint64, method string, frame int) error {
+	if c.caller == nil || c.caller.guest == nil {
+		return nil
+	}
+	c.mu.Lock()
+	_, again := c.took[seq]
+	c.mu.Unlock()
+	if again {
+		return fmt.Errorf("call %d is under way already", seq)
+	}
+	size := roomFor(method, frame)
+	if err := c.caller.guest.take(c.caller.gone, size); err != nil {
+		return err
+	}
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	c.took[seq] = size
+	return nil
+}
+
+// give returns what a call took.
+func (c *codec) give(seq uint64) {
+	if c.caller == nil || c.caller.guest == nil {
+		return
+	}
+	c.mu.Lock()
+	size := c.took[seq]
+	delete(c.took, seq)
+	c.mu.Unlock()
+	c.caller.guest.give(size)
 }
 
 // readAtMost reads n bytes without allocating for more than have arrived.
@@ -171,6 +219,7 @@ func (c serverCodec) ReadRequestHeader(r *rpc.Request) (err error) {
 		return err
 	}
 	if c.caller.revoked != nil && c.caller.revoked() {
+		c.give(r.Seq)
 		err := store.Errorf(store.CodeDenied, "the certificate of %s was revoked", c.caller.By)
 		c.caller.server.Refused(c.caller.By, ProtocolRPC, err)
 		return err
@@ -196,6 +245,7 @@ func (c serverCodec) ReadRequestBody(body any) error {
 
 func (c serverCodec) WriteResponse(r *rpc.Response, body any) error {
 	defer c.calls.Add(-1)
+	defer c.give(r.Seq)
 	err := c.writeFrame(r.Seq, r.Error, body)
 	if errors.Is(err, errTooLarge) {
 		return c.writeFrame(r.Seq, err.Error(), struct{}{})

@@ -50,3 +50,36 @@ func (q *quiet) has(key string) bool {
 	h := q.seen[key]
 	return h != nil && time.Since(h.at) < quietFor
 }
+
+// drip lets so many things through at once, and then one a second, whatever they
+// are. Its zero value is full.
+type drip struct {
+	mu      sync.Mutex
+	used    float64
+	at      time.Time
+	dropped int
+}
+
+const (
+	dripDepth = 64 // what one looks at by hand; more than an operator's mistakes in a row
+	dripRate  = 1  // a second: 40 MB a day of lines, whoever is out there
+)
+
+// drop reports whether a thing must not pass, and if it may, how many did not
+// before it.
+func (d *drip) drop() (yes bool, dropped int) {
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	now := time.Now()
+	if !d.at.IsZero() {
+		d.used = max(d.used-dripRate*now.Sub(d.at).Seconds(), 0)
+	}
+	d.at = now
+	if d.used+1 > dripDepth {
+		d.dropped++
+		return true, 0
+	}
+	d.used++
+	dropped, d.dropped = d.dropped, 0
+	return false, dropped
+}

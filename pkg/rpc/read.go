@@ -123,6 +123,9 @@ func (c *Cluster) List(call *Call[ListArgs], reply *Reply[*ListReply]) error {
 		if !slices.Contains([]string{"tenant", "client", "scope"}, a.Kind) {
 			return nil, store.Errorf(store.CodeInvalid, "unknown kind of document %q", a.Kind)
 		}
+		if a.Kind == "tenant" {
+			a.Tenant = "" // all of them are listed, so the right to all of them is needed
+		}
 		if err := access.Check(call.by(), access.Read, a.Tenant); err != nil {
 			return nil, err
 		}

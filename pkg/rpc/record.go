@@ -2,14 +2,18 @@ package rpc
 
 import (
 	"context"
+	"crypto/x509"
+	"encoding/pem"
 	"errors"
 	"fmt"
 	"strings"
 	"time"
 
 	"github.com/cpctl/cpctl/pkg/access"
+	"github.com/cpctl/cpctl/pkg/applier"
 	"github.com/cpctl/cpctl/pkg/audit"
 	"github.com/cpctl/cpctl/pkg/mutation"
+	"github.com/cpctl/cpctl/pkg/pki"
 	"github.com/cpctl/cpctl/pkg/store"
 )
 
@@ -19,6 +23,7 @@ type Recorder interface {
 	// error says that it must not be done.
 	Ask(context.Context, audit.Event) error
 	Record(audit.Event)
+	Required() bool  // Ask does something
 	Failing() string // why it cannot record now, "" if it can
 
 	Read(behind audit.Cursor, since time.Time, most int) (*audit.Page, error)
@@ -33,6 +38,7 @@ type record struct {
 	Recorder
 	unavailable quiet // requests that were not proposed, by their ids
 	refusals    quiet // refused connections and reads, by who it was
+	strangers   drip  // refused newcomers
 }
 
 // RecordWith names who keeps the record, before Serve. Without one there is none.
@@ -92,6 +98,47 @@ func onRecord[R any](ctx context.Context, s *Server, e *audit.Event, work func(c
 	return v, err
 }
 
+// onRecordOf does so for somebody who has shown nothing but the id of a token.
+// Strangers make such ids up by the thousand: no line is written for one before
+// it is known, and not for each that was refused.
+func (s *Server) onRecordOf(ctx context.Context, token string, e *audit.Event, work func(context.Context) (*Enrolment, error)) (*Enrolment, error) {
+	if e == nil {
+		return work(ctx)
+	}
+	if s.record.Required() {
+		known, err := s.tokenKnown(ctx, token)
+		if err == nil && known {
+			err = s.record.Ask(ctx, *e)
+		}
+		if err != nil {
+			return nil, err
+		}
+	}
+	v, err := work(ctx)
+	conclude(e, v, err)
+	if err != nil {
+		drop, dropped := s.record.strangers.drop()
+		if drop {
+			return v, err
+		}
+		if dropped > 0 {
+			e.Message = fmt.Sprintf("%d more refused newcomers before; %s", dropped, e.Message)
+		}
+	}
+	s.record.Record(*e)
+	return v, err
+}
+
+// tokenKnown reports whether the cluster had a token when it was asked.
+func (s *Server) tokenKnown(ctx context.Context, id string) (bool, error) {
+	path := applier.TokenPath(id)
+	if s.node.Image().Get(path) != nil {
+		return true, nil
+	}
+	img, _, err := s.image(ctx, ReadOptions{}) // it may be newer than this node is
+	return err == nil && img.Get(path) != nil, err
+}
+
 // conclude notes what came of it.
 func conclude(e *audit.Event, reply any, err error) {
 	e.Result = audit.OK
@@ -126,11 +173,38 @@ func conclude(e *audit.Event, reply any, err error) {
 		}
 	case *store.Image:
 		e.Index, e.Revision = v.Index, v.Revision()
+	case *TokenReply:
+		e.Index = v.Index
+	case *Recorded:
+		e.Index = v.Index
+	case *Enrolment:
+		if v == nil {
+			return
+		}
+		if id, err := identityIn(v.CertPEM); err == nil {
+			e.Message = "certificate " + id.Serial
+			if e.Target = id.String(); id.Role == access.Node {
+				e.Target = "node/" + id.Name
+			}
+		}
 	case *ExportReply:
 		e.Index, e.Target = v.Index, "key/"+v.Tenant+"/"+v.KID
 	case *RemoveReply:
 		e.Target = "node/" + v.Removed.Name
 	}
+}
+
+// identityIn is whom a certificate names.
+func identityIn(certPEM []byte) (pki.Identity, error) {
+	block, _ := pem.Decode(certPEM)
+	if block == nil {
+		return pki.Identity{}, errors.New("no certificate")
+	}
+	cert, err := x509.ParseCertificate(block.Bytes)
+	if err != nil {
+		return pki.Identity{}, err
+	}
+	return pki.IdentityOf(cert)
 }
 
 // messageOf is a refusal in few words. What is invalid, or went wrong inside, may

@@ -30,18 +30,18 @@ type Server struct {
 	record         record
 	newcomers      *newcomers
 
+	guests  *guests
+	turning chan struct{} // room for those who are told why they are refused
+
 	mu    sync.Mutex
 	conns map[net.Conn]bool
 	done  sync.WaitGroup
 }
 
-// maxConnections bounds the connections to one listener: each costs memory
-// before it asks anything.
-const maxConnections = 512
-
 // NewServer returns a server for the node. Serve starts it.
 func NewServer(node Node, log *slog.Logger) (*Server, error) {
-	s := &Server{node: node, log: log, peers: newPeers(node), local: rpc.NewServer(), between: rpc.NewServer(), newcomers: newNewcomers(), conns: map[net.Conn]bool{}}
+	s := &Server{node: node, log: log, peers: newPeers(node), local: rpc.NewServer(), between: rpc.NewServer(),
+		newcomers: newNewcomers(), guests: newGuests(), turning: make(chan struct{}, maxTurnedAway), conns: map[net.Conn]bool{}}
 	if err := s.local.RegisterName("Cluster", &Cluster{s}); err != nil {
 		return nil, err
 	}
@@ -62,10 +62,10 @@ func (s *Server) Serve(path string) error {
 		return errors.Join(err, socket.Close())
 	}
 	s.socket = socket
-	s.accept(socket, s.serveLocal)
-	s.accept(s.node.Listener(ProtocolRPC), s.servePeer)
-	s.accept(s.node.Listener(ProtocolStream), s.servePeerStream)
-	s.accept(s.node.Listener(ProtocolEnrol), s.serveNewcomer)
+	s.accept(socket, maxConnections, s.serveLocal)
+	s.accept(s.node.Listener(ProtocolRPC), 0, func(conn net.Conn) { s.servePeer(conn, ProtocolRPC) })
+	s.accept(s.node.Listener(ProtocolStream), 0, func(conn net.Conn) { s.servePeer(conn, ProtocolStream) })
+	s.accept(s.node.Listener(ProtocolEnrol), maxConnections, s.serveNewcomer)
 	return nil
 }
 
@@ -83,9 +83,14 @@ func (s *Server) Close() error {
 	return err
 }
 
-func (s *Server) accept(l net.Listener, serve func(net.Conn)) {
+// accept serves the connections of a listener, at most so many at once; 0 is for
+// one whose connections are counted otherwise.
+func (s *Server) accept(l net.Listener, most int, serve func(net.Conn)) {
 	s.done.Add(1)
-	room := make(chan struct{}, maxConnections)
+	var open chan struct{}
+	if most > 0 {
+		open = make(chan struct{}, most)
+	}
 	go func() {
 		defer s.done.Done()
 		for {
@@ -98,12 +103,16 @@ func (s *Server) accept(l net.Listener, serve func(net.Conn)) {
 				time.Sleep(50 * time.Millisecond) // out of descriptors: do not spin
 				continue
 			}
-			select {
-			case room <- struct{}{}:
-			default:
-				s.log.Warn("too many connections", "address", l.Addr().String(), "limit", maxConnections)
-				conn.Close()
-				continue
+			leave := func() {}
+			if open != nil {
+				select {
+				case open <- struct{}{}:
+					leave = func() { <-open }
+				default:
+					s.log.Warn("too many connections", "address", l.Addr().String(), "limit", most)
+					conn.Close()
+					continue
+				}
 			}
 			if !s.enter(conn) {
 				conn.Close()
@@ -112,7 +121,7 @@ func (s *Server) accept(l net.Listener, serve func(net.Conn)) {
 			s.done.Add(1)
 			go func() {
 				defer s.done.Done()
-				defer func() { <-room }()
+				defer leave()
 				defer s.leave(conn)
 				serve(conn)
 			}()
@@ -146,17 +155,32 @@ func (s *Server) serveLocal(conn net.Conn) {
 		return
 	}
 	caller := &Caller{By: access.Local(strconv.FormatUint(uint64(uid), 10)), server: s}
+	guest, leave, full := s.guests.enter(caller.By, "", conn)
 	protocol, err := readPreamble(conn)
-	if err != nil {
+	switch {
+	case full != nil:
+		if err == nil {
+			s.turnAway(conn, protocol, full)
+		}
+		return
+	case err != nil:
+		leave()
 		s.log.Debug("a connection to the socket that says nothing we know", "error", err)
 		return
 	}
+	defer leave()
+	caller.guest = guest
+	s.serve(conn, protocol, caller, s.local)
+}
+
+// serve serves somebody who is known, with the methods that are theirs.
+func (s *Server) serve(conn net.Conn, protocol string, caller *Caller, methods *rpc.Server) {
 	if protocol == ProtocolStream {
 		s.stream(conn, caller.By)
 		return
 	}
 	caller.gone, caller.leave = context.WithCancel(context.Background())
-	s.local.ServeCodec(serverCodec{newCodec(conn, caller)})
+	methods.ServeCodec(serverCodec{newCodec(conn, caller)})
 }
 
 func peerUID(conn net.Conn) (uint32, error) {
@@ -193,27 +217,25 @@ func (s *Server) peerCaller(conn net.Conn) (*Caller, error) {
 	return &Caller{By: id.Actor(conn.RemoteAddr().String()), nodeID: id.NodeID, revoked: func() bool { return s.node.Revoked(id.Serial) }, server: s}, nil
 }
 
-func (s *Server) servePeer(conn net.Conn) {
+// servePeer serves another node, or a person who is not turned away.
+func (s *Server) servePeer(conn net.Conn, protocol string) {
 	caller, err := s.peerCaller(conn)
 	if err != nil {
 		s.log.Warn("refused a connection", "from", conn.RemoteAddr().String(), "error", err)
 		return
 	}
-	caller.gone, caller.leave = context.WithCancel(context.Background())
+	guest, leave, err := s.guests.enter(caller.By, protocol, conn)
+	if err != nil {
+		s.turnAway(conn, protocol, err)
+		return
+	}
+	defer leave()
 	methods := s.local
 	if caller.By.Role == access.Node {
 		methods = s.between
 	}
-	methods.ServeCodec(serverCodec{newCodec(conn, caller)})
-}
-
-func (s *Server) servePeerStream(conn net.Conn) {
-	caller, err := s.peerCaller(conn)
-	if err != nil {
-		s.log.Warn("refused a stream", "from", conn.RemoteAddr().String(), "error", err)
-		return
-	}
-	s.stream(conn, caller.By)
+	caller.guest = guest
+	s.serve(conn, protocol, caller, methods)
 }
 
 // Probe asks another member how it is.

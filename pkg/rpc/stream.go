@@ -18,15 +18,6 @@ import (
 // other. It begins with a streamRequest; then come chunks and an empty chunk
 // that ends them, from the side that has the archive; then the server's reply.
 // Each of these is a length (uint32, big endian) and that many bytes.
-const (
-	chunkSize     = 128 << 10
-	maxHead       = 64 << 10
-	streamStall   = 30 * time.Second // without a byte from the other side
-	maxDrain      = 4 << 30          // of an archive that was refused before its end
-	preambleLimit = 32
-	preambleWait  = 5 * time.Second
-)
-
 // streamRequest says what the stream is for.
 type streamRequest struct {
 	Op        string        `json:"op"` // snapshot, restore
@@ -71,7 +62,11 @@ func readPreamble(conn net.Conn) (string, error) {
 func (s *Server) stream(raw net.Conn, caller access.Actor) {
 	conn := stalling{raw}
 	var req streamRequest
-	if err := readJSON(conn, maxHead, &req); err != nil {
+	err := raw.SetReadDeadline(time.Now().Add(headTimeout))
+	if err == nil {
+		err = readJSON(raw, maxHead, &req)
+	}
+	if err != nil {
 		s.log.Debug("a stream that asks for nothing we know", "error", err)
 		return
 	}
@@ -85,8 +80,10 @@ func (s *Server) stream(raw net.Conn, caller access.Actor) {
 	}
 	ctx, cancel := context.WithTimeout(context.Background(), limit)
 	defer cancel()
-	var err error
 	e := s.eventOf("stream."+req.Op, by, between && req.From != nil, &req)
+	// Chunks that come slowly enough would keep it open for ever.
+	end := time.AfterFunc(limit+streamStall, func() { raw.Close() })
+	defer end.Stop()
 	switch req.Op {
 	case "snapshot":
 		err = s.sendSnapshot(ctx, conn, by, e)

@@ -1,0 +1,68 @@
+package rpc
+
+import (
+	"encoding/binary"
+	"encoding/json"
+	"errors"
+	"io"
+	"net"
+	"time"
+
+	"github.com/cpctl/cpctl/pkg/store"
+)
+
+// turnAway answers the first thing that a refused connection asks with the
+// reason, and ends it. Nothing that it says is decoded.
+func (s *Server) turnAway(conn net.Conn, protocol string, why error) {
+	select {
+	case s.turning <- struct{}{}:
+		defer func() { <-s.turning }()
+	default:
+		return // a flood: no reasons are given
+	}
+	s.log.Debug("turned a connection away", "from", conn.RemoteAddr().String(), "reason", why)
+	if err := conn.SetDeadline(time.Now().Add(turnAwayTimeout)); err != nil {
+		return
+	}
+	tell := tellCaller
+	if protocol == ProtocolStream {
+		tell = tellStream
+	}
+	if err := tell(conn, typed(why)); err != nil {
+		return
+	}
+	// What is closed with bytes unread takes the answer with it.
+	if half, ok := conn.(interface{ CloseWrite() error }); ok {
+		if err := half.CloseWrite(); err != nil {
+			return
+		}
+	}
+	io.CopyN(io.Discard, conn, MaxFrame)
+}
+
+// tellCaller answers a call, of which it reads the number only.
+func tellCaller(conn net.Conn, why *store.Error) error {
+	var head [12]byte
+	if _, err := io.ReadFull(conn, head[:]); err != nil {
+		return err
+	}
+	return newCodec(conn, nil).writeFrame(binary.BigEndian.Uint64(head[4:]), "", Reply[json.RawMessage]{Err: why, Value: json.RawMessage("null")})
+}
+
+// tellStream ends a stream as it would be after an empty archive, which is where
+// the reason stands for whoever wants a snapshot, and after what was sent for
+// whoever wants to restore one.
+func tellStream(conn net.Conn, why *store.Error) error {
+	var req streamRequest
+	if err := readJSON(conn, maxHead, &req); err != nil {
+		return err
+	}
+	if req.Op == "restore" {
+		if _, err := io.CopyN(io.Discard, &chunks{r: conn}, maxHead); err != nil && !errors.Is(err, io.EOF) {
+			return err
+		}
+	} else if err := writeChunk(conn, nil); err != nil {
+		return err
+	}
+	return writeJSON(conn, streamReply{Err: why})
+}

@@ -145,7 +145,7 @@ func (s *Server) audits(by access.Actor) error {
 	if err := access.Check(by, access.Auditing, ""); err != nil {
 		return err
 	}
-	if s.record.Recorder == nil {
+	if !s.records() {
 		return store.Errorf(store.CodeUnavailable, "node %q keeps no audit log", s.node.Name())
 	}
 	return nil

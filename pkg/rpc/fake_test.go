@@ -9,6 +9,7 @@ import (
 	"os"
 	"path/filepath"
 	"slices"
+	"strings"
 	"sync"
 	"testing"
 	"time"
@@ -91,13 +92,14 @@ func (f *fake) Leader() (Member, bool) {
 }
 
 // NameOf knows nobody before the state that says so is applied.
-func (f *fake) NameOf(string) string {
+func (f *fake) NameOf(id string) string {
 	f.mu.Lock()
 	defer f.mu.Unlock()
-	if f.waited < f.img.Index {
+	number, ok := strings.CutPrefix(id, "id-")
+	if f.waited < f.img.Index || !ok {
 		return ""
 	}
-	return "n1"
+	return "n" + number
 }
 
 func (f *fake) ReadIndex(context.Context) (uint64, error) {

@@ -55,16 +55,25 @@ func audited[A, R any](ctx context.Context, call *Call[A], work func(context.Con
 	return v, err
 }
 
+// records reports whether anybody keeps a record. A call that did not come to a
+// server has none.
+func (s *Server) records() bool { return s != nil && s.record.Recorder != nil }
+
 // eventOf is what a call of a method is on record, nil if it is not: because it
 // only reads, or because the node that passed it on has the record.
 func (s *Server) eventOf(method string, by access.Actor, passedOn bool, args any) *audit.Event {
 	of := acts[method]
-	if of == nil || passedOn || s.record.Recorder == nil {
+	if of == nil || passedOn || !s.records() {
 		return nil
 	}
 	e := of(args)
 	if e.Type == "" {
 		return nil
+	}
+	if id, ok := strings.CutPrefix(e.Target, "node/"); ok {
+		if name := s.node.NameOf(id); name != "" {
+			e.Target = "node/" + name
+		}
 	}
 	e.Actor, e.Serial, e.Source = by.String(), by.Serial, by.Source
 	return &e
@@ -238,7 +247,7 @@ func (s *Server) Refused(by access.Actor, protocol string, err error) {
 // recorded each time: a peer that goes on and on must not fill the disk, nor
 // drive what others did out of the record.
 func (s *Server) refused(by access.Actor, what, target string, err error) {
-	if s.record.Recorder == nil {
+	if !s.records() {
 		return
 	}
 	first, skipped := s.record.refusals.first(by.String() + " " + by.Serial + " " + what + " " + target)

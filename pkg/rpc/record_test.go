@@ -153,7 +153,7 @@ func TestExportsAndChangesOfMembershipAreOnRecord(t *testing.T) {
 		{func() error { _, err := c.Export(ctx, ExportArgs{Tenant: "acme"}); return err }, "key.export", "key/acme/k1", "ok", "", 7},
 		{func() error { _, err := c.Remove(ctx, RemoveArgs{Name: "n2"}); return err }, "member.remove", "node/n2", "ok", "", 0},
 		{func() error { _, err := c.Enrol(ctx, EnrolArgs{Name: "n3"}); return err }, "member.enrol", "node/n3", "ok", "", 0},
-		{func() error { return c.Admit(ctx, AdmitArgs{NodeID: "id-3"}) }, "member.admit", "node/id-3", "ok", "", 0},
+		{func() error { return c.Admit(ctx, AdmitArgs{NodeID: "id-3"}) }, "member.admit", "node/n3", "ok", "", 0},
 		{func() error { _, err := c.Check(ctx, CheckArgs{Repair: true}); return err }, "check.repair", "cluster", "ok", "", 0},
 		{func() error { _, err := c.Snapshot(ctx, io.Discard); return err }, "snapshot.save", "cluster", "ok", "", 0},
 	} {

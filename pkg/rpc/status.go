@@ -54,7 +54,7 @@ func (s *Server) status(ctx context.Context) *ClusterStatus {
 // progress is how this node is, its audit log included.
 func (s *Server) progress() Progress {
 	p := s.node.Progress()
-	if s.record.Recorder != nil {
+	if s.records() {
 		p.Unrecorded = s.record.Failing()
 	}
 	return p

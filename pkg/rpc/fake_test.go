@@ -42,6 +42,7 @@ type fake struct {
 	exports []string // as they were recorded
 	waited  uint64   // for WaitApplied
 	private []byte   // of PrivateJWK; none: unavailable
+	enrol   func(EnrolArgs) (*Enrolment, error)
 	server  *Server  // that serves it
 	record  Recorder // nil: nobody
 }
@@ -148,7 +149,12 @@ func (f *fake) PrivateJWK(tenant, kid string) ([]byte, error) {
 	return slices.Clone(f.private), nil
 }
 
-func (f *fake) Enrol(context.Context, EnrolArgs, access.Actor) (*Enrolment, error) { return nil, nil }
+func (f *fake) Enrol(_ context.Context, args EnrolArgs, _ access.Actor) (*Enrolment, error) {
+	if f.enrol != nil {
+		return f.enrol(args)
+	}
+	return nil, nil
+}
 
 func (f *fake) CreateToken(context.Context, TokenArgs, access.Actor) (*Recorded, error) {
 	return nil, nil

@@ -124,6 +124,10 @@ func (m *Mux) enter(conn net.Conn) *list.Element {
 	return m.shaking.PushBack(conn)
 }
 
+// errNobody says nothing against the peer: this node is starting, stopping or
+// busy.
+var errNobody = errors.New("nobody accepts this protocol now")
+
 func (m *Mux) shake(raw net.Conn, place *list.Element) {
 	ctx, cancel := context.WithTimeout(m.ctx, m.wait)
 	defer cancel()
@@ -138,7 +142,7 @@ func (m *Mux) shake(raw net.Conn, place *list.Element) {
 		_, err = nodeOf(conn)
 	}
 	if err == nil && (l == nil || !l.offer(conn)) {
-		err = errors.New("nobody accepts this protocol now")
+		err = errNobody
 	}
 	if err == nil {
 		return
@@ -146,7 +150,7 @@ func (m *Mux) shake(raw net.Conn, place *list.Element) {
 	raw.Close()
 	if m.ctx.Err() == nil {
 		slog.Log(m.ctx, refusalLevel(err), "refused a connection", "peer", raw.RemoteAddr().String(), "protocol", proto, "error", err)
-		if refused != nil {
+		if refused != nil && err != errNobody {
 			refused(conn, err)
 		}
 	}

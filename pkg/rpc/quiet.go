@@ -51,6 +51,13 @@ func (q *quiet) has(key string) bool {
 	return h != nil && time.Since(h.at) < quietFor
 }
 
+// forget makes the next one the first.
+func (q *quiet) forget(key string) {
+	q.mu.Lock()
+	defer q.mu.Unlock()
+	delete(q.seen, key)
+}
+
 // drip lets so many things through at once, and then one a second, whatever they
 // are. Its zero value is full.
 type drip struct {

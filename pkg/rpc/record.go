@@ -36,7 +36,7 @@ type Recorder interface {
 // through onRecord.
 type record struct {
 	Recorder
-	unavailable quiet // requests that were not proposed, by their ids
+	unavailable quiet // what was asked for and nobody took, by who, what and request id
 	refusals    quiet // refused connections and reads, by who it was
 	strangers   drip  // refused newcomers
 }
@@ -84,13 +84,10 @@ func onRecord[R any](ctx context.Context, s *Server, e *audit.Event, work func(c
 	if e == nil {
 		return work(ctx)
 	}
-	r, key := &s.record, ""
-	if e.RequestID != "" {
-		key = e.Actor + " " + e.Type + " " + e.Target + " " + e.RequestID
-	}
-	// The client sends a request again and again while nobody takes it. One line
-	// says that it was asked for, and one that it was not proposed.
-	if key == "" || !r.unavailable.has(key) {
+	// The client asks again and again while nobody takes it. One line says that it
+	// was asked for, and one that it was not done; then comes how it ended.
+	r, key := &s.record, e.Actor+" "+e.Type+" "+e.Target+" "+e.RequestID
+	if !r.unavailable.has(key) {
 		if err := r.Ask(ctx, *e); err != nil {
 			var zero R
 			return zero, err
@@ -98,10 +95,10 @@ func onRecord[R any](ctx context.Context, s *Server, e *audit.Event, work func(c
 	}
 	v, err := work(ctx)
 	conclude(e, v, err)
-	if e.Result == string(store.CodeUnavailable) && key != "" {
-		if first, _ := r.unavailable.first(key); !first {
-			return v, err
-		}
+	if e.Result != string(store.CodeUnavailable) {
+		r.unavailable.forget(key)
+	} else if first, _ := r.unavailable.first(key); !first {
+		return v, err
 	}
 	r.Record(*e)
 	return v, err

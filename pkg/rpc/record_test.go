@@ -243,6 +243,19 @@ func TestARequestThatNobodyTakesIsOnRecordOnce(t *testing.T) {
 	if n.count() != 2 || n.lines[0].Result != "unavailable" || n.lines[1].Result != "ok" || len(n.asked) != 1 {
 		t.Errorf("got %+v after %d tries and %d questions", n.lines, tries, len(n.asked))
 	}
+	// What has no request id is told apart by its end: the next one is another.
+	f.leads = false
+	f.private = []byte("{}")
+	c.Export(within(t, 300*time.Millisecond), ExportArgs{Tenant: "acme"})
+	f.leads = true
+	for range 2 {
+		if _, err := c.Export(soon(t), ExportArgs{Tenant: "acme"}); err != nil {
+			t.Fatal(err)
+		}
+	}
+	if n.count() != 5 || n.lines[2].Result != "unavailable" || n.lines[4].Result != "ok" || len(n.asked) != 3 {
+		t.Errorf("got %+v after %d questions", n.lines[2:], len(n.asked))
+	}
 }
 
 func TestAForwardedCallIsOnRecordWhereItBegan(t *testing.T) {

@@ -52,12 +52,13 @@ const actorSystem = "system"
 // Limits of the files. A line has some 450 bytes, so 16 MiB hold about 37,000:
 // large enough for rotation to be rare, small enough to be read as a whole, sent
 // away or opened in an editor. All files together hold about a million lines, or
-// take a tenth of a disk that is small.
+// take a tenth of a disk that is small, in files that are smaller, too.
 const (
 	fileBytes    = 16 << 20
+	leastBytes   = 64 << 10 // of a file on the smallest disk
 	totalBytes   = 512 << 20
 	totalPercent = 10
-	fewest       = 2 // files kept whatever the disk: rotating must not end in an empty record
+	fewest       = 2 // finished files that are kept whatever the disk: rotating must not end in an empty record
 )
 
 // syncWithin is how long a line may be in memory only. A write is never held

@@ -163,9 +163,19 @@ func (l *Log) lastOld() (*Line, error) {
 	return t.last, err
 }
 
-// rotate finishes the newest file and begins the next one. The lines of the one
+// limits are the size at which a file is finished and that of all files, on a disk
+// of so many bytes, 0 if that is unknown.
+func (o *Options) limits(disk uint64) (one, all int64) {
+	if all = o.totalBytes; disk > 0 {
+		all = min(all, int64(disk/100*totalPercent))
+	}
+	return max(min(o.fileBytes, all/8), min(o.fileBytes, leastBytes)), all
+}
+
+// rotate finishes the newest file and begins the next one; the finished ones may
+// have so many bytes together. The lines of the one
 // are on the disk before there is the other: no crash leaves a gap between them.
-func (l *Log) rotate() error {
+func (l *Log) rotate(most int64) error {
 	err := l.opts.Disk.Datasync(l.fd)
 	if err != nil && !l.renew { // else it is why
 		return fmt.Errorf("finish the file: %w", err)
@@ -180,17 +190,14 @@ func (l *Log) rotate() error {
 		l.shut() // the next line opens what is there then
 		return fmt.Errorf("begin a file: %w", err)
 	}
-	return l.forget()
+	l.forget(most)
+	return nil
 }
 
-// forget deletes the oldest files beyond the limits. What is left is a chain
+// forget deletes the oldest files beyond so many bytes. What is left is a chain
 // that begins later.
-func (l *Log) forget() error {
-	most := l.opts.totalBytes
-	if _, disk := l.opts.Space(); disk > 0 {
-		most = min(most, int64(disk/100*totalPercent))
-	}
-	total := l.opts.fileBytes // of the one that begins
+func (l *Log) forget(most int64) {
+	total := int64(0)
 	for _, f := range l.old {
 		total += f.size
 	}
@@ -198,9 +205,8 @@ func (l *Log) forget() error {
 		f := l.old[0]
 		if err := l.opts.Disk.Unlink(l.dir, oldName(f.first)); err != nil && err != unix.ENOENT {
 			l.opts.Log.Warn("an old audit file was not deleted", "file", oldName(f.first), "error", err)
-			return nil
+			return
 		}
 		l.old, total = l.old[1:], total-f.size
 	}
-	return nil
 }

@@ -104,7 +104,8 @@ func (l *Log) ready() error {
 	if l.closed {
 		return errClosed
 	}
-	if spare, _ := l.opts.Space(); !spare {
+	spare, disk := l.opts.Space()
+	if !spare {
 		return errNoRoom
 	}
 	if l.fd < 0 {
@@ -123,8 +124,8 @@ func (l *Log) ready() error {
 		}
 		l.torn = false
 	}
-	if l.size > 0 && (l.renew || l.size >= l.opts.fileBytes) {
-		return l.rotate()
+	if one, all := l.opts.limits(disk); l.size > 0 && (l.renew || l.size >= one) {
+		return l.rotate(all - one)
 	}
 	return nil
 }
@@ -166,8 +167,8 @@ func (l *Log) failing(err error) {
 
 // refusal is the answer to who wanted something that cannot be recorded.
 func (l *Log) refusal(err error) *store.Error {
-	return store.Errorf(store.CodeUnavailable, "node %q cannot write its audit log %s: %v; nothing was changed", l.opts.Node, l.Path(), err).
-		WithHint("it was started with --audit-required: see to that disk, or ask another node")
+	return store.Errorf(store.CodeUnavailable, "node %q was started with --audit-required and cannot write its audit log %s: %v; nothing was changed",
+		l.opts.Node, l.Path(), err).WithHint("see to that disk, or ask another node")
 }
 
 // Close puts what was written on the disk, and ends the log.

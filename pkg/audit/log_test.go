@@ -119,6 +119,18 @@ func TestASmallDiskKeepsLessOfTheRecord(t *testing.T) {
 	}
 }
 
+func TestTheLimitsFitTheDisk(t *testing.T) {
+	o := Options{}.withDefaults()
+	for _, c := range []struct {
+		disk     uint64
+		one, all int64
+	}{{0, 16 << 20, 512 << 20}, {1 << 40, 16 << 20, 512 << 20}, {1 << 30, 13421772, 107374180}, {20 << 20, 262143, 2097150}, {1 << 20, 64 << 10, 104850}} {
+		if one, all := o.limits(c.disk); one/10 != c.one/10 || all/100 != c.all/100 {
+			t.Errorf("on a disk of %d bytes: %d and %d, want %d and %d", c.disk, one, all, c.one, c.all)
+		}
+	}
+}
+
 func TestPagesShowEveryLineOnceAcrossFiles(t *testing.T) {
 	dir := written(t, 100, Options{fileBytes: 3000})
 	l := Open(Options{Dir: dir, Node: "n1", fileBytes: 3000})

@@ -17,6 +17,7 @@ import (
 	"github.com/google/uuid"
 
 	"github.com/cpctl/cpctl/pkg/access"
+	"github.com/cpctl/cpctl/pkg/audit"
 	"github.com/cpctl/cpctl/pkg/mutation"
 	"github.com/cpctl/cpctl/pkg/pki"
 	"github.com/cpctl/cpctl/pkg/snapshot"
@@ -38,11 +39,13 @@ type trio struct {
 	nodes map[string]*Node
 	stops map[string][]error // what Stop was told
 	dirs  map[string]string
+
+	recorded map[audit.Event]int // what leaders did of their own accord, without its index and revision
 }
 
 func newTrio(t *testing.T, names ...string) *trio {
 	t.Helper()
-	c := &trio{t: t, nodes: map[string]*Node{}, stops: map[string][]error{}, dirs: map[string]string{}}
+	c := &trio{t: t, nodes: map[string]*Node{}, stops: map[string][]error{}, dirs: map[string]string{}, recorded: map[audit.Event]int{}}
 	base := t.TempDir() // before the cleanup, so that it is removed after it
 	t.Cleanup(func() {
 		for name := range c.dirs {
@@ -77,6 +80,12 @@ func (c *trio) open(name string, join bool) *Node {
 		Now:   func() time.Time { return time.Now().Add(time.Duration(c.clock.Load())) },
 		Stop:  func(err error) { c.mu.Lock(); c.stops[name] = append(c.stops[name], err); c.mu.Unlock() },
 		Probe: c.probe,
+		Record: func(e audit.Event) {
+			c.mu.Lock()
+			defer c.mu.Unlock()
+			e.Index, e.Revision = min(e.Index, 1), min(e.Revision, 1)
+			c.recorded[e]++
+		},
 		space: func(string) (free, total uint64) {
 			if full := c.full.Load(); full != nil && *full == name {
 				return 1 << 20, 100 << 30

@@ -110,12 +110,16 @@ func TestEveryCallMayFailOnce(t *testing.T) {
 		dir := filepath.Join(t.TempDir(), "audit")
 		var f faultdisk.Disk
 		was := f.FailOnce(n, unix.EIO)
-		l := Open(Options{Dir: dir, Node: "n1", Disk: &f, fileBytes: 1500})
+		l := Open(Options{Dir: dir, Node: "n1", Disk: &f, fileBytes: 5000})
 		l.mu.Lock()
 		l.tried = l.tried.Add(-againAfter) // as if a second had gone by
 		l.mu.Unlock()
 		for i := range 20 {
-			l.Record(event(i))
+			e := event(i)
+			if i%2 == 0 { // half of it is longer than the lines that come in its place
+				e.Target = strings.Repeat("\x01", maxTarget)
+			}
+			l.Record(e)
 			l.mu.Lock()
 			l.tried = l.tried.Add(-againAfter)
 			l.mu.Unlock()

@@ -9,6 +9,7 @@ import (
 	"path/filepath"
 	"strconv"
 	"sync"
+	"sync/atomic"
 	"time"
 
 	"github.com/spf13/cobra"
@@ -32,6 +33,7 @@ type nodeFlags struct {
 	heartbeat  duration
 	election   duration
 	required   bool // audit
+	certTTL    duration
 	logLevel   string
 	logFormat  string
 }
@@ -75,7 +77,8 @@ leader, "cpctl cluster health --wait" does. Everything else goes to stderr.`,
 	fs.Var(count{&f.trailing}, "trailing-logs", "`N` log entries kept behind a snapshot (default 4096, at least 1024)")
 	fs.Var(&f.heartbeat, "heartbeat-timeout", "a follower without news for this `DURATION` calls an election (default 500ms)")
 	fs.Var(&f.election, "election-timeout", "a candidate without a majority for this `DURATION` calls another (default 500ms)")
-	for _, name := range []string{"snapshot-interval", "snapshot-threshold", "trailing-logs", "heartbeat-timeout", "election-timeout"} {
+	fs.Var(&f.certTTL, "cert-ttl", "certificates that this node signs are good for a `DURATION` (default 2160h, 90 days); they renew themselves")
+	for _, name := range []string{"cert-ttl", "snapshot-interval", "snapshot-threshold", "trailing-logs", "heartbeat-timeout", "election-timeout"} {
 		fs.Lookup(name).DefValue = "" // zero stands for the one that the help names
 	}
 	fs.BoolVar(&f.required, "audit-required", false, "refuse what cannot be written to the audit log first")
@@ -85,7 +88,7 @@ leader, "cpctl cluster health --wait" does. Everything else goes to stderr.`,
 }
 
 var nodeFlagNames = []string{"name", "listen", "advertise", "join", "token-file", "non-voter", "files-group", "snapshot-interval", "snapshot-threshold",
-	"trailing-logs", "heartbeat-timeout", "election-timeout", "audit-required", "log-level", "log-format"}
+	"trailing-logs", "heartbeat-timeout", "election-timeout", "cert-ttl", "audit-required", "log-level", "log-format"}
 
 // nodeConfig turns the flags into the node's configuration.
 func (f *nodeFlags) nodeConfig(env *Env) (node.Config, error) {
@@ -114,7 +117,10 @@ func (f *nodeFlags) nodeConfig(env *Env) (node.Config, error) {
 		}
 	}
 	c.SnapshotInterval, c.HeartbeatTimeout, c.ElectionTimeout = time.Duration(f.snapshot), time.Duration(f.heartbeat), time.Duration(f.election)
-	c.SnapshotThreshold, c.TrailingLogs = f.threshold, f.trailing
+	c.SnapshotThreshold, c.TrailingLogs, c.CertTTL = f.threshold, f.trailing, time.Duration(f.certTTL)
+	if c.CertTTL != 0 && c.CertTTL < node.MinCertTTL {
+		return c, usagef("--cert-ttl %s is too short: a certificate has to be renewed in time", c.CertTTL).WithHint("at least %s", node.MinCertTTL)
+	}
 	if c.TrailingLogs != 0 && c.TrailingLogs < 1024 {
 		return c, usagef("--trailing-logs %d is too few: a follower that is slow for a moment would need a whole snapshot", c.TrailingLogs).WithHint("at least 1024")
 	}
@@ -146,7 +152,7 @@ func runNode(ctx context.Context, env *Env, f *nodeFlags) error {
 		failed <- err
 	}
 	var server *rpc.Server
-	var started sync.WaitGroup // Probe needs the server, which needs the node
+	var started sync.WaitGroup // Probe and FetchKey need the server, which needs the node
 	started.Add(1)
 	config.Probe = func(ctx context.Context, m node.Member) (node.Progress, error) {
 		started.Wait()
@@ -154,7 +160,22 @@ func runNode(ctx context.Context, env *Env, f *nodeFlags) error {
 			return node.Progress{}, context.Canceled
 		}
 		p, err := server.Probe(ctx, rpc.Member(m))
-		return node.Progress(p), err
+		return node.Progress(p), toldOff(err)
+	}
+	config.Renew = func(ctx context.Context, leader node.Member, csr []byte) (*node.Enrolment, error) {
+		started.Wait()
+		if server == nil {
+			return nil, context.Canceled
+		}
+		e, err := server.AskRenewal(ctx, rpc.Member(leader), csr)
+		return (*node.Enrolment)(e), toldOff(err)
+	}
+	config.FetchKey = func(ctx context.Context, m node.Member, keyID string) ([]byte, error) {
+		started.Wait()
+		if server == nil {
+			return nil, context.Canceled
+		}
+		return server.FetchKey(ctx, rpc.Member(m), keyID)
 	}
 	var record *audit.Log
 	config.Record = func(e audit.Event) {
@@ -162,9 +183,10 @@ func runNode(ctx context.Context, env *Env, f *nodeFlags) error {
 			record.Record(e)
 		}
 	}
+	var refuser atomic.Pointer[rpc.Server] // a node that is starting, or fails to, must not wait for itself
 	config.Refused = func(by access.Actor, protocol string, err error) {
-		if started.Wait(); server != nil {
-			server.Refused(by, protocol, err)
+		if s := refuser.Load(); s != nil {
+			s.Refused(by, protocol, err)
 		}
 	}
 	n, err := node.Open(ctx, config)
@@ -179,6 +201,7 @@ func runNode(ctx context.Context, env *Env, f *nodeFlags) error {
 	s, err := rpc.NewServer(served{n}, config.Log)
 	if err == nil {
 		s.RecordWith(record)
+		refuser.Store(s)
 		err = s.Serve(filepath.Join(config.Dir, "cpctl.sock"))
 	}
 	if err != nil {

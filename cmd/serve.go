@@ -2,6 +2,8 @@ package cmd
 
 import (
 	"context"
+	"errors"
+	"fmt"
 	"io"
 	"net"
 	"os"
@@ -11,6 +13,7 @@ import (
 	"github.com/cpctl/cpctl/pkg/audit"
 	"github.com/cpctl/cpctl/pkg/node"
 	"github.com/cpctl/cpctl/pkg/rpc"
+	"github.com/cpctl/cpctl/pkg/store"
 )
 
 // exit ends the process at once, for a node that must not go on.
@@ -61,6 +64,28 @@ func (s served) Enrol(ctx context.Context, req rpc.EnrolArgs, by access.Actor) (
 	return (*rpc.Enrolment)(e), err
 }
 
+func (s served) Renew(ctx context.Context, csr []byte, by access.Actor) (*rpc.Enrolment, error) {
+	e, err := s.Node.Renew(ctx, csr, by)
+	return (*rpc.Enrolment)(e), err
+}
+
+func (s served) Rotate(ctx context.Context, args rpc.RotateArgs, by access.Actor) (*rpc.Authorities, error) {
+	a, err := s.Node.Rotate(ctx, node.RotateRequest(args), by)
+	return (*rpc.Authorities)(a), err
+}
+
+// toldOff gives the goodbye of another node the form in which this one heeds it.
+func toldOff(err error) error {
+	var why *rpc.Goodbye
+	switch {
+	case !errors.As(err, &why) || why.Err.Code != store.CodeDenied:
+		return err
+	case why.Removed:
+		return fmt.Errorf("%w: %w", node.ErrRemoved, why.Err)
+	}
+	return fmt.Errorf("%w: %w", node.ErrRevoked, why.Err)
+}
+
 func (s served) Admit(ctx context.Context, req rpc.AdmitArgs) error {
 	return s.Node.Admit(ctx, node.AdmitRequest(req))
 }
@@ -97,6 +122,11 @@ func openAudit(n *node.Node, config node.Config, required bool) *audit.Log {
 func (s served) CreateToken(ctx context.Context, args rpc.TokenArgs, by access.Actor) (*rpc.Recorded, error) {
 	a, err := s.Node.CreateToken(ctx, node.TokenRequest(args), by)
 	return (*rpc.Recorded)(a), err
+}
+
+func (s served) Rekey(ctx context.Context, args rpc.RekeyArgs, by access.Actor) (*rpc.RekeyReply, error) {
+	r, err := s.Node.Rekey(ctx, args.Roll, by)
+	return (*rpc.RekeyReply)(r), err
 }
 
 func (s served) RevokeToken(ctx context.Context, id string, by access.Actor) (*rpc.Recorded, error) {

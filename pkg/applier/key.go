@@ -45,6 +45,9 @@ func (ch *change) rotateKey(m *mutation.Mutation) error {
 	if err := ch.follows(before, after); err != nil {
 		return err
 	}
+	if ch.sealedRight(d.Path, d.Bytes) != "" {
+		return errStale // made before the cluster key was changed
+	}
 	ch.changed(m.Ref())
 	return ch.Keys(m.Tenant).Upsert(d)
 }

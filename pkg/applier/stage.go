@@ -37,6 +37,8 @@ func (ch *change) stagePut(m *mutation.Mutation) error {
 			}
 		} else if _, err := store.DecodeDoc(d.Path, d.Bytes); err != nil {
 			return err
+		} else if id := ch.sealedRight(d.Path, d.Bytes); id != "" {
+			return store.Errorf(store.CodeConflict, "%s is sealed under the cluster key %s, which was retired meanwhile; nothing was changed", d.Path, id)
 		}
 	}
 	if size > store.MaxStage {

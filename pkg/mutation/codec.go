@@ -4,6 +4,7 @@ import (
 	"encoding/binary"
 	"errors"
 	"fmt"
+	"slices"
 
 	"github.com/cpctl/cpctl/pkg/store"
 )
@@ -160,6 +161,12 @@ func (d *decoder) command() Command {
 			v, err := m.System()
 			if err != nil {
 				d.fail("payload of %s: %v", m.Kind, err)
+			}
+			if s, ok := v.(*Succession); ok && !slices.Contains(caSteps, s.Step) {
+				d.fail("a step %q of sys.ca, which this build does not know", s.Step)
+			}
+			if r, ok := v.(*Rekey); ok && !slices.Contains(rekeySteps, r.Step) {
+				d.fail("a step %q of sys.rekey, which this build does not know", r.Step)
 			}
 			if r, ok := v.(*Raise); ok && r.Level > Level {
 				d.fail("it raises the level to %d, this build knows levels up to %d", r.Level, Level)

@@ -105,10 +105,13 @@ func (n *Node) checkIdentity(c *SelfCheck) {
 			c.add(name, false, "changed")
 		}
 	}
-	same(n.key.Encode(), "cluster.key")
-	same(n.tls.KeyPEM, "tls", "node.key")
-	same(n.tls.CertPEM, "tls", "node.crt")
-	same(n.tls.CAPEM, "tls", "ca.crt")
+	same(n.ring().Encode(), "cluster.key")
+	n.tlsFiles.Lock()
+	defer n.tlsFiles.Unlock()
+	own := n.own.Load()
+	same(own.KeyPEM, "tls", "node.key")
+	same(own.CertPEM, "tls", "node.crt")
+	same(own.CAPEM, "tls", "ca.crt")
 }
 
 // checkLog reads the whole log.

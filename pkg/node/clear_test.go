@@ -67,7 +67,7 @@ func TestNoSecretIsInTheLogOrTheState(t *testing.T) {
 		if err != nil {
 			t.Fatal(err)
 		}
-		private, err := n.key.Open(*k.PrivateKey, SealLabel("acme", k.KID, k.Alg)...)
+		private, err := n.ring().Open(*k.PrivateKey, SealLabel("acme", k.KID, k.Alg)...)
 		if err != nil {
 			t.Errorf("key %s does not open: %v", k.KID, err)
 		}

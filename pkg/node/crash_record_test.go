@@ -64,7 +64,7 @@ func bootState(cfg Config) (*Node, *founding, error) {
 	n := &Node{cfg: cfg, dir: dir, closing: make(chan struct{}), stale: make(chan struct{}, 1)}
 	birth, err := n.become(context.Background())
 	if err == nil {
-		n.key, n.tls, err = dir.loadSecrets(n.self)
+		err = n.loadSecrets()
 	}
 	if err == nil {
 		err = n.openState()

@@ -22,6 +22,7 @@ type draft struct {
 	digest store.RequestDigest
 	asked  store.Time
 	made   made
+	seal   pki.ClusterKey // for what is made: the key that seals by the state it is completed for
 }
 
 // plan is a completed request: a command, or none when nothing is to change.
@@ -48,7 +49,11 @@ func (n *Node) newDraft(req *mutation.Request, by access.Actor) (*draft, error) 
 			return nil, store.Errorf(store.CodeInvalid, "a sealed value cannot be given: only the cluster seals; {\"sealed\": true} keeps the one that is there")
 		}
 	}
-	d := &draft{node: n, req: req, actor: by.String(), digest: digestOf(req, n.key)}
+	key, err := n.requestKey(n.Image())
+	if err != nil {
+		return nil, err
+	}
+	d := &draft{node: n, req: req, actor: by.String(), digest: digestOf(req, key)}
 	if !req.NoTime {
 		d.asked = n.proposer.time() - store.Time(max(req.AgeUS, 0)) // in command time, which a leader's slow clock does not hold back
 	}
@@ -99,14 +104,14 @@ func plants(b []byte) bool {
 
 // digestOf covers what the caller asked for, and nothing about the call. It is
 // keyed: a request may hold an imported secret, and the digest is replicated.
-func digestOf(req *mutation.Request, key pki.ClusterKey) store.RequestDigest {
+func digestOf(req *mutation.Request, key pki.RequestKey) store.RequestDigest {
 	asked := *req
 	asked.ID, asked.AgeUS, asked.NoTime, asked.Seed, asked.DryRun = "", 0, false, nil, false
 	b, err := json.Marshal(&asked)
 	if err != nil { // a patch that is no JSON: refused later, and no two of them are the same request
 		b = fmt.Appendf(nil, "%s %s %s %s", req.Op, req.Tenant, req.Name, req.Patch)
 	}
-	return key.MAC("request", b)
+	return key.Write(b)
 }
 
 func (d *draft) name() string { return string(d.req.Op) + " " + d.req.Tenant + "/" + d.req.Name }

@@ -60,7 +60,7 @@ func (n *Node) PrivateJWK(tenant, kid string) ([]byte, error) {
 	if err != nil {
 		return nil, err
 	}
-	private, err := n.key.Open(*k.PrivateKey, SealLabel(tenant, k.KID, k.Alg)...)
+	private, err := n.ring().Open(*k.PrivateKey, SealLabel(tenant, k.KID, k.Alg)...)
 	if err != nil {
 		return nil, err
 	}

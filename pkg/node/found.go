@@ -17,19 +17,16 @@ import (
 	"github.com/cpctl/cpctl/pkg/store"
 )
 
-// certificateLife is how long a node's certificate is good: as long as the
-// CA's, since nothing renews one yet.
-const certificateLife = 10 * 365 * 24 * time.Hour
-
 // found makes a new cluster of this one node: its id, its CA and its key. They
 // are durable before the first entry names them.
-func (d *dataDir) found(name string, now time.Time) (*identity, *founding, error) {
+func (d *dataDir) found(name string, ttl time.Duration, now time.Time) (*identity, *founding, error) {
 	id := &identity{FormatVersion: store.FormatVersion, NodeID: uuid.NewString(), Name: name,
 		ClusterID: uuid.NewString(), Generation: 1, Phase: phaseFounding, Voter: true}
-	key, err := d.foundingKey()
+	ring, err := d.foundingKeys()
 	if err != nil {
 		return nil, nil, err
 	}
+	key := ring.First()
 	ca, err := pki.NewAuthority(id.ClusterID, now)
 	if err != nil {
 		return nil, nil, err
@@ -38,7 +35,7 @@ func (d *dataDir) found(name string, now time.Time) (*identity, *founding, error
 	if err != nil {
 		return nil, nil, err
 	}
-	cert, serial, err := ca.Sign(csr, id.certified(), certificateLife, now)
+	cert, serial, err := ca.Sign(csr, id.certified(), ttl, now)
 	if err != nil {
 		return nil, nil, err
 	}
@@ -46,7 +43,7 @@ func (d *dataDir) found(name string, now time.Time) (*identity, *founding, error
 	if err != nil {
 		return nil, nil, err
 	}
-	if err := d.saveSecrets(key, pki.Credentials{CertPEM: cert, KeyPEM: keyPEM, CAPEM: ca.CertPEM()}); err != nil {
+	if err := d.saveSecrets(ring, pki.Credentials{CertPEM: cert, KeyPEM: keyPEM, CAPEM: ca.CertPEM()}); err != nil {
 		return nil, nil, err
 	}
 	private, err := ca.PrivateKey()
@@ -57,11 +54,22 @@ func (d *dataDir) found(name string, now time.Time) (*identity, *founding, error
 	if err != nil {
 		return nil, nil, err
 	}
+	request, err := pki.NewRequestKey()
+	if err != nil {
+		return nil, nil, err
+	}
+	requests, err := key.Seal(request[:], requestKeyLabel, id.ClusterID)
+	if err != nil {
+		return nil, nil, err
+	}
 	f := &founding{
 		Found: mutation.Found{ClusterID: id.ClusterID, Generation: id.Generation, CA: string(ca.CertPEM()), CAKey: sealed,
-			KeyCheck: key.Check(), KeyID: key.ID(), Level: mutation.Level},
+			KeyCheck: key.Check(), KeyID: key.ID(), Level: mutation.Level, RequestKey: &requests},
 		Certificate: mutation.Certificate{Serial: serial, Role: string(access.Node), Name: name, NodeID: id.NodeID,
-			NotAfter: store.TimeOf(now.Add(certificateLife)), IssuedAt: store.TimeOf(now)},
+			NotAfter: store.TimeOf(now.Add(ttl)), IssuedAt: store.TimeOf(now), Authority: ca.ID()},
+	}
+	for _, old := range ring.Keys()[1:] { // the copy was made while a roll-over was under way
+		f.Keep = &mutation.Rekey{Step: mutation.RekeyKeep, Roll: uuid.NewString(), Key: mutation.KeyName{ID: old.ID(), Check: old.Check()}}
 	}
 	if err := d.saveRecord("founding.json", f); err != nil {
 		return nil, nil, err
@@ -69,23 +77,24 @@ func (d *dataDir) found(name string, now time.Time) (*identity, *founding, error
 	return id, f, d.save(id)
 }
 
-// foundingKey is the cluster.key that is there already: an operator's copy, to
-// restore an archive that is sealed under it, or that of a founding that was cut
-// short. It may be the last one, and is never written over. Else a new one.
-func (d *dataDir) foundingKey() (pki.ClusterKey, error) {
+// foundingKeys are in the cluster.key that is there already: an operator's copy,
+// to restore an archive that is sealed under it, or that of a founding that was
+// cut short. It may be the last one, and is never written over. Else a new one.
+func (d *dataDir) foundingKeys() (pki.Keyring, error) {
 	b, err := os.ReadFile(d.file("cluster.key"))
 	if errors.Is(err, os.ErrNotExist) {
-		return pki.NewClusterKey()
+		key, err := pki.NewClusterKey()
+		return pki.NewKeyring(key), err
 	}
 	if err != nil {
-		return pki.ClusterKey{}, err
+		return pki.Keyring{}, err
 	}
-	key, err := pki.ParseClusterKey(b)
+	ring, err := pki.ParseKeyring(b)
 	if err != nil {
-		return key, store.Errorf(store.CodeIntegrity, "%s: %v", d.file("cluster.key"), err).
+		return ring, store.Errorf(store.CodeIntegrity, "%s: %v", d.file("cluster.key"), err).
 			WithHint("put a whole copy of it in its place, or move it away to found a cluster with a new key")
 	}
-	return key, nil
+	return ring, nil
 }
 
 // founded notes that the cluster is on record.
@@ -98,14 +107,12 @@ func (d *dataDir) founded(id *identity) error {
 	return disk.Remove(d.disk, d.file("founding.json"))
 }
 
-// caKeyLabel binds the sealed private key of the CA to its use.
-const caKeyLabel = "cpctl ca private key"
-
 // founding is what the first command of the cluster says. It waits in
 // founding.json until that command is applied, so that a crash in between
 // founds the same cluster.
 type founding struct {
 	Found       mutation.Found       `json:"found"`
+	Keep        *mutation.Rekey      `json:"keep,omitempty"` // a second key of the cluster.key that was there
 	Certificate mutation.Certificate `json:"certificate"`
 }
 
@@ -118,7 +125,15 @@ func (f *founding) mutations() ([]mutation.Mutation, error) {
 	if err != nil {
 		return nil, err
 	}
-	return []mutation.Mutation{{Kind: mutation.SysFound, Payload: found}, {Kind: mutation.SysCert, Payload: cert}}, nil
+	ms := []mutation.Mutation{{Kind: mutation.SysFound, Payload: found}}
+	if f.Keep != nil {
+		keep, err := payload(mutation.SysRekey, f.Keep)
+		if err != nil {
+			return nil, err
+		}
+		ms = append(ms, keep)
+	}
+	return append(ms, mutation.Mutation{Kind: mutation.SysCert, Payload: cert}), nil
 }
 
 // certified is the identity that the node's certificate bears.
@@ -139,7 +154,7 @@ func (n *Node) authority(img *store.Image) (*pki.Authority, error) {
 	if !img.System(applier.ClusterPath, &f) {
 		return nil, fmt.Errorf("the cluster is not founded yet")
 	}
-	private, err := n.key.Open(f.CAKey, caKeyLabel, f.ClusterID)
+	private, err := n.ring().Open(f.CAKey, caKeyLabel, f.ClusterID)
 	if err != nil {
 		return nil, fmt.Errorf("open the CA's private key: %w", err)
 	}

@@ -59,11 +59,11 @@ func (n *Node) enrol(ctx context.Context) (*identity, error) {
 		return nil, fmt.Errorf("join the cluster: %w", err)
 	}
 	id.ClusterID, id.Generation = e.ClusterID, e.Generation
-	key, err := pki.ParseClusterKey(e.ClusterKey)
+	ring, err := pki.ParseKeyring(e.ClusterKey)
 	if err != nil {
 		return nil, fmt.Errorf("join the cluster: %w", err)
 	}
-	if err := n.dir.saveSecrets(key, pki.Credentials{CertPEM: e.CertPEM, KeyPEM: []byte(me.Key), CAPEM: e.CAPEM}); err != nil {
+	if err := n.dir.saveSecrets(ring, pki.Credentials{CertPEM: e.CertPEM, KeyPEM: []byte(me.Key), CAPEM: e.CAPEM}); err != nil {
 		return nil, err
 	}
 	n.cfg.Log.Info("enrolled", "cluster", id.ClusterID, "node", id.NodeID)
@@ -138,9 +138,15 @@ func (n *Node) join() {
 		}
 	})
 	for {
-		err := n.cfg.Join.Admit(ctx, AdmitRequest{NodeID: n.self.NodeID, Address: n.self.Advertise}, n.tls)
+		attempt, done := context.WithTimeout(ctx, enrolWait)
+		err := n.cfg.Join.Admit(attempt, AdmitRequest{NodeID: n.self.NodeID, Address: n.self.Advertise}, n.own.Load().shown())
+		done()
 		if err == nil {
 			break
+		}
+		if errors.Is(err, store.ErrDenied) { // its certificate was taken back meanwhile: no later attempt fares better
+			n.fail(fmt.Errorf("join the cluster: %w", err))
+			return
 		}
 		n.cfg.Log.Warn("not admitted yet", "error", err)
 		select {

@@ -3,6 +3,7 @@ package node
 import (
 	"cmp"
 	"context"
+	"crypto/sha256"
 	"fmt"
 	"slices"
 	"time"
@@ -34,6 +35,10 @@ func (d *draft) keys(img *store.Image, now store.Time) (*plan, error) {
 			return nil, err
 		}
 		policy = img.Get(store.TenantPath(slug)).Head.(*store.Tenant).KeyPolicy
+	}
+	var err error
+	if d.seal, err = d.node.sealing(img); err != nil {
+		return nil, err
 	}
 	doc := img.Get(p.ref.Path())
 	if doc == nil {
@@ -204,8 +209,7 @@ func (n *Node) retire(ctx context.Context, img *store.Image, slug string) error 
 		dropExpired(ks, now)
 		ks.CreateRevision, ks.Revision, ks.UpdatedAt, ks.UpdatedBy = 0, 0, now, actorSystem
 		payload := store.Encode(ks)
-		digest := n.key.MAC("retire", payload)
-		return &mutation.Command{ID: uuid.NewString(), Digest: digest, Op: string(opRetire), Actor: actorSystem, Time: now, Level: n.level(),
+		return &mutation.Command{ID: uuid.NewString(), Digest: sha256.Sum256(payload), Op: string(opRetire), Actor: actorSystem, Time: now, Level: n.level(),
 			Mutations: []mutation.Mutation{{Kind: mutation.KeyRotate, Tenant: slug, Base: doc.Revision, Payload: payload}}}, nil
 	})
 	switch {

@@ -162,6 +162,7 @@ func (n *Node) tend(l *leadership) {
 			failed = time.Now()
 		}
 		n.promote()
+		n.succeed()
 		n.yield()
 	}
 }
@@ -173,18 +174,25 @@ const (
 	retireBackoff = 5 * time.Second
 )
 
-// yield hands leadership over when this node cannot write its files and another
-// voter can.
+// yield hands leadership over when this node cannot do what a leader has to, and
+// another voter can: write its files, and seal.
 func (n *Node) yield() {
-	if !n.files.Status().Degraded {
+	img, files := n.Image(), n.files.Status()
+	keys := named(img)
+	keyless := n.lacksKey(img)
+	if !files.Degraded && !keyless {
 		return
+	}
+	why := "cluster_key"
+	if files.Degraded {
+		why = files.Reason
 	}
 	for _, m := range n.Members() {
 		p, ok := n.heard(m.ID)
-		if !m.Voter || m.ID == n.self.NodeID || !ok || p.Degraded {
+		if !m.Voter || m.ID == n.self.NodeID || !ok || p.Degraded || len(keys) > 0 && !p.has(keys[0]) {
 			continue
 		}
-		n.cfg.Log.Warn("this node cannot write its files; handing leadership over", "to", m.Name, "reason", n.files.Status().Reason)
+		n.cfg.Log.Warn("this node cannot lead as it is; handing leadership over", "to", m.Name, "reason", why)
 		err := n.change(func(r *raft.Raft) raft.Future {
 			return r.LeadershipTransferToServer(raft.ServerID(m.ID), joinAddress(m.ID, m.Address))
 		})

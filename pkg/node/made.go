@@ -106,14 +106,20 @@ func (d *draft) secretOf(doc *store.Doc) string {
 }
 
 // key returns the i-th new signing key of the request, sealed for its tenant.
-// Its times and state are the caller's to set.
+// Its times and state are the caller's to set. One that was sealed before the
+// cluster key changed is made anew: nobody has seen it, and the key that it was
+// sealed under may be gone.
 func (d *draft) key(i int, slug, alg string) (store.Key, error) {
+	if i < len(d.made.keys) && d.made.keys[i].PrivateKey.KeyID != d.seal.ID() {
+		d.made.keys = d.made.keys[:i]
+	}
 	for len(d.made.keys) <= i {
 		kid, public, private, err := pki.GenerateKey(alg)
 		if err != nil {
 			return store.Key{}, err
 		}
-		sealed, err := d.node.key.Seal(private, SealLabel(slug, kid, alg)...)
+		sealed, err := d.seal.Seal(private, SealLabel(slug, kid, alg)...)
+		clear(private)
 		if err != nil {
 			return store.Key{}, fmt.Errorf("seal key %s: %w", kid, err)
 		}

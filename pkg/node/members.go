@@ -53,12 +53,16 @@ func (n *Node) membersOf(c raft.Configuration) []Member {
 	return out
 }
 
-// records returns what is on record of each node, by its id.
+// records returns what is on record of each node, by its id: of its newest
+// certificate.
 func (n *Node) records() map[string]mutation.Certificate {
 	img, out := n.Image(), map[string]mutation.Certificate{}
 	for d := range img.Scan(applier.CertsPrefix) {
 		var c mutation.Certificate
-		if img.System(d.Path, &c) && c.NodeID != "" { // people have none
+		if !img.System(d.Path, &c) || c.NodeID == "" {
+			continue
+		}
+		if is, ok := out[c.NodeID]; !ok || applier.Newer(c, is) {
 			out[c.NodeID] = c
 		}
 	}
@@ -151,11 +155,20 @@ func (n *Node) promote() {
 }
 
 // ripe reports whether a member may vote: it wants to, it said a moment ago that
-// it is hardly behind, and it has the cluster key.
+// it is hardly behind, and it has the cluster keys: that which seals, and that
+// which will.
 func (n *Node) ripe(m Member) bool {
 	record := n.records()[m.ID]
 	p, ok := n.heard(m.ID)
-	return ok && record.Voter && !record.Revoked && p.KeyCheck == n.key.Check() && p.Applied+promoteWithin >= n.raft().CommitIndex()
+	img := n.Image()
+	keys := named(img)
+	if len(keys) > 1 && rollover(img).Phase != mutation.RollBegun {
+		keys = keys[:1]
+	}
+	for _, key := range keys {
+		ok = ok && p.has(key)
+	}
+	return ok && len(keys) > 0 && record.Voter && !record.Revoked && p.Applied+promoteWithin >= n.raft().CommitIndex()
 }
 
 // change asks raft for something and waits for its answer, not beyond its end.

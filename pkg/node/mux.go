@@ -25,6 +25,7 @@ type Mux struct {
 	config *tls.Config
 	wait   time.Duration   // for a handshake
 	most   int             // handshakes at once
+	open   *conns          // keeps what was accepted
 	ctx    context.Context // ends with Close, and ends handshakes
 	cancel context.CancelFunc
 	wg     sync.WaitGroup
@@ -43,7 +44,12 @@ func newMux(ln net.Listener, tlsConfig *tls.Config) *Mux {
 }
 
 func newMuxWithin(ln net.Listener, tlsConfig *tls.Config, wait time.Duration, most int) *Mux {
-	m := &Mux{ln: ln, config: tlsConfig, wait: wait, most: most, listeners: map[string]*protoListener{}, shaking: list.New()}
+	return newMuxKeeping(newConns(nil), ln, tlsConfig, wait, most)
+}
+
+// newMuxKeeping is newMux for a node, which keeps what it accepts in open.
+func newMuxKeeping(open *conns, ln net.Listener, tlsConfig *tls.Config, wait time.Duration, most int) *Mux {
+	m := &Mux{ln: ln, config: tlsConfig, open: open, wait: wait, most: most, listeners: map[string]*protoListener{}, shaking: list.New()}
 	m.ctx, m.cancel = context.WithCancel(context.Background())
 	m.wg.Go(m.accept)
 	return m
@@ -131,9 +137,16 @@ var errNobody = errors.New("nobody accepts this protocol now")
 func (m *Mux) shake(raw net.Conn, place *list.Element) {
 	ctx, cancel := context.WithTimeout(m.ctx, m.wait)
 	defer cancel()
-	conn := tls.Server(raw, m.config)
+	held := m.open.hold(raw)
+	conn := tls.Server(held, m.config)
 	err := conn.HandshakeContext(ctx)
 	proto := conn.ConnectionState().NegotiatedProtocol
+	if err == nil {
+		// Who is no longer good is told so by package rpc; see Goodbye there.
+		if barred := m.open.enter(held, conn.ConnectionState()); proto == ProtocolRaft {
+			err = barred
+		}
+	}
 	m.mu.Lock()
 	m.shaking.Remove(place)
 	l, refused := m.listeners[proto], m.refused
@@ -147,7 +160,7 @@ func (m *Mux) shake(raw net.Conn, place *list.Element) {
 	if err == nil {
 		return
 	}
-	raw.Close()
+	held.Close()
 	if m.ctx.Err() == nil {
 		slog.Log(m.ctx, refusalLevel(err), "refused a connection", "peer", raw.RemoteAddr().String(), "protocol", proto, "error", err)
 		if refused != nil && err != errNobody {

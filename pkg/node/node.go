@@ -6,7 +6,6 @@ package node
 
 import (
 	"context"
-	"crypto/tls"
 	"errors"
 	"fmt"
 	"log/slog"
@@ -22,7 +21,6 @@ import (
 	"github.com/cpctl/cpctl/pkg/disk"
 	"github.com/cpctl/cpctl/pkg/fsm"
 	"github.com/cpctl/cpctl/pkg/mutation"
-	"github.com/cpctl/cpctl/pkg/pki"
 	"github.com/cpctl/cpctl/pkg/publish"
 	"github.com/cpctl/cpctl/pkg/store"
 )
@@ -50,6 +48,7 @@ type Config struct {
 	TrailingLogs      uint64        // entries kept behind a snapshot; 4096 if zero, at least 1024
 	HeartbeatTimeout  time.Duration // 500 ms if zero
 	ElectionTimeout   time.Duration // 500 ms if zero
+	CertTTL           time.Duration // how long the certificates are good that this node signs while it leads; 90 days if zero, at least MinCertTTL
 
 	Log  *slog.Logger
 	Now  func() time.Time // the leader's clock; time.Now if nil
@@ -61,7 +60,11 @@ type Config struct {
 	disk  disk.FS                               // the real one if nil, tests have others
 	boot  string                                // id of the boot; the kernel's if empty
 
+	// FetchKey asks another member for a cluster key, by its id. Nil: nobody is asked.
+	FetchKey func(ctx context.Context, m Member, keyID string) ([]byte, error)
+
 	// Probe asks another member how it is. Nil: only what raft knows is used.
+	// Its error is of ErrRemoved or ErrRevoked when that member said so.
 	Probe func(ctx context.Context, m Member) (Progress, error)
 
 	// Record puts on record what a leader does of its own accord. Nil: nobody does.
@@ -69,6 +72,9 @@ type Config struct {
 	// Refused is told of connections that were refused to somebody with a
 	// certificate of this cluster. Nil: nobody wants to know.
 	Refused func(by access.Actor, protocol string, err error)
+	// Renew asks the leader for the next certificate of this node. Nil: a node
+	// that does not lead cannot renew.
+	Renew func(ctx context.Context, leader Member, csr []byte) (*Enrolment, error)
 }
 
 // ErrRemoved is given to Stop when this node is no longer a member.
@@ -92,8 +98,10 @@ type Node struct {
 	cfg  Config
 	dir  *dataDir
 	self *identity
-	key  pki.ClusterKey
-	tls  pki.Credentials
+	keys keyring
+	own  atomic.Pointer[own] // certificate, its key, and who is trusted
+
+	selfMade atomic.Pointer[own] // the own that this node has signed itself; see findBack
 
 	logs      *logStore
 	committed *publish.CommittedMarker
@@ -122,7 +130,15 @@ type Node struct {
 	peers     peerStates
 	members   sync.Mutex   // one change of membership at a time
 	writers   sync.RWMutex // held for writing while a restore commits
+	requests  atomic.Pointer[knownRequestKey]
+	rekeying  chan struct{} // holds one token while nobody rolls the cluster key over here
 	restoring restoring
+	open      *conns                // connections to whoever has a certificate
+	swept     chan struct{}         // makes sweeping look at them
+	trust     chan struct{}         // makes keepCertificate look at once
+	tlsFiles  sync.Mutex            // held while tls/ is changed, or compared
+	rotating  sync.Mutex            // one step of a roll-over of the authority at a time
+	refused   atomic.Pointer[error] // why the others do not talk to this node
 	closing   chan struct{}
 	stopped   sync.Once
 	done      sync.WaitGroup
@@ -154,12 +170,9 @@ func (n *Node) Dial(ctx context.Context, m Member, protocol string) (net.Conn, e
 	if err != nil {
 		return nil, err
 	}
-	d := tls.Dialer{NetDialer: &net.Dialer{Timeout: 5 * time.Second}, Config: cfg}
-	return d.DialContext(ctx, "tcp", m.Address)
-}
-
-func (n *Node) dialTLS(nodeID, protocol string) (*tls.Config, error) {
-	return pki.ClientTLS(n.tls, n.self.ClusterID, n.self.Generation, n.Revoked, protocol, nodeID)
+	ctx, cancel := context.WithTimeout(ctx, handshakeTimeout)
+	defer cancel()
+	return n.open.dial(ctx, cfg, m.Address)
 }
 
 // Revoked reports whether a certificate was taken back, as far as this node knows.

@@ -72,7 +72,7 @@ func TestARefusedHolderOfACertificateIsNamed(t *testing.T) {
 			t.Errorf("%+v has no serial or no source", by)
 		}
 	}}}
-	m.onRefused(n.refused)
+	m.onRefused(n.tellRefused)
 	go echo(m.Listener(ProtocolRPC), 'a')
 	m.Listener(ProtocolRaft)
 

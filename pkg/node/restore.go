@@ -86,9 +86,13 @@ func (n *Node) restore(ctx context.Context, c *snapshot.Contents, req RestoreReq
 	for ch := range snapshot.Diff(live, c.Image) {
 		r.Changes = append(r.Changes, ch)
 	}
+	key, err := n.requestKey(live)
+	if err != nil {
+		return nil, err
+	}
 	now := n.proposer.time()
 	u := &upload{node: n, target: c.Image, archive: c.Manifest.Revision, id: uuid.NewString(), staged: map[string]bool{}, command: mutation.Command{
-		ID: req.ID, Digest: n.key.MAC(opRestore, []byte(c.SHA256)), Op: opRestore, Actor: by.String(), Level: n.level(), Time: now}}
+		ID: req.ID, Digest: key.Restore([]byte(c.SHA256)), Op: opRestore, Actor: by.String(), Level: n.level(), Time: now}}
 	if !req.NoTime {
 		u.command.Asked = now - store.Time(max(req.AgeUS, 0))
 	}
@@ -158,31 +162,6 @@ func (r *restoring) enter(ctx context.Context, id string) (leave func(), err err
 func (n *Node) Changeable() error {
 	if full := n.full(false); full != nil {
 		return full
-	}
-	return nil
-}
-
-// opens checks that the sealed keys of an archive open with this cluster's key:
-// restored without that, no token could be signed.
-func (n *Node) opens(img *store.Image) error {
-	for d := range img.Scan("keys/") {
-		ref, err := store.ParsePath(d.Path)
-		if err != nil || ref.Kind != "keyset" {
-			continue
-		}
-		ks, err := store.Stored[store.Keyset](d)
-		if err != nil {
-			return err
-		}
-		for _, k := range ks.Keys {
-			if k.PrivateKey == nil {
-				continue
-			}
-			if _, err := n.key.Open(*k.PrivateKey, SealLabel(ks.Tenant, k.KID, k.Alg)...); err != nil {
-				return store.Errorf(store.CodeIntegrity, "key %s of %q in the archive does not open with this cluster's key (%s): %v", k.KID, ks.Tenant, n.key.ID(), err).
-					WithHint("the archive is of another cluster; nothing was changed")
-			}
-		}
 	}
 	return nil
 }

@@ -10,10 +10,10 @@ import (
 	"github.com/cpctl/cpctl/pkg/store"
 )
 
-// loadSecrets reads the cluster key and the certificate, and sees to it that
+// loadSecrets reads the cluster keys and the certificate, and sees to it that
 // they are whole and this node's: damage to one of them would else show as a
 // peer that refuses to talk, or a key that does not open, at some later hour.
-func (d *dataDir) loadSecrets(self *identity) (key pki.ClusterKey, c pki.Credentials, err error) {
+func (d *dataDir) loadSecrets(self *identity) (ring pki.Keyring, c pki.Credentials, err error) {
 	for _, f := range []struct {
 		to   *[]byte
 		name []string
@@ -26,38 +26,47 @@ func (d *dataDir) loadSecrets(self *identity) (key pki.ClusterKey, c pki.Credent
 		path := d.file(f.name...)
 		b, err := os.ReadFile(path)
 		if errors.Is(err, os.ErrNotExist) {
-			return key, c, store.Errorf(store.CodeIntegrity, "%s is missing", path)
+			return ring, c, store.Errorf(store.CodeIntegrity, "%s is missing", path)
 		}
 		if err != nil {
-			return key, c, err
+			return ring, c, err
 		}
 		if f.to != nil {
 			*f.to = b
-		} else if key, err = pki.ParseClusterKey(b); err != nil {
-			return key, c, store.Errorf(store.CodeIntegrity, "%s: %v", path, err)
+		} else if ring, err = pki.ParseKeyring(b); err != nil {
+			return ring, c, store.Errorf(store.CodeIntegrity, "%s: %v", path, err)
 		}
 	}
 	id, part, err := c.Check()
 	if err != nil {
-		return key, c, store.Errorf(store.CodeIntegrity, "%s is damaged: %v", d.file("tls", part), err)
+		return ring, c, store.Errorf(store.CodeIntegrity, "%s is damaged: %v", d.file("tls", part), err)
 	}
 	if want := self.certified(); id.NodeID != want.NodeID || id.ClusterID != want.ClusterID || id.Generation != want.Generation || id.Name != want.Name {
-		return key, c, store.Errorf(store.CodeIntegrity, "%s is the certificate of node %s (%s) of cluster %s, not that of the node in %s",
+		return ring, c, store.Errorf(store.CodeIntegrity, "%s is the certificate of node %s (%s) of cluster %s, not that of the node in %s",
 			d.file("tls", "node.crt"), id.NodeID, id.Name, id.ClusterID, d.file("node.json"))
 	}
-	return key, c, nil
+	return ring, c, nil
+}
+
+func (n *Node) loadSecrets() error {
+	ring, c, err := n.dir.loadSecrets(n.self)
+	if err != nil {
+		return err
+	}
+	n.keys.ring.Store(&ring)
+	return n.hold(c)
 }
 
 // checkAgainst compares what the node holds with what the cluster has on record.
-func (d *dataDir) checkAgainst(img *store.Image, key pki.ClusterKey, c pki.Credentials) error {
+// A roll-over of the authority may have gone on without this node, or have gone
+// further than the part of the log that is known to be committed: one of two is
+// enough.
+func (d *dataDir) checkAgainst(img *store.Image, c pki.Credentials) error {
 	var f mutation.Found
 	if !img.System(applier.ClusterPath, &f) {
 		return nil // not known yet
 	}
-	if f.KeyCheck != key.Check() {
-		return store.Errorf(store.CodeIntegrity, "%s is the key of another cluster: its id is %s, not %s", d.file("cluster.key"), key.ID(), f.KeyID)
-	}
-	if f.CA != string(c.CAPEM) {
+	if !pki.Share([]byte(f.Bundle()), c.CAPEM) {
 		return store.Errorf(store.CodeIntegrity, "%s is not the certificate of this cluster's authority", d.file("tls", "ca.crt"))
 	}
 	return nil

@@ -178,7 +178,7 @@ func relieves(c *mutation.Command) bool {
 	switch op := mutation.Op(c.Op); op {
 	case mutation.OpTenantDelete, mutation.OpClientDelete, mutation.OpScopeDelete, mutation.OpClientSecretRevoke, mutation.OpKeyRevoke, opRetire:
 		return true
-	case mutation.Op(mutation.SysStageBegin), mutation.Op(mutation.SysStagePut):
+	case mutation.Op(mutation.SysStageBegin), mutation.Op(mutation.SysStagePut), mutation.Op(mutation.SysRewrap):
 		return false
 	default:
 		return strings.HasPrefix(c.Op, "sys.")

@@ -39,7 +39,10 @@ func Open(ctx context.Context, cfg Config) (n *Node, err error) {
 	if err != nil {
 		return nil, err
 	}
-	n = &Node{cfg: cfg, dir: dir, closing: make(chan struct{}), notes: make(chan bool, 64), stale: make(chan struct{}, 1), look: make(chan struct{}, 1)}
+	n = &Node{cfg: cfg, dir: dir, closing: make(chan struct{}), notes: make(chan bool, 64), stale: make(chan struct{}, 1), look: make(chan struct{}, 1),
+		swept: make(chan struct{}, 1), trust: make(chan struct{}, 1), rekeying: make(chan struct{}, 1)}
+	n.open = newConns(n.barred)
+	n.rekeying <- struct{}{}
 	opened := n // a return of an error sets n to nil
 	defer func() {
 		if err != nil {
@@ -51,12 +54,13 @@ func Open(ctx context.Context, cfg Config) (n *Node, err error) {
 	if err != nil {
 		return nil, err
 	}
-	if n.key, n.tls, err = dir.loadSecrets(n.self); err != nil {
+	if err := n.loadSecrets(); err != nil {
 		return nil, err
 	}
 	if err := n.openState(); err != nil {
 		return nil, err
 	}
+	n.refresh()
 	if err := n.openRaft(birth != nil); err != nil {
 		return nil, err
 	}
@@ -65,6 +69,9 @@ func Open(ctx context.Context, cfg Config) (n *Node, err error) {
 	n.goRun(n.proposer.run)
 	n.goRun(func() { n.follow(birth) })
 	n.goRun(n.watch)
+	n.goRun(n.sweeping)
+	n.goRun(n.keepCertificate)
+	n.goRun(n.watchKeys)
 	if joining {
 		n.goRun(n.join)
 	}
@@ -115,6 +122,9 @@ func (c Config) withDefaults() Config {
 	if c.ElectionTimeout == 0 {
 		c.ElectionTimeout = defaultTimeout
 	}
+	if c.CertTTL == 0 {
+		c.CertTTL = defaultCertTTL
+	}
 	return c
 }
 
@@ -149,7 +159,7 @@ func (n *Node) become(ctx context.Context) (*founding, error) {
 	case id == nil && n.cfg.Join == nil && n.cfg.NonVoter:
 		return nil, store.Errorf(store.CodeInvalid, "a node without a vote cannot found a cluster").WithHint("name one to join with --join")
 	case id == nil && n.cfg.Join == nil:
-		if id, birth, err = n.dir.found(n.cfg.Name, n.cfg.Now()); err != nil {
+		if id, birth, err = n.dir.found(n.cfg.Name, n.cfg.CertTTL, n.cfg.Now()); err != nil {
 			return nil, fmt.Errorf("found a cluster: %w", err)
 		}
 		n.cfg.Log.Info("founded a new cluster", "cluster", id.ClusterID, "node", id.NodeID)

@@ -2,10 +2,14 @@ package node
 
 import (
 	"context"
+	"slices"
 	"sync"
 	"time"
 
 	"github.com/hashicorp/raft"
+
+	"github.com/cpctl/cpctl/pkg/mutation"
+	"github.com/cpctl/cpctl/pkg/pki"
 )
 
 // Progress is how far a node has come and how it is.
@@ -23,14 +27,20 @@ type Progress struct {
 	Digest      string // of tenants/ and keys/
 	StateDigest string
 	Degraded    bool
-	Reason      string // disk_full, io_error
-	KeyCheck    string // of the cluster key that it has
-	LogDir      string // raft/, with what is free on its disk, bytes; no total: it could not be asked
+	Reason      string   // disk_full, io_error
+	KeyCheck    string   // of the first cluster key that it has
+	KeyChecks   []string // of all that it has, on its disk
+	KeyLess     bool     // it does not have the key that seals, by its own state
+	LogDir      string   // raft/, with what is free on its disk, bytes; no total: it could not be asked
 	LogFree     uint64
 	LogTotal    uint64
 	Short       bool   // too little is free there: the leader takes no changes
 	ContactMS   int64  // since it last heard of a leader; -1 never
 	Unrecorded  string // why its audit log cannot be written; package rpc knows
+
+	Serial   string // of the certificate that it uses
+	Trusts   string // names the authorities that it trusts (pki.BundleID)
+	Standing string // certificate_revoked, certificate_expired; "" if its certificate is good
 
 	Seen time.Time `json:"-"` // when this node last heard it, by this node's clock
 }
@@ -87,16 +97,23 @@ func (n *Node) LastHeard(nodeID string) (Progress, bool) {
 
 // Progress tells how this node is.
 func (n *Node) Progress() Progress {
-	img, files, disk := n.Image(), n.files.Status(), n.space()
+	img, files, disk, ring := n.Image(), n.files.Status(), n.space(), n.ring()
 	p := Progress{Name: n.self.Name, ID: n.self.NodeID, Address: n.self.Advertise, Version: n.cfg.Version, Leads: n.Leads(),
 		Term: n.raft().CurrentTerm(), Commit: n.raft().CommitIndex(), Applied: img.Index, Published: files.PublishedIndex,
 		Revision: img.Revision(), Digest: img.DataDigest(), StateDigest: img.StateDigest(), Degraded: files.Degraded, Reason: files.Reason,
-		KeyCheck: n.key.Check(), LogDir: disk.dir, LogFree: disk.free, LogTotal: disk.total, Short: disk.left(false) <= 0,
-		ContactMS: n.SinceContact().Milliseconds()}
+		KeyCheck: ring.First().Check(), KeyChecks: ring.Checks(), KeyLess: n.lacksKey(img), LogDir: disk.dir, LogFree: disk.free, LogTotal: disk.total, Short: disk.left(false) <= 0,
+		ContactMS: n.SinceContact().Milliseconds(), Standing: n.standing()}
+	own := n.own.Load()
+	p.Serial, p.Trusts = own.id.Serial, pki.BundleID(own.CAPEM)
 	if n.SinceContact() < 0 {
 		p.ContactMS = -1
 	}
 	return p
+}
+
+// has reports whether the node has a cluster key, on its disk.
+func (p *Progress) has(key mutation.KeyName) bool {
+	return p.KeyCheck == key.Check || slices.Contains(p.KeyChecks, key.Check)
 }
 
 // SinceContact is how long ago this node last heard of a leader: 0 while it
@@ -138,6 +155,7 @@ func (n *Node) watch() {
 			}
 		}
 		if n.raft().State() == raft.Shutdown {
+			n.hearWhy()
 			n.fail(ErrRemoved)
 			return
 		}
@@ -175,6 +193,7 @@ func (n *Node) probeAll() {
 			p, err := n.cfg.Probe(ctx, m)
 			if err != nil {
 				n.cfg.Log.Debug("a member does not answer", "name", m.Name, "error", err)
+				n.heed(err)
 				return
 			}
 			p.Seen = time.Now()

@@ -1,6 +1,7 @@
 package publish
 
 import (
+	"cmp"
 	"errors"
 	"fmt"
 	"os"
@@ -156,6 +157,22 @@ func (m *CommittedMarker) Write(c Committed) error {
 	select {
 	case m.written <- struct{}{}:
 	default: // a sync is to come already
+	}
+	return nil
+}
+
+// Sync returns once all that was written is on the disk: for a caller who is
+// about to give up something that an older state would need.
+func (m *CommittedMarker) Sync() error {
+	m.mu.Lock()
+	if m.closed || m.err != nil {
+		defer m.mu.Unlock()
+		return cmp.Or(m.err, errClosed)
+	}
+	err := m.sync(m.file.fd) // under the lock: Close takes the descriptor away
+	m.mu.Unlock()
+	if err != nil {
+		return m.failed("sync", err)
 	}
 	return nil
 }

@@ -29,6 +29,15 @@ var acts = map[string]func(args any) audit.Event{
 	"Peer.CreateToken":    ofCreateToken,
 	"Cluster.RevokeToken": ofRevokeToken,
 	"Peer.RevokeToken":    ofRevokeToken,
+	"Cluster.Renew":       ofRenew,
+	"Peer.Renew":          ofRenew,
+	"Cluster.Revoke":      ofRevoke,
+	"Peer.Revoke":         ofRevoke,
+	"Cluster.Rotate":      ofRotate,
+	"Peer.Rotate":         ofRotate,
+	"Cluster.Rekey":       ofRekey,
+	"Peer.Rekey":          ofRekey,
+	"Peer.ClusterKey":     ofClusterKey,
 	"newcomer":            ofNewcomer,
 	"stream.snapshot":     func(any) audit.Event { return audit.Event{Type: "snapshot.save", Target: "cluster"} },
 	"stream.restore":      ofRestore,
@@ -36,7 +45,7 @@ var acts = map[string]func(args any) audit.Event{
 
 // reads are the calls that change nothing and give away nothing that must be
 // known later. Peer.Check repairs what Cluster.Check was asked to.
-var reads = []string{"Cluster.Get", "Cluster.List", "Cluster.Status", "Cluster.Health", "Cluster.ListTokens", "Cluster.Audit", "Cluster.AuditCheck",
+var reads = []string{"Cluster.Get", "Cluster.List", "Cluster.Status", "Cluster.Health", "Cluster.ListTokens", "Cluster.Certs", "Cluster.Audit", "Cluster.AuditCheck",
 	"Peer.ReadIndex", "Peer.Progress", "Peer.Check", "Peer.Audit", "Peer.AuditCheck"}
 
 func ofWrite(args any) audit.Event {
@@ -88,6 +97,31 @@ func ofCreateToken(args any) audit.Event {
 
 func ofRevokeToken(args any) audit.Event {
 	return audit.Event{Type: "token.revoke", Target: "token/" + args.(*TokenRef).ID}
+}
+
+func ofRenew(any) audit.Event { return audit.Event{Type: "cert.renew"} } // whose is in the answer
+
+func ofRevoke(args any) audit.Event {
+	return audit.Event{Type: "cert.revoke", Target: "cert/" + args.(*RevokeArgs).Serial}
+}
+
+func ofRotate(args any) audit.Event {
+	switch a := args.(*RotateArgs); {
+	case a.Look:
+		return audit.Event{}
+	case a.Retire:
+		return audit.Event{Type: "authority.retire", Target: "cluster"}
+	}
+	return audit.Event{Type: "authority.rotate", Target: "cluster"}
+}
+
+func ofRekey(args any) audit.Event {
+	return audit.Event{Type: "rekey", Target: "cluster", RequestID: args.(*RekeyArgs).Roll}
+}
+
+// ofClusterKey is a node that fetches a cluster key from this one.
+func ofClusterKey(args any) audit.Event {
+	return audit.Event{Type: "clusterkey.give", Target: "clusterkey/" + args.(*ClusterKeyArgs).KeyID}
 }
 
 // ofNewcomer is somebody with a token: a node that enrols or a person who logs in.

@@ -128,7 +128,7 @@ func TestNewcomersAreOnRecord(t *testing.T) {
 	f := &fake{record: n, leads: true}
 	serveFake(t, f)
 	refusal := store.Errorf(store.CodeDenied, "the token is not known")
-	f.enrol = func(EnrolArgs) (*Enrolment, error) { return nil, refusal }
+	f.enrol = func(EnrolArgs, access.Actor) (*Enrolment, error) { return nil, refusal }
 	for range 1000 {
 		if _, err := f.server.enrolNewcomer(soon(t), EnrolArgs{Token: "00112233445566ff", Secret: []byte("canary")}, "10.0.0.9:1"); !errors.Is(err, store.ErrDenied) {
 			t.Fatal(err)
@@ -141,7 +141,7 @@ func TestNewcomersAreOnRecord(t *testing.T) {
 	if len(n.asked) > 0 {
 		t.Errorf("%d questions for a token that nobody knows", len(n.asked))
 	}
-	f.enrol = func(EnrolArgs) (*Enrolment, error) { return &Enrolment{}, nil }
+	f.enrol = func(EnrolArgs, access.Actor) (*Enrolment, error) { return &Enrolment{}, nil }
 	if _, err := f.server.enrolNewcomer(soon(t), EnrolArgs{NodeID: "id-9", Name: "n9", Token: "00112233445566ff"}, "10.0.0.9:1"); err != nil {
 		t.Fatal(err)
 	}
@@ -155,7 +155,10 @@ func TestNewcomersAreOnRecord(t *testing.T) {
 	}
 	f.img, _ = tx.Freeze(6, 3)
 	n.fail = store.Errorf(store.CodeUnavailable, "no disk")
-	f.enrol = func(EnrolArgs) (*Enrolment, error) { t.Error("a token was used without a record"); return nil, nil }
+	f.enrol = func(EnrolArgs, access.Actor) (*Enrolment, error) {
+		t.Error("a token was used without a record")
+		return nil, nil
+	}
 	if _, err := f.server.enrolNewcomer(soon(t), EnrolArgs{Token: "00112233445566ff"}, "10.0.0.9:1"); !errors.Is(err, store.ErrUnavailable) {
 		t.Errorf("got %v, want unavailable", err)
 	}

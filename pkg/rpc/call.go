@@ -13,13 +13,12 @@ import (
 
 // Caller is who is at the other end of a connection, as it was authenticated.
 type Caller struct {
-	By      access.Actor
-	nodeID  string          // of a node
-	gone    context.Context // ends with the connection
-	leave   func()          // ends it
-	revoked func() bool     // asked before each call; nil: never
-	server  *Server         // that serves it
-	guest   *guest          // whose room calls take; nil: they take none
+	By     access.Actor
+	nodeID string          // of a node
+	gone   context.Context // ends with the connection
+	leave  func()          // ends it
+	guest  *guest          // whose room calls take; nil: they take none
+	server *Server         // that serves it
 }
 
 // Call is the arguments of a method with what every call carries. Deadlines are
@@ -46,6 +45,7 @@ func (c *Call[T]) by() access.Actor {
 // Reply is an answer or a typed error: net/rpc itself would only carry a string.
 type Reply[T any] struct {
 	Err   *store.Error `json:"err,omitempty"`
+	Gone  string       `json:"gone,omitempty"` // of a Goodbye: whether it is the certificate or the node that is no longer good
 	Value T            `json:"value"`
 }
 
@@ -124,6 +124,8 @@ func do[A, R any](ctx context.Context, c *rpc.Client, method string, from *acces
 			return zero, store.Errorf(store.CodeInvalid, "%v", pending.Error)
 		}
 		return zero, errors.Join(errBroken, pending.Error)
+	case reply.Err != nil && reply.Gone != "":
+		return zero, &Goodbye{Err: reply.Err, Removed: reply.Gone == goneRemoved}
 	case reply.Err != nil:
 		return zero, reply.Err
 	}

@@ -67,9 +67,10 @@ func readJSON(r io.Reader, limit uint32, v any) error {
 
 // chunks reads an archive out of a stream, to its empty chunk.
 type chunks struct {
-	r    io.Reader
-	left []byte
-	end  bool
+	r      io.Reader
+	left   []byte
+	end    bool
+	broken error // what comes after it is no chunk
 }
 
 func (c *chunks) Read(p []byte) (int, error) {
@@ -77,11 +78,15 @@ func (c *chunks) Read(p []byte) (int, error) {
 		if c.end {
 			return 0, io.EOF
 		}
+		if c.broken != nil {
+			return 0, c.broken
+		}
 		b, err := readHead(c.r, chunkSize)
 		if errors.Is(err, io.EOF) {
 			err = io.ErrUnexpectedEOF // only the empty chunk ends an archive
 		}
 		if err != nil {
+			c.broken = err
 			return 0, err
 		}
 		c.left, c.end = b, len(b) == 0

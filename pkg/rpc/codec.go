@@ -13,8 +13,6 @@ import (
 	"sync"
 	"sync/atomic"
 	"time"
-
-	"github.com/cpctl/cpctl/pkg/store"
 )
 
 // The codec of net/rpc on our wire. A frame holds one call or one answer; what is
@@ -216,12 +214,6 @@ type serverCodec struct{ *codec }
 func (c serverCodec) ReadRequestHeader(r *rpc.Request) (err error) {
 	if r.Seq, r.ServiceMethod, err = c.readFrame(); err != nil {
 		c.caller.leave() // net/rpc itself would wait for the calls under way
-		return err
-	}
-	if c.caller.revoked != nil && c.caller.revoked() {
-		c.give(r.Seq)
-		err := store.Errorf(store.CodeDenied, "the certificate of %s was revoked", c.caller.By)
-		c.caller.server.Refused(c.caller.By, ProtocolRPC, err)
 		return err
 	}
 	c.method = r.ServiceMethod

@@ -71,13 +71,18 @@ func (s *Server) recordExport(ctx context.Context, a ExportArgs, node string, by
 func (r *ExportReply) Wipe() { clear(r.Key) }
 
 func (r *Reply[T]) holdsSecret() bool {
-	e, ok := any(r.Value).(*ExportReply)
-	return ok && e != nil
+	switch v := any(r.Value).(type) {
+	case *ExportReply:
+		return v != nil
+	case *ClusterKeyReply:
+		return v != nil
+	}
+	return false
 }
 
 // wipe is for the sender, once the reply is on its way.
 func (r *Reply[T]) wipe() {
-	if e, ok := any(r.Value).(*ExportReply); ok && e != nil {
-		e.Wipe()
+	if r.holdsSecret() {
+		any(r.Value).(interface{ Wipe() }).Wipe()
 	}
 }

@@ -52,7 +52,14 @@ type Node interface {
 	Remove(ctx context.Context, name string, by access.Actor) (gone Member, voters int, err error)        // leader only
 	Restore(ctx context.Context, archive io.Reader, args RestoreArgs, by access.Actor) (*Restored, error) // leader only
 
-	Revoked(serial string) bool // whether a certificate was taken back
+	Rekey(ctx context.Context, args RekeyArgs, by access.Actor) (*RekeyReply, error) // leader only
+	ClusterKey(keyID string) ([]byte, error)                                         // for another node
+
+	Renew(ctx context.Context, csr []byte, by access.Actor) (*Enrolment, error)                                         // leader only
+	Revoke(ctx context.Context, serial string, by access.Actor) (revoked mutation.Certificate, index uint64, err error) // leader only
+	Rotate(ctx context.Context, args RotateArgs, by access.Actor) (*Authorities, error)                                 // leader only
+
+	Farewell(serial, nodeID string) (why *store.Error, removed bool) // why the holder of a certificate is not served; nil: it is
 	Dial(ctx context.Context, m Member, protocol string) (net.Conn, error)
 	Listener(protocol string) net.Listener
 }
@@ -82,12 +89,18 @@ type Progress struct {
 	Degraded    bool
 	Reason      string
 	KeyCheck    string
+	KeyChecks   []string
+	KeyLess     bool
 	LogDir      string
 	LogFree     uint64
 	LogTotal    uint64
 	Short       bool
 	ContactMS   int64
 	Unrecorded  string // why its audit log cannot be written
+
+	Serial   string
+	Trusts   string
+	Standing string
 
 	Seen time.Time `json:"-"`
 }
@@ -104,7 +117,7 @@ type EnrolArgs struct {
 	Secret []byte // of the token
 }
 
-// Enrolment is what it gets.
+// Enrolment is what it gets; who renews a certificate gets no cluster key.
 type Enrolment struct {
 	ClusterID  string
 	Generation uint64

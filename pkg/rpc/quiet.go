@@ -13,6 +13,7 @@ type quiet struct {
 }
 
 type hush struct {
+	kind    string
 	at      time.Time
 	skipped int // since then
 }
@@ -22,14 +23,14 @@ const (
 	quietMost = 4096 // remembered; half a megabyte
 )
 
-// first reports whether a thing is the first of its kind for a while, and how
-// many were not since the one before.
-func (q *quiet) first(key string) (yes bool, skipped int) {
+// first reports whether a thing is the first for a while, or of another kind than
+// the one before, and how many were not since that one.
+func (q *quiet) first(key, kind string) (yes bool, skipped int) {
 	q.mu.Lock()
 	defer q.mu.Unlock()
 	now := time.Now()
 	h := q.seen[key]
-	if h != nil && now.Sub(h.at) < quietFor {
+	if h != nil && h.kind == kind && now.Sub(h.at) < quietFor {
 		h.skipped++
 		return false, 0
 	}
@@ -39,7 +40,7 @@ func (q *quiet) first(key string) (yes bool, skipped int) {
 	if q.seen == nil || len(q.seen) >= quietMost {
 		q.seen = map[string]*hush{}
 	}
-	q.seen[key] = &hush{at: now}
+	q.seen[key] = &hush{kind: kind, at: now}
 	return true, skipped
 }
 

@@ -36,9 +36,9 @@ type Recorder interface {
 // through onRecord.
 type record struct {
 	Recorder
-	unavailable quiet // what was asked for and nobody took, by who, what and request id
-	refusals    quiet // refused connections and reads, by who it was
-	strangers   drip  // refused newcomers
+	open      quiet // what was asked for and is not at its end, by who, what and request id
+	refusals  quiet // refused connections and reads, by who it was
+	strangers drip  // refused newcomers
 }
 
 // RecordWith names who keeps the record, before Serve. Without one there is none.
@@ -84,10 +84,11 @@ func onRecord[R any](ctx context.Context, s *Server, e *audit.Event, work func(c
 	if e == nil {
 		return work(ctx)
 	}
-	// The client asks again and again while nobody takes it. One line says that it
-	// was asked for, and one that it was not done; then comes how it ended.
+	// The client asks again and again while nobody takes it, or it takes long. One
+	// line says that it was asked for, and one how far it came each time that it
+	// came on; then comes how it ended.
 	r, key := &s.record, e.Actor+" "+e.Type+" "+e.Target+" "+e.RequestID
-	if !r.unavailable.has(key) {
+	if !r.open.has(key) {
 		if err := r.Ask(ctx, *e); err != nil {
 			var zero R
 			return zero, err
@@ -95,13 +96,25 @@ func onRecord[R any](ctx context.Context, s *Server, e *audit.Event, work func(c
 	}
 	v, err := work(ctx)
 	conclude(e, v, err)
-	if e.Result != string(store.CodeUnavailable) {
-		r.unavailable.forget(key)
-	} else if first, _ := r.unavailable.first(key); !first {
+	if stage := stageOf(e, v); stage == "" {
+		r.open.forget(key)
+	} else if first, _ := r.open.first(key, stage); !first {
 		return v, err
 	}
 	r.Record(*e)
 	return v, err
+}
+
+// stageOf is how far something has come that the caller will ask for again by
+// itself, "" if it is at its end.
+func stageOf(e *audit.Event, reply any) string {
+	if r, ok := reply.(*RekeyReply); ok && e.Result == audit.OK && !r.Done {
+		return r.Phase
+	}
+	if e.Result == string(store.CodeUnavailable) {
+		return e.Result
+	}
+	return ""
 }
 
 // onRecordOf does so for somebody who has shown nothing but the id of a token.
@@ -195,6 +208,13 @@ func conclude(e *audit.Event, reply any, err error) {
 		}
 	case *ExportReply:
 		e.Index, e.Target = v.Index, "key/"+v.Tenant+"/"+v.KID
+	case *RevokeReply:
+		c := v.Certificate
+		e.Index, e.Message = v.Index, "of "+access.Actor{Role: access.Role(c.Role), Name: c.Name, Tenant: c.Tenant}.String()
+	case *Authorities:
+		e.Message = v.Phase + ", authority " + v.Signs + " signs"
+	case *RekeyReply:
+		e.Index, e.Message = v.Index, v.Phase+", key "+v.KeyID
 	case *RemoveReply:
 		e.Target = "node/" + v.Removed.Name
 	}
@@ -247,7 +267,7 @@ func (s *Server) refused(by access.Actor, what, target string, err error) {
 	if !s.records() {
 		return
 	}
-	first, skipped := s.record.refusals.first(by.String() + " " + by.Serial + " " + what + " " + target)
+	first, skipped := s.record.refusals.first(by.String()+" "+by.Serial+" "+what+" "+target, "")
 	if !first {
 		return
 	}

@@ -65,7 +65,7 @@ func (s *Server) Serve(path string) error {
 	s.accept(socket, maxConnections, s.serveLocal)
 	s.accept(s.node.Listener(ProtocolRPC), 0, func(conn net.Conn) { s.servePeer(conn, ProtocolRPC) })
 	s.accept(s.node.Listener(ProtocolStream), 0, func(conn net.Conn) { s.servePeer(conn, ProtocolStream) })
-	s.accept(s.node.Listener(ProtocolEnrol), maxConnections, s.serveNewcomer)
+	s.accept(s.node.Listener(ProtocolEnrol), enrolConnections, s.serveNewcomer)
 	return nil
 }
 
@@ -204,7 +204,8 @@ func peerUID(conn net.Conn) (uint32, error) {
 }
 
 // peerCaller is who holds the certificate at the other end of a connection to
-// the port: another node, or a person.
+// the port: another node, or a person. The error is a *Goodbye for one to whom a
+// reason is due.
 func (s *Server) peerCaller(conn net.Conn) (*Caller, error) {
 	t, ok := conn.(*tls.Conn)
 	if !ok || len(t.ConnectionState().PeerCertificates) == 0 {
@@ -214,7 +215,12 @@ func (s *Server) peerCaller(conn net.Conn) (*Caller, error) {
 	if err != nil {
 		return nil, err
 	}
-	return &Caller{By: id.Actor(conn.RemoteAddr().String()), nodeID: id.NodeID, revoked: func() bool { return s.node.Revoked(id.Serial) }, server: s}, nil
+	if why, removed := s.node.Farewell(id.Serial, id.NodeID); why != nil {
+		bye := &Goodbye{Err: why, Removed: removed}
+		s.Refused(id.Actor(conn.RemoteAddr().String()), t.ConnectionState().NegotiatedProtocol, bye)
+		return nil, bye
+	}
+	return &Caller{By: id.Actor(conn.RemoteAddr().String()), nodeID: id.NodeID, server: s}, nil
 }
 
 // servePeer serves another node, or a person who is not turned away.
@@ -222,6 +228,10 @@ func (s *Server) servePeer(conn net.Conn, protocol string) {
 	caller, err := s.peerCaller(conn)
 	if err != nil {
 		s.log.Warn("refused a connection", "from", conn.RemoteAddr().String(), "error", err)
+		var bye *Goodbye
+		if errors.As(err, &bye) {
+			s.turnAway(conn, protocol, bye)
+		}
 		return
 	}
 	guest, leave, err := s.guests.enter(caller.By, protocol, conn)

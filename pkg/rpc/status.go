@@ -5,6 +5,8 @@ import (
 	"sync"
 	"time"
 
+	"github.com/cpctl/cpctl/pkg/applier"
+	"github.com/cpctl/cpctl/pkg/mutation"
 	"github.com/cpctl/cpctl/pkg/store"
 )
 
@@ -47,6 +49,9 @@ func (s *Server) status(ctx context.Context) *ClusterStatus {
 	for i, m := range members {
 		out.Nodes[i] = s.nodeStatus(m, said[i], out)
 	}
+	var roll mutation.Rollover
+	s.node.Image().System(applier.RekeyPath, &roll)
+	out.Rekey = roll.Phase
 	out.CanLose = max(alive-(voters/2+1), 0)
 	return out
 }
@@ -77,6 +82,10 @@ func (s *Server) nodeStatus(m Member, p *Progress, all *ClusterStatus) NodeStatu
 		n.State, n.Reason = "degraded", p.Reason
 	case p.Short: // its files are good, but it keeps the whole cluster from taking changes
 		n.State, n.Reason = "degraded", "disk_full"
+	case p.KeyLess: // it cannot open what is sealed, nor lead
+		n.State, n.Reason = "degraded", "cluster_key"
+	case p.Standing != "":
+		n.State, n.Reason = "degraded", p.Standing
 	case p.Unrecorded != "":
 		n.State, n.Reason = "degraded", "audit_log"
 	}

@@ -145,7 +145,7 @@ func (s *Server) receiveRestore(ctx context.Context, conn io.ReadWriter, req str
 	if reply.Restored = restored; err != nil {
 		reply.Err = typed(err)
 	}
-	if _, err := io.CopyN(io.Discard, archive, maxDrain); err != nil && !errors.Is(err, io.EOF) {
+	if _, err := io.CopyN(io.Discard, archive, maxDrain); err != nil && !errors.Is(err, io.EOF) && reply.Err == nil {
 		return err
 	}
 	if reply.Restored != nil && !between && !req.Restore.DryRun {

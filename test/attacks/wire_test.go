@@ -69,6 +69,11 @@ type answer struct {
 	wire  string          // unknown method, arguments that cannot be read
 }
 
+// String is short: an answer may be a whole document.
+func (a answer) String() string {
+	return fmt.Sprintf("%.200s", fmt.Sprintf("%v %s%s", a.Err, a.wire, a.Value))
+}
+
 // call says a body and hears the answer.
 func (w *wire) call(method string, body []byte) (answer, error) {
 	w.seq++

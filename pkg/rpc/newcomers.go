@@ -95,7 +95,9 @@ func (s *Server) enrolNewcomer(ctx context.Context, args EnrolArgs, source strin
 	case <-ctx.Done():
 		return nil, store.Errorf(store.CodeUnavailable, "too many newcomers at once")
 	}
-	return onLeader(ctx, s, func(ctx context.Context) (*Enrolment, error) { return s.node.Enrol(ctx, args, by) }, "Peer.Enrol", by, args)
+	return s.onRecordOf(ctx, args.Token, s.eventOf("newcomer", by, false, &args), func(ctx context.Context) (*Enrolment, error) {
+		return onLeader(ctx, s, func(ctx context.Context) (*Enrolment, error) { return s.node.Enrol(ctx, args, by) }, "Peer.Enrol", by, args)
+	})
 }
 
 // enrolled is told of every attempt to use a token, at the node where it was

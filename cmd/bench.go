@@ -42,7 +42,7 @@ func newBench(env *Env) *cobra.Command {
 		if *calls < 1 || *calls > maxCalls {
 			return usagef("--count must be from 1 to %d", maxCalls)
 		}
-		servers, err := env.servers()
+		o, err := env.options()
 		if err != nil {
 			return err
 		}
@@ -51,7 +51,7 @@ func newBench(env *Env) *cobra.Command {
 		}
 		ctx, cancel := env.deadline(cmd.Context())
 		defer cancel()
-		b := &bench{env: env, levels: levels, calls: *calls, dial: func() Cluster { return env.Dial(servers, env.log()) }}
+		b := &bench{env: env, levels: levels, calls: *calls, dial: func() Cluster { return env.Dial(o) }}
 		return b.run(ctx)
 	}
 	return cmd

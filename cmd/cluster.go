@@ -17,7 +17,7 @@ import (
 
 func newCluster(env *Env) *cobra.Command {
 	return group(&cobra.Command{Use: "cluster", Short: "The members and how they are"},
-		newClusterStatus(env), newClusterMembers(env), newClusterHealth(env), newClusterCheck(env), newClusterRemove(env), newClusterRekey(env))
+		newClusterStatus(env), newClusterMembers(env), newClusterHealth(env), newClusterCheck(env), newClusterRemove(env), newClusterRekey(env), newRotateCA(env))
 }
 
 func newClusterStatus(env *Env) *cobra.Command {
@@ -65,6 +65,9 @@ func (e *Env) clusterLines(st *rpc.ClusterStatus) []pair {
 		{"term", st.Term},
 		{"applied", fmt.Sprintf("%d of %d", applied, st.CommitIndex)},
 		{"can lose", plural(st.CanLose, "voter")},
+	}
+	if st.Rekey != "" {
+		lines = append(lines, pair{"cluster key", "roll-over " + st.Rekey + "; go on with: cpctl cluster rekey"})
 	}
 	if e.flags.output == formatWide {
 		lines = append(lines, pair{"cluster id", st.ClusterID})

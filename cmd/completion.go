@@ -56,12 +56,12 @@ func completeNames(env *Env, kind string, most int) completing {
 		if most > 0 && len(args) >= most || env.settle(cmd) != nil {
 			return nil, done
 		}
-		tenant := env.flags.tenant
-		if kind != "tenant" && tenant == "" {
-			return nil, done
-		}
-		if kind == "tenant" {
-			tenant = ""
+		tenant := ""
+		if kind != "tenant" {
+			var err error
+			if tenant, err = env.tenant(); err != nil {
+				return nil, done
+			}
 		}
 		return env.completions(cmd, args, to, func(ctx context.Context, c Cluster) ([]string, error) {
 			return siblings(ctx, c, kind, tenant)
@@ -72,7 +72,8 @@ func completeNames(env *Env, kind string, most int) completing {
 // completions asks a live server for names within patience: those that go on
 // from what was typed and are not there yet.
 func (e *Env) completions(cmd *cobra.Command, args []string, to string, ask func(context.Context, Cluster) ([]string, error)) []cobra.Completion {
-	servers, err := e.servers()
+	e.flags.quiet, e.flags.verbose = true, false
+	o, err := e.options()
 	if err != nil {
 		return nil
 	}
@@ -82,7 +83,7 @@ func (e *Env) completions(cmd *cobra.Command, args []string, to string, ask func
 	}
 	ctx, cancel := context.WithTimeout(ctx, patience)
 	defer cancel()
-	c := e.Dial(servers, nil)
+	c := e.Dial(o)
 	defer c.Close()
 	names, err := ask(ctx, c)
 	if err != nil {
@@ -106,6 +107,7 @@ func completeGlobals(env *Env, root *cobra.Command) {
 	completeFlag(root, "output", completeWords(formats...))
 	completeFlag(root, "color", completeWords(colors...))
 	completeFlag(root, "tenant", completeNames(env, "tenant", 0))
+	completeFlag(root, "context", completeContexts(env, 0))
 }
 
 // completeFlag panics for a flag that the command does not have: a mistake in

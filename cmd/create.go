@@ -92,7 +92,11 @@ func (n *noun) newName(e *Env, arg string, src *source) (store.Ref, error) {
 		doc = identify(withKind(src.json, n.kind))
 	}
 	if doc.Tenant == "" || n.inTenant() && e.flags.tenantGiven {
-		doc.Tenant = e.flags.tenant // the server compares it with the document's
+		s, err := e.tenantSetting()
+		if err != nil {
+			return doc, err
+		}
+		doc.Tenant = s.Value // the server compares it with the document's
 	}
 	switch {
 	case doc.Name == "" && !n.optional:

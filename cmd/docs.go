@@ -109,6 +109,10 @@ func manual() string {
 	b.WriteString(".SH FILES\n.TP\n\\fI<data-dir>/cpctl.sock\\fP\n" +
 		roff("The socket of the local node. The data directory is --data-dir, CPCTL_DATA_DIR, else /var/lib/cpctl for root "+
 			"and $XDG_STATE_HOME/cpctl (~/.local/state/cpctl) for others.") + "\n")
+	b.WriteString(".TP\n\\fI$XDG_CONFIG_HOME/cpctl/config.yaml\\fP\n" +
+		roff("The contexts (default ~/.config/cpctl/config.yaml, else --config or CPCTL_CONFIG), with their keys: mode 0600, or it is refused. "+
+			"Commands that write it wait for each other at config.yaml.lock. What a login keeps until it is done is beside it, in config.yaml.login-ID.") + "\n")
+	b.WriteString(rolesManual())
 	b.WriteString(".SH REQUEST IDS\n" + roff("Every change has a request id: the one of --request-id, or one made for it. The same id with the "+
 		"same change within ten minutes takes effect once and gives the first answer; with another change it is refused. "+
 		"An id in the form of a UUIDv7 tells when it was made, and is refused once the cluster no longer remembers so far back. "+
@@ -129,6 +133,15 @@ func variables() []variableDoc {
 	vars = append(vars, variableDoc{"CPCTL_*", "for cpctl node: every flag, in upper case with _ for -"})
 	slices.SortFunc(vars, func(a, b variableDoc) int { return strings.Compare(a.name, b.name) })
 	return vars
+}
+
+// roffLines escapes text whose lines stay as they are.
+func roffLines(s string) string {
+	var b strings.Builder
+	for line := range strings.Lines(s) {
+		b.WriteString(roff(line))
+	}
+	return b.String()
 }
 
 // roff escapes text for a page of the manual.

@@ -4,16 +4,20 @@ import (
 	"context"
 	"io"
 	"log/slog"
+	"net"
 	"os"
 	"os/signal"
 	"path/filepath"
+	"strconv"
 	"strings"
 	"syscall"
 	"time"
 
 	"golang.org/x/term"
 
+	"github.com/cpctl/cpctl/pkg/config"
 	"github.com/cpctl/cpctl/pkg/mutation"
+	"github.com/cpctl/cpctl/pkg/pki"
 	"github.com/cpctl/cpctl/pkg/rpc"
 	"github.com/cpctl/cpctl/pkg/snapshot"
 )
@@ -32,14 +36,23 @@ type Env struct {
 	// ReadSecret reads a line from the terminal without echo.
 	ReadSecret func() ([]byte, error)
 
-	// Dial returns a client of the servers ("unix:PATH" each). It does not
-	// connect before it is used, so that --help never dials. Log is nil unless
-	// the client's log was asked for.
-	Dial func(servers []string, log *slog.Logger) Cluster
+	// Dial returns a client of the servers. It does not connect before it is
+	// used, so that --help never dials. The log is nil unless it was asked for.
+	Dial func(rpc.Options) Cluster
 
-	args      []string // the command line, as given
-	flags     globals
-	documents int // printed so far, for the separator of YAML
+	// Enrol gets a certificate for the holder of a token.
+	Enrol func(ctx context.Context, servers []string, token pki.Token, req rpc.EnrolArgs) (*rpc.Enrolment, error)
+
+	args  []string // the command line, as given
+	flags globals
+
+	context struct { // in force, once it is needed
+		read bool
+		is   *config.Context
+		err  error
+	}
+	told      bool // what there is to say about how the cluster is reached
+	documents int  // printed so far, for the separator of YAML
 }
 
 // Cluster is what the commands together need of the wire; each function asks
@@ -48,14 +61,17 @@ type Cluster interface {
 	writer
 	reader
 	statuser
+	certifier
 	Health(ctx context.Context, wait bool) (*rpc.HealthReply, error)
 	Check(context.Context, rpc.CheckArgs) (*rpc.CheckReport, error)
 	Remove(context.Context, rpc.RemoveArgs) (*rpc.RemoveReply, error)
 	Rekey(ctx context.Context, tell func(*rpc.RekeyReply)) (*rpc.RekeyReply, error)
 	Export(context.Context, rpc.ExportArgs) (*rpc.ExportReply, error)
+	auditor
 	Snapshot(context.Context, io.Writer) (*snapshot.Manifest, error)
 	Restore(context.Context, io.Reader, rpc.RestoreArgs) (*rpc.RestoreReply, error)
 	tokens
+	renewer
 	Close() error
 }
 
@@ -86,6 +102,7 @@ func System() *Env {
 		Getenv:      os.Getenv,
 		ReadSecret:  func() ([]byte, error) { return term.ReadPassword(stdin) },
 		Dial:        dial,
+		Enrol:       rpc.Enrol,
 	}
 }
 
@@ -119,47 +136,58 @@ func (e *Env) dataDir() string {
 	return filepath.Join(e.getenv("HOME"), ".local", "state", "cpctl")
 }
 
-// servers are the addresses to try, each "unix:PATH".
+// servers are the addresses to try, HOST:PORT or unix:PATH each.
 func (e *Env) servers() ([]string, error) {
-	if e.flags.server == "" {
-		return []string{"unix:" + filepath.Join(e.dataDir(), "cpctl.sock")}, nil
+	from, err := e.serverSetting()
+	if err != nil {
+		return nil, err
 	}
-	servers := strings.Split(e.flags.server, ",")
+	what := "--server"
+	if from.Source == fromContext {
+		what = "context " + string(quoted(from.From)) + ", server"
+	}
+	servers := strings.Split(from.Value, ",")
 	for _, s := range servers {
-		if err := checkServer(s); err != nil {
+		if err := checkServer(what, s); err != nil {
 			return nil, err
 		}
 	}
 	return servers, nil
 }
 
-func checkServer(s string) error {
+func checkServer(what, s string) error {
 	path, local := strings.CutPrefix(s, "unix:")
 	switch {
 	case s == "":
-		return usagef("--server has an empty address")
+		return usagef("%s has an empty address", what)
 	case local && path == "":
-		return usagef("--server %q has no path", s)
+		return usagef("%s %q has no path", what, s)
 	case local:
 		return nil
-	case strings.HasPrefix(s, "/") || strings.HasPrefix(s, "."):
-		return usagef("--server %q is not an address", s).WithHint("a socket is written unix:%s", s)
 	}
-	return usagef("--server %q: this version talks to unix sockets only, because operators have no certificates yet", s).
-		WithHint("use unix:PATH, the cpctl.sock in the data directory of a node on this machine")
+	host, port, err := net.SplitHostPort(s)
+	n, perr := strconv.ParseUint(port, 10, 16)
+	if err == nil && perr == nil && n > 0 && host != "" && !strings.ContainsAny(host, " /") {
+		return nil
+	}
+	if strings.Contains(s, "/") || strings.HasSuffix(s, ".sock") {
+		return usagef("%s %q is not an address", what, s).WithHint("a socket is written unix:%s", s)
+	}
+	return usagef("%s %q is not an address", what, s).WithHint("it is HOST:PORT, such as 10.0.0.1:7700 or [fd00::1]:7700, or unix:PATH")
 }
 
 // client gives work a client of the cluster and a context that ends with
 // --timeout, which covers dialling, retries and waiting.
 func (e *Env) client(ctx context.Context, work func(context.Context, Cluster) error) error {
-	servers, err := e.servers()
+	o, err := e.options()
 	if err != nil {
 		return err
 	}
-	c := e.Dial(servers, e.log())
+	c := e.Dial(o)
 	defer c.Close()
 	ctx, cancel := e.deadline(ctx)
 	defer cancel()
+	defer e.renewing(ctx, o)()
 	return work(ctx, c)
 }
 
@@ -179,10 +207,11 @@ func (e *Env) log() *slog.Logger {
 
 // tenant is the tenant that client, scope and key commands are about.
 func (e *Env) tenant() (string, error) {
-	if e.flags.tenant == "" {
-		return "", usagef("which tenant?").WithHint("pass -t SLUG or set CPCTL_TENANT")
+	s, err := e.tenantSetting()
+	if err == nil && s.Value == "" {
+		err = usagef("which tenant?").WithHint("pass -t SLUG or set CPCTL_TENANT")
 	}
-	return e.flags.tenant, nil
+	return s.Value, err
 }
 
 // siblings lists the names of a kind as this node has them now, for

@@ -6,7 +6,6 @@ import (
 	"context"
 	"encoding/json"
 	"io"
-	"log/slog"
 	"slices"
 	"strings"
 	"sync"
@@ -14,6 +13,7 @@ import (
 	"time"
 
 	"github.com/cpctl/cpctl/pkg/mutation"
+	"github.com/cpctl/cpctl/pkg/pki"
 	"github.com/cpctl/cpctl/pkg/rpc"
 	"github.com/cpctl/cpctl/pkg/snapshot"
 	"github.com/cpctl/cpctl/pkg/store"
@@ -26,6 +26,10 @@ type fake struct {
 	gets     []rpc.GetArgs
 	lists    []rpc.ListArgs
 	dialled  [][]string
+	as       *pki.Credentials // of the last dial
+	hint     string           // how to log in anew, as it was told then
+	renew    func(csr []byte) (*rpc.Enrolment, error)
+	renewals int
 	closed   int
 
 	docs   map[string]string // by the string of their Ref
@@ -44,11 +48,18 @@ type fake struct {
 	exports  []rpc.ExportArgs
 	check    *rpc.CheckReport
 	checked  []rpc.CheckArgs
+	audit    func(rpc.AuditArgs) (*rpc.AuditReply, error)
+	chains   map[string]*rpc.AuditCheckReply // by node id
 	tokens   []rpc.TokenArgs
 	token    *rpc.TokenReply
 	listed   []rpc.Token
 	revoked  []string
 	rekey    []rpc.RekeyReply // one answer after the other; the last one ends it
+
+	certs       []rpc.CertInfo
+	certRevoked string
+	rotated     []rpc.RotateArgs
+	authorities []rpc.Authorities // what a roll-over comes to, one by one
 }
 
 func (f *fake) Check(_ context.Context, args rpc.CheckArgs) (*rpc.CheckReport, error) {
@@ -68,6 +79,13 @@ func (f *fake) ListTokens(context.Context, rpc.ReadOptions) (*rpc.TokenList, err
 func (f *fake) RevokeToken(_ context.Context, id string) (*rpc.TokenReply, error) {
 	f.revoked = append(f.revoked, id)
 	return f.token, f.fail
+}
+
+func (f *fake) Renew(_ context.Context, csr []byte) (*rpc.Enrolment, error) {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	f.renewals++
+	return f.renew(csr)
 }
 
 func (f *fake) Close() error {
@@ -149,6 +167,26 @@ func (f *fake) Remove(_ context.Context, a rpc.RemoveArgs) (*rpc.RemoveReply, er
 	return &rpc.RemoveReply{Removed: rpc.NodeStatus{Name: a.Name}, Voters: 2}, f.fail
 }
 
+func (f *fake) Certs(context.Context, rpc.ReadOptions) (*rpc.CertList, error) {
+	return &rpc.CertList{ReadInfo: rpc.ReadInfo{Index: 12, Node: "n1"}, Items: f.certs}, f.fail
+}
+
+func (f *fake) Revoke(_ context.Context, a rpc.RevokeArgs) (*rpc.RevokeReply, error) {
+	f.certRevoked = a.Serial
+	return &rpc.RevokeReply{Certificate: rpc.CertInfo{Serial: a.Serial, Role: "operator", Name: "ana", Revoked: true, State: rpc.CertRevoked}, Index: 12}, f.fail
+}
+
+func (f *fake) Rotate(_ context.Context, a rpc.RotateArgs) (*rpc.Authorities, error) {
+	f.rotated = append(f.rotated, a)
+	if len(f.authorities) > 1 {
+		defer func() { f.authorities = f.authorities[1:] }()
+	}
+	if f.fail != nil {
+		return nil, f.fail
+	}
+	return &f.authorities[0], nil
+}
+
 func (f *fake) Export(_ context.Context, a rpc.ExportArgs) (*rpc.ExportReply, error) {
 	f.exports = append(f.exports, a)
 	if f.fail != nil {
@@ -196,6 +234,7 @@ type world struct {
 	env      map[string]string
 	stdin    string
 	terminal bool // all three streams are
+	enrol    func(context.Context, []string, pki.Token, rpc.EnrolArgs) (*rpc.Enrolment, error)
 	out      io.Writer
 	ctx      context.Context
 }
@@ -221,22 +260,30 @@ type result struct {
 	out, err string
 }
 
-func (w *world) run(args ...string) result {
+func (w *world) run(args ...string) result { return w.with(nil, args...) }
+
+// with is run in a world that change has changed.
+func (w *world) with(change func(*Env), args ...string) result {
 	var out, err bytes.Buffer
 	env := &Env{
 		In: strings.NewReader(w.stdin), Out: &out, Err: &err,
 		InTerminal: w.terminal, OutTerminal: w.terminal, ErrTerminal: w.terminal,
 		Getenv: func(name string) string { return w.env[name] },
 		Now:    func() time.Time { return noon },
-		Dial: func(servers []string, _ *slog.Logger) Cluster {
+		Enrol:  w.enrol,
+		Dial: func(o rpc.Options) Cluster {
 			w.mu.Lock()
 			defer w.mu.Unlock()
-			w.dialled = append(w.dialled, servers)
+			w.dialled = append(w.dialled, o.Servers)
+			w.as, w.hint = o.Credentials, o.Login
 			return w.fake
 		},
 	}
 	if w.out != nil {
 		env.Out = w.out
+	}
+	if change != nil {
+		change(env)
 	}
 	code := run(w.ctx, env, args)
 	return result{code, out.String(), err.String()}
@@ -248,4 +295,15 @@ func (r result) want(t *testing.T, code int, out, err string) {
 	if r.code != code || r.out != out || r.err != err {
 		t.Errorf("got exit %d\n--- stdout\n%s--- stderr\n%s--- want exit %d\n--- stdout\n%s--- stderr\n%s", r.code, r.out, r.err, code, out, err)
 	}
+}
+
+func (f *fake) Audit(_ context.Context, a rpc.AuditArgs) (*rpc.AuditReply, error) {
+	if f.audit == nil {
+		return &rpc.AuditReply{}, f.fail
+	}
+	return f.audit(a)
+}
+
+func (f *fake) AuditCheck(_ context.Context, a rpc.AuditCheckArgs) (*rpc.AuditCheckReply, error) {
+	return f.chains[a.Node], f.fail
 }

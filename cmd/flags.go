@@ -26,6 +26,14 @@ type globals struct {
 	quiet     bool
 	verbose   bool
 	noInput   bool
+	context   string
+	config    string
+	ca        string
+	cert      string
+	key       string
+
+	set    *pflag.FlagSet  // all of them, once they are parsed
+	filled map[string]bool // by the environment
 
 	tenantGiven  bool // by the flag itself, not the environment
 	timeoutGiven bool // by the flag or the environment
@@ -47,9 +55,14 @@ var (
 
 func (g *globals) add(fs *pflag.FlagSet) {
 	g.timeout = duration(30 * time.Second)
-	fs.StringVarP(&g.server, "server", "s", "", "nodes to ask, unix:`PATH`, several with commas (default the local node)")
+	fs.StringVarP(&g.server, "server", "s", "", "nodes to ask, `ADDRESS` HOST:PORT or unix:PATH, several with commas (default those of the context, else the local node)")
+	fs.StringVar(&g.context, "context", "", "`NAME` of the context to use (default the current one)")
+	fs.StringVar(&g.config, "config", "", "`FILE` of contexts (default $XDG_CONFIG_HOME/cpctl/config.yaml, else ~/.config/cpctl/config.yaml)")
+	fs.StringVar(&g.ca, "ca", "", "`FILE` with the authority of the cluster, in PEM (default the context's)")
+	fs.StringVar(&g.cert, "cert", "", "`FILE` with the certificate to show, in PEM (default the context's)")
+	fs.StringVar(&g.key, "key", "", "`FILE` with the key of --cert, in PEM (default the context's)")
 	fs.StringVar(&g.dataDir, "data-dir", "", "`DIR` of the local node (default /var/lib/cpctl for root, else ~/.local/state/cpctl)")
-	fs.StringVarP(&g.tenant, "tenant", "t", "", "tenant of client, scope and key commands, by its `SLUG`")
+	fs.StringVarP(&g.tenant, "tenant", "t", "", "tenant of client, scope and key commands, by its `SLUG` (default that of the context)")
 	fs.StringVarP(&g.output, "output", "o", formatTable, "`FORMAT`: "+strings.Join(formats, ", "))
 	fs.BoolVar(&g.noHeaders, "no-headers", false, "tables without the header row")
 	fs.Var(&g.timeout, "timeout", "`DURATION` of the whole command with all retries; 0 is no limit")
@@ -60,7 +73,7 @@ func (g *globals) add(fs *pflag.FlagSet) {
 }
 
 // environment are the global flags that may also come from the environment.
-var environment = []string{"server", "data-dir", "tenant", "output", "timeout", "color", "no-input"}
+var environment = []string{"server", "data-dir", "tenant", "output", "timeout", "color", "no-input", "context", "config", "ca", "cert", "key"}
 
 // variable is the name under which a flag stands in the environment.
 func variable(flag string) string {
@@ -79,6 +92,10 @@ func (e *Env) fill(fs *pflag.FlagSet, names ...string) error {
 		if err := f.Value.Set(value); err != nil {
 			return usagef("%s=%q: %s", variable(name), value, reason(err))
 		}
+		if e.flags.filled == nil {
+			e.flags.filled = map[string]bool{}
+		}
+		e.flags.filled[name] = true
 	}
 	return nil
 }
@@ -87,6 +104,7 @@ func (e *Env) fill(fs *pflag.FlagSet, names ...string) error {
 // arguments are known to be right, and completion calls it.
 func (e *Env) settle(cmd *cobra.Command) error {
 	g, fs := &e.flags, cmd.Flags()
+	g.set = cmd.Root().PersistentFlags()
 	if err := e.fill(fs, environment...); err != nil {
 		return err
 	}

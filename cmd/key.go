@@ -35,10 +35,12 @@ func (o *keyOwner) slug(e *Env) (string, error) {
 		return "", usagef("-t and --global exclude each other")
 	case o.global:
 		return store.GlobalOwner, nil
-	case e.flags.tenant == "":
-		return "", usagef("whose keys?").WithHint("pass -t SLUG, set CPCTL_TENANT, or --global for the platform's own")
 	}
-	return e.flags.tenant, nil
+	s, err := e.tenantSetting()
+	if err == nil && s.Value == "" {
+		err = usagef("whose keys?").WithHint("pass -t SLUG, set CPCTL_TENANT, or --global for the platform's own")
+	}
+	return s.Value, err
 }
 
 // key is one key of a keyset, named by its id or in full: key/acme/KID.

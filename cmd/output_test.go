@@ -133,6 +133,23 @@ NODE   ROLE       STATE     LAG   CONTACT
 n1     leader     ● alive     0       0ms
 n3     follower   ✗ lost    312       41s
 `},
+		{name: "the status of a roll-over that is not at its end", args: "cluster status", change: func(w *world) {
+			st := *threeNodes
+			st.Rekey, st.Nodes = "switched", st.Nodes[:1]
+			w.status = &st
+		}, out: `
+leader        n1 10.0.0.1:7700
+term          4
+applied       10482 of 10482
+can lose      1 voter
+cluster key   roll-over switched; go on with: cpctl cluster rekey
+tenants       128
+clients       1904
+scopes        700
+keys          256
+NODE   ROLE     STATE     LAG   CONTACT
+n1     leader   ● alive     0       0ms
+`},
 		{name: "the members", args: "cluster members", change: func(w *world) { w.status = threeNodes }, out: `
 NODE   ROLE       STATE     ADDRESS         ID
 n1     leader     ● alive   10.0.0.1:7700   id1

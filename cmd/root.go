@@ -4,6 +4,8 @@ import (
 	"strings"
 
 	"github.com/spf13/cobra"
+
+	"github.com/cpctl/cpctl/pkg/store"
 )
 
 // newRoot builds the tree of commands. It does no I/O: what a command needs of
@@ -14,7 +16,8 @@ func newRoot(env *Env) *cobra.Command {
 		Short: "Control plane of a multi-tenant identity platform",
 		Long: `cpctl runs and operates a replicated store of tenants, OAuth clients, scopes and
 signing keys. "cpctl node" is a member of the cluster; every other command is an
-operator's verb against it. Without --server they ask the node of this machine.`,
+operator's verb against it. They ask the servers of the current context ("cpctl login"), and
+without one the node of this machine. "cpctl help roles" says who may do what.`,
 		Example: `  cpctl node                                  # in one terminal
   cpctl tenant create acme                    # in another
   cpctl client create web -t acme --public --redirect-uri https://app.acme.example/cb
@@ -38,25 +41,31 @@ operator's verb against it. Without --server they ask the node of this machine.`
 		c.GroupID = "objects"
 		root.AddCommand(c)
 	}
-	for _, c := range []*cobra.Command{newNode(env), newCluster(env), newToken(env), newSnapshot(env), newRestore(env), newBench(env)} {
+	for _, c := range []*cobra.Command{newNode(env), newCluster(env), newToken(env), newCert(env), newLogin(env), newContext(env), newSnapshot(env), newRestore(env), newAudit(env), newBench(env)} {
 		c.GroupID = "cluster"
 		root.AddCommand(c)
 	}
 	root.AddCommand(newCompletion(env), newVersion(env), newDocs())
-	root.SetHelpCommand(newHelp())
+	root.SetHelpCommand(newHelp(env))
 	completeGlobals(env, root)
 	return root
 }
 
 // newHelp replaces cobra's help command, which is content with unknown words.
-func newHelp() *cobra.Command {
+func newHelp(env *Env) *cobra.Command {
 	return &cobra.Command{
 		Use:   "help [COMMAND]...",
-		Short: "Help about a command",
+		Short: "Help about a command, or about roles",
 		RunE: func(cmd *cobra.Command, args []string) error {
 			at := cmd.Root()
+			if len(args) == 1 && topics[args[0]].text != nil {
+				return topics[args[0]].text(env)
+			}
 			for _, word := range args {
 				next := child(at, word)
+				if next == nil && at == cmd.Root() && store.Suggest(word, topicNames()) != "" {
+					return usagef("no help about %q", word).WithHint("did you mean %q? see: cpctl help %[1]s", store.Suggest(word, topicNames()))
+				}
 				if next == nil {
 					return unknownCommand(at, word)
 				}
@@ -76,6 +85,11 @@ func newHelp() *cobra.Command {
 			for _, c := range at.Commands() {
 				if c.IsAvailableCommand() && strings.HasPrefix(c.Name(), to) {
 					words = append(words, cobra.CompletionWithDesc(c.Name(), c.Short))
+				}
+			}
+			for _, name := range topicNames() {
+				if len(args) == 0 && strings.HasPrefix(name, to) {
+					words = append(words, cobra.CompletionWithDesc(name, topics[name].short))
 				}
 			}
 			return words, cobra.ShellCompDirectiveNoFileComp

@@ -2,13 +2,18 @@ package cmd
 
 import (
 	"context"
+	"errors"
+	"fmt"
 	"io"
 	"net"
 	"os"
+	"path/filepath"
 
 	"github.com/cpctl/cpctl/pkg/access"
+	"github.com/cpctl/cpctl/pkg/audit"
 	"github.com/cpctl/cpctl/pkg/node"
 	"github.com/cpctl/cpctl/pkg/rpc"
+	"github.com/cpctl/cpctl/pkg/store"
 )
 
 // exit ends the process at once, for a node that must not go on.
@@ -59,6 +64,28 @@ func (s served) Enrol(ctx context.Context, req rpc.EnrolArgs, by access.Actor) (
 	return (*rpc.Enrolment)(e), err
 }
 
+func (s served) Renew(ctx context.Context, csr []byte, by access.Actor) (*rpc.Enrolment, error) {
+	e, err := s.Node.Renew(ctx, csr, by)
+	return (*rpc.Enrolment)(e), err
+}
+
+func (s served) Rotate(ctx context.Context, args rpc.RotateArgs, by access.Actor) (*rpc.Authorities, error) {
+	a, err := s.Node.Rotate(ctx, node.RotateRequest(args), by)
+	return (*rpc.Authorities)(a), err
+}
+
+// toldOff gives the goodbye of another node the form in which this one heeds it.
+func toldOff(err error) error {
+	var why *rpc.Goodbye
+	switch {
+	case !errors.As(err, &why) || why.Err.Code != store.CodeDenied:
+		return err
+	case why.Removed:
+		return fmt.Errorf("%w: %w", node.ErrRemoved, why.Err)
+	}
+	return fmt.Errorf("%w: %w", node.ErrRevoked, why.Err)
+}
+
 func (s served) Admit(ctx context.Context, req rpc.AdmitArgs) error {
 	return s.Node.Admit(ctx, node.AdmitRequest(req))
 }
@@ -71,6 +98,25 @@ func (s served) Remove(ctx context.Context, name string, by access.Actor) (rpc.M
 func (s served) Restore(ctx context.Context, archive io.Reader, args rpc.RestoreArgs, by access.Actor) (*rpc.Restored, error) {
 	r, err := s.Node.Restore(ctx, archive, node.RestoreRequest{ID: args.RequestID, AgeUS: args.AgeUS, NoTime: args.NoTime, DryRun: args.DryRun}, by)
 	return (*rpc.Restored)(r), err
+}
+
+// auditDir is the directory of the audit log in a data directory.
+const auditDir = "audit"
+
+var _ rpc.Recorder = (*audit.Log)(nil)
+
+// openAudit opens the record of a node that runs, which has the data directory's
+// lock and knows how much room its disk has.
+func openAudit(n *node.Node, config node.Config, required bool) *audit.Log {
+	dir := filepath.Join(config.Dir, auditDir)
+	l := audit.Open(audit.Options{Dir: dir, Node: n.Name(), Required: required, Log: config.Log,
+		Space: func() (bool, uint64) { return n.Space(dir) }})
+	text := "version " + config.Version
+	if required {
+		text += ", with --audit-required"
+	}
+	l.Record(audit.Event{Actor: "system", Type: audit.TypeStart, Target: "node/" + n.Name(), Result: audit.OK, Message: text})
+	return l
 }
 
 func (s served) CreateToken(ctx context.Context, args rpc.TokenArgs, by access.Actor) (*rpc.Recorded, error) {

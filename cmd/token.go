@@ -40,7 +40,7 @@ func newTokenCreate(env *Env) *cobra.Command {
 		Use: "create", Short: "Make a token for one node or person",
 		Long: "Make a token for one node or person. It goes into --out FILE (mode 0600), else alone to\n" +
 			"stdout. The name is that of the node or person, and the role what the certificate will\n" +
-			"allow; operator and reader may be bound to a tenant with -t SLUG.",
+			"allow (cpctl help roles); operator and reader may be bound to a tenant with -t SLUG.",
 		Example: "  cpctl token create --role node --name n2 --out n2.token\n" +
 			"  cpctl token create --role operator --name ana -t acme --ttl 15m --out ana.token",
 		Args: named(), ValidArgsFunction: cobra.NoFileCompletions,

@@ -32,7 +32,7 @@ func TestWhoMayDoWhat(t *testing.T) {
 	}{
 		{Health, "", "root, admin, operator, reader"},
 		{Health, "acme", "root, admin, operator, reader, bound operator, bound reader"},
-		{Renew, "acme", "root, admin, operator, reader, bound operator, bound reader"},
+		{Renew, "acme", "root, admin, operator, reader, bound operator, bound reader, node"},
 		{Read, "acme", "root, admin, operator, reader, bound operator, bound reader"},
 		{Read, "globex", "root, admin, operator, reader"},
 		{Read, "", "root, admin, operator, reader"},

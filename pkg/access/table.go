@@ -41,7 +41,7 @@ func (r Row) Allows(role Role) bool { return slices.Contains(r.Roles, role) }
 
 var table = []Row{
 	{Health, "ask for the health", []Role{Admin, Operator, Reader}, true},
-	{Renew, "renew its certificate", []Role{Admin, Operator, Reader}, true},
+	{Renew, "renew its certificate", []Role{Node, Admin, Operator, Reader}, true},
 	{Read, "read clients, scopes, public keys and the tenant", []Role{Admin, Operator, Reader}, true},
 	{Write, "change clients, scopes and signing keys", []Role{Admin, Operator}, true},
 	{Tenants, "create, change and delete tenants", []Role{Admin, Operator}, false},

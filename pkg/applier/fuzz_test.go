@@ -21,7 +21,7 @@ var everyKind = []mutation.Kind{
 	mutation.ScopeCreate, mutation.ScopeDelete, mutation.KeyRotate, mutation.SysEpoch, mutation.SysFound, mutation.SysLevel, mutation.SysCert,
 	mutation.SysRevoke, mutation.SysStageBegin, mutation.SysStagePut, mutation.SysStageCommit, mutation.SysStageAbort,
 	mutation.SysExport, mutation.SysToken, mutation.SysTokenRevoke, mutation.SysEnrol,
-	mutation.SysRekey, mutation.SysRewrap,
+	mutation.SysRekey, mutation.SysRewrap, mutation.SysCA,
 }
 
 // TestTheFuzzerKnowsEveryKind holds the list to the golden entries, of which
@@ -43,6 +43,7 @@ func TestTheFuzzerKnowsEveryKind(t *testing.T) {
 // no trace of what is refused, and of what is accepted an archive that reads back.
 func FuzzApply(f *testing.F) {
 	w := populated(f)
+	w.atPhase(mutation.RollSwitched)
 	uploaded := w.createTenant("initech", `{}`)[0].Payload
 	w.must(w.system(mutation.SysStageBegin, mutation.StageBegin{Stage: "st1"}))
 	w.must(w.system(mutation.SysToken, oneUse("t1", "operator", "ana")))
@@ -63,6 +64,7 @@ func FuzzApply(f *testing.F) {
 		w.system(mutation.SysToken, oneUse("t2", "operator", "bob")), w.system(mutation.SysToken, oneUse("t1", "operator", "ana")), w.system(mutation.SysTokenRevoke, mutation.TokenRevoke{ID: "t1"}),
 		w.system(mutation.SysEnrol, use("t1", "k1", "b1", "operator", "ana")), w.system(mutation.SysEnrol, use("t0", "k0", "b0", "node", "n7")),
 		w.system(mutation.SysStageAbort, mutation.StageAbort{Stage: "st1"}),
+		w.system(mutation.SysRewrap, w.rewrap(store.KeysetPath("acme"), ClusterPath)), w.rekeyStep(mutation.RekeyRetire, "r1", oldKey), w.rekeyStep(mutation.RekeyBegin, "r2", oldKey),
 	)
 	for _, m := range seeds {
 		for i, kind := range everyKind {

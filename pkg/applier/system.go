@@ -31,6 +31,8 @@ func (ch *change) applySystem(m *mutation.Mutation) error {
 		return ch.certificate(m)
 	case mutation.SysRevoke:
 		return ch.revoke(m)
+	case mutation.SysCA:
+		return ch.succession(m)
 	case mutation.SysExport:
 		return ch.export(m)
 	case mutation.SysToken:
@@ -94,60 +96,6 @@ func (ch *change) raise(m *mutation.Mutation) error {
 	}
 	counters.Level = r.Level
 	ch.SetCounters(counters)
-	return nil
-}
-
-// certificate records that a certificate was issued. Names of nodes are unique
-// among those whose certificate is good.
-func (ch *change) certificate(m *mutation.Mutation) error {
-	c, err := decode[mutation.Certificate](m)
-	if err != nil {
-		return err
-	}
-	if err := ch.issuable(c); err != nil {
-		return err
-	}
-	return ch.PutSystem(CertPath(c.Serial), c)
-}
-
-// issuable says what keeps a certificate from going on record.
-func (ch *change) issuable(c mutation.Certificate) error {
-	if ch.Get(CertPath(c.Serial)) != nil {
-		return store.Errorf(store.CodeExists, "certificate %s is on record already", c.Serial)
-	}
-	for d := range ch.Scan(CertsPrefix) {
-		var other mutation.Certificate
-		if ch.System(d.Path, &other) && !other.Revoked && other.Role == c.Role && other.Name == c.Name && other.NodeID != c.NodeID {
-			return store.Errorf(store.CodeExists, "a %s named %q is in the cluster already", c.Role, c.Name).
-				WithHint("choose another --name, or remove the old one: cpctl cluster remove %s", c.Name)
-		}
-		if other.Revoked && other.NodeID != "" && other.NodeID == c.NodeID {
-			return store.Errorf(store.CodeDenied, "node %q was removed from this cluster: %s", c.NodeID, other.Why).
-				WithHint("a removed node comes back with an empty data directory, under a new id")
-		}
-	}
-	return nil
-}
-
-// revoke takes back every certificate of a node.
-func (ch *change) revoke(m *mutation.Mutation) error {
-	r, err := decode[mutation.Revoke](m)
-	if err != nil {
-		return err
-	}
-	var found []mutation.Certificate
-	for d := range ch.Scan(CertsPrefix) {
-		var c mutation.Certificate
-		if ch.System(d.Path, &c) && c.NodeID == r.NodeID && !c.Revoked {
-			found = append(found, c)
-		}
-	}
-	for _, c := range found {
-		c.Revoked, c.Why = true, r.Why
-		if err := ch.PutSystem(CertPath(c.Serial), c); err != nil {
-			return err
-		}
-	}
 	return nil
 }
 

@@ -116,7 +116,7 @@ func (ch *change) enrol(m *mutation.Mutation) error {
 	}
 	forgotten, _ := ch.endedTokens()
 	ch.forget(forgotten)
-	if err := ch.PutSystem(CertPath(c.Serial), c); err != nil {
+	if err := ch.issue(c); err != nil {
 		return err
 	}
 	t.UsedAt, t.PublicKey, t.Serial, t.PEM = ch.Time, e.PublicKey, c.Serial, e.PEM

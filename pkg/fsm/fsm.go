@@ -11,6 +11,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"slices"
 	"sync"
 	"sync/atomic"
 
@@ -36,6 +37,7 @@ type Config struct {
 	ClusterID func() string                 // for archives and markers
 	Commit    func(publish.Committed) error // notes how far this node shows; called before anybody can see it
 	Files     Files
+	Trust     func()      // called when a state is visible in which somebody's certificate may be another; may be nil
 	Stop      func(error) // ends the process; the state machine does nothing after it
 }
 
@@ -58,6 +60,7 @@ type FSM struct {
 	image     atomic.Pointer[store.Image]
 	delivered uint64 // last index that raft gave us; below the image's until it has caught up after a start
 	stopped   bool
+	trust     bool // the entries since the last image may have changed who is trusted
 
 	mu      sync.Mutex
 	applied chan struct{} // closed and replaced when the image changes
@@ -152,6 +155,7 @@ func (f *FSM) apply(e *raft.Log) (*Outcome, error) {
 	o := &Outcome{Index: e.Index, Results: make([]applier.Result, len(commands))}
 	for i := range commands {
 		o.Results[i] = applier.Apply(f.tx, e.Index, &commands[i])
+		f.trust = f.trust || slices.ContainsFunc(commands[i].Mutations, func(m mutation.Mutation) bool { return m.Kind.Trust() })
 	}
 	return o, nil
 }
@@ -170,6 +174,10 @@ func (f *FSM) show(img *store.Image, files func()) {
 	close(f.applied)
 	f.applied = make(chan struct{})
 	f.mu.Unlock()
+	if f.trust && f.cfg.Trust != nil {
+		f.cfg.Trust()
+	}
+	f.trust = false
 }
 
 func (f *FSM) halt(err error) {
@@ -248,6 +256,7 @@ func (f *FSM) Restore(archive io.ReadCloser) error {
 		return nil
 	}
 	f.tx = c.Image.Begin()
+	f.trust = true
 	f.show(c.Image, func() { f.cfg.Files.Replace(c.Image) })
 	if f.stopped { // it was not shown; raft must not take it for installed
 		return ErrStopped

@@ -162,6 +162,9 @@ func (d *decoder) command() Command {
 			if err != nil {
 				d.fail("payload of %s: %v", m.Kind, err)
 			}
+			if s, ok := v.(*Succession); ok && !slices.Contains(caSteps, s.Step) {
+				d.fail("a step %q of sys.ca, which this build does not know", s.Step)
+			}
 			if r, ok := v.(*Rekey); ok && !slices.Contains(rekeySteps, r.Step) {
 				d.fail("a step %q of sys.rekey, which this build does not know", r.Step)
 			}

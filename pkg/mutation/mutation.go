@@ -29,7 +29,8 @@ const (
 	SysFound       Kind = "sys.found"        // the first command of a cluster
 	SysLevel       Kind = "sys.level"        // raise the level of rules
 	SysCert        Kind = "sys.cert"         // a certificate was issued
-	SysRevoke      Kind = "sys.revoke"       // certificates of a node are no longer good
+	SysRevoke      Kind = "sys.revoke"       // certificates of a node, or of a line, are no longer good
+	SysCA          Kind = "sys.ca"           // a step from one authority to the next
 	SysExport      Kind = "sys.export"       // the private part of a key is about to be given to a process
 	SysToken       Kind = "sys.token"        // a token was made
 	SysTokenRevoke Kind = "sys.token.revoke" // it is no longer good
@@ -46,7 +47,7 @@ var kinds = map[Kind]bool{
 	TenantCreate: true, TenantUpdate: true, TenantDelete: true,
 	ClientCreate: true, ClientUpdate: true, ClientDelete: true,
 	ScopeCreate: true, ScopeDelete: true, KeyRotate: true,
-	SysEpoch: true, SysFound: true, SysLevel: true, SysCert: true, SysRevoke: true, SysExport: true,
+	SysEpoch: true, SysFound: true, SysLevel: true, SysCert: true, SysRevoke: true, SysCA: true, SysExport: true,
 	SysToken: true, SysTokenRevoke: true, SysEnrol: true,
 	SysRekey: true, SysRewrap: true,
 	SysStageBegin: true, SysStagePut: true, SysStageCommit: true, SysStageAbort: true,

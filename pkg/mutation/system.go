@@ -27,6 +27,7 @@ type Found struct {
 	// RequestKey makes the digests of requests, sealed as well. Clusters that were
 	// founded without one get it with their first change of the cluster key.
 	RequestKey *store.Sealed `json:"request_key,omitempty"`
+	Heirs
 }
 
 // Raise is the payload of sys.level.
@@ -46,13 +47,34 @@ type Certificate struct {
 	IssuedAt store.Time `json:"issued_at"`
 	Revoked  bool       `json:"revoked"`
 	Why      string     `json:"why,omitempty"`
+
+	// Only this certificate and those of its line are no longer good; without it
+	// a revoked one is of a node that was removed.
+	LineRevoked bool `json:"line_revoked,omitempty"`
+
+	Tenant    string `json:"tenant,omitempty"`    // of a bound operator or reader
+	Line      string `json:"line,omitempty"`      // serial of the first certificate, of which this one is a renewal; none: this is the first
+	Authority string `json:"authority,omitempty"` // id of the one that signed it; none: the founding one
 }
 
-// Revoke is the payload of sys.revoke: every certificate of a node.
+// Removed reports whether it is of a node that was removed.
+func (c *Certificate) Removed() bool { return c.Revoked && !c.LineRevoked && c.NodeID != "" }
+
+// LineOf is the serial by which a certificate and all its renewals are known.
+func (c *Certificate) LineOf() string {
+	if c.Line == "" {
+		return c.Serial
+	}
+	return c.Line
+}
+
+// Revoke is the payload of sys.revoke: every certificate of a node, which is
+// removed, or of a line.
 type Revoke struct {
 	NodeID string `json:"node_id"`
 	Name   string `json:"name"`
 	Why    string `json:"why"`
+	Line   string `json:"line,omitempty"`
 }
 
 // Export is the payload of sys.export. It is in the log before the key is handed
@@ -124,6 +146,8 @@ func systemPayload(kind Kind) any {
 		return new(Certificate)
 	case SysRevoke:
 		return new(Revoke)
+	case SysCA:
+		return new(Succession)
 	case SysExport:
 		return new(Export)
 	case SysToken:

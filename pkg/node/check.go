@@ -106,9 +106,12 @@ func (n *Node) checkIdentity(c *SelfCheck) {
 		}
 	}
 	same(n.ring().Encode(), "cluster.key")
-	same(n.tls.KeyPEM, "tls", "node.key")
-	same(n.tls.CertPEM, "tls", "node.crt")
-	same(n.tls.CAPEM, "tls", "ca.crt")
+	n.tlsFiles.Lock()
+	defer n.tlsFiles.Unlock()
+	own := n.own.Load()
+	same(own.KeyPEM, "tls", "node.key")
+	same(own.CertPEM, "tls", "node.crt")
+	same(own.CAPEM, "tls", "ca.crt")
 }
 
 // checkLog reads the whole log.

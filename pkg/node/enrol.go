@@ -2,6 +2,7 @@ package node
 
 import (
 	"context"
+	"errors"
 
 	"github.com/google/uuid"
 
@@ -30,45 +31,29 @@ func (n *Node) Enrol(ctx context.Context, req EnrolRequest, by access.Actor) (*E
 	if err := checkNodeID(req.NodeID); err != nil {
 		return nil, err
 	}
-	signed, err := n.certify(req, access.Node, req.Name, "")
+	e, record, err := n.certify(req, access.Node, req.Name, "")
 	if err != nil {
 		return nil, err
 	}
-	m, err := payload(mutation.SysCert, signed.record)
-	if err != nil {
+	if err := n.recordCertificate(ctx, record, by.String()); err != nil {
 		return nil, err
 	}
-	if _, _, err := n.system(ctx, "", by.String(), m); err != nil {
-		return nil, err
-	}
-	return n.enrolment(access.Node, signed.pem, signed.ca), nil
-}
-
-// signed is a certificate that is not on record yet.
-type signed struct {
-	record  mutation.Certificate
-	pem, ca []byte
+	return n.withKey(e, access.Node), nil
 }
 
 // certify signs the certificate of a newcomer.
-func (n *Node) certify(req EnrolRequest, role access.Role, name, tenant string) (*signed, error) {
-	ca, err := n.authority(n.Image())
-	if err != nil {
-		return nil, err
-	}
+func (n *Node) certify(req EnrolRequest, role access.Role, name, tenant string) (*Enrolment, mutation.Certificate, error) {
 	who := pki.Identity{Role: role, Name: name, Tenant: tenant, ClusterID: n.self.ClusterID, NodeID: req.NodeID, Generation: n.self.Generation}
-	now := n.cfg.Now()
-	cert, serial, err := ca.Sign(req.CSR, who, certificateLife, now)
-	if err != nil {
-		return nil, store.Errorf(store.CodeInvalid, "no certificate for %s %q: %v", role, name, err)
+	e, record, err := n.sign(req.CSR, who)
+	if errors.Is(err, store.ErrInvalid) {
+		err = store.Errorf(store.CodeInvalid, "no certificate for %s %q: %v", role, name, err)
 	}
-	return &signed{pem: cert, ca: ca.CertPEM(), record: mutation.Certificate{Serial: serial, Role: string(role), Name: name, NodeID: req.NodeID,
-		Voter: req.Voter, NotAfter: store.TimeOf(now.Add(certificateLife)), IssuedAt: store.TimeOf(now)}}, nil
+	record.Voter = req.Voter
+	return e, record, err
 }
 
-// enrolment is the answer to a newcomer. Only a node gets the cluster key.
-func (n *Node) enrolment(role access.Role, cert, ca []byte) *Enrolment {
-	e := &Enrolment{ClusterID: n.self.ClusterID, Generation: n.self.Generation, CertPEM: cert, CAPEM: ca}
+// withKey is the answer to a newcomer. Only a node gets the cluster key.
+func (n *Node) withKey(e *Enrolment, role access.Role) *Enrolment {
 	if role == access.Node {
 		e.ClusterKey = n.ring().Encode()
 	}
@@ -94,12 +79,15 @@ func (n *Node) useToken(ctx context.Context, req EnrolRequest, by access.Actor) 
 	}
 	role := access.Role(t.Role)
 	if !again {
-		signed, err := n.certify(req, role, t.Name, t.Tenant)
+		e, record, err := n.certify(req, role, t.Name, t.Tenant)
 		if err != nil {
 			return nil, err
 		}
-		m, err := payload(mutation.SysEnrol, mutation.Enrol{Token: t.ID, PublicKey: key, Certificate: signed.record, PEM: string(signed.pem)})
+		m, err := payload(mutation.SysEnrol, mutation.Enrol{Token: t.ID, PublicKey: key, Certificate: record, PEM: string(e.CertPEM)})
 		if err != nil {
+			return nil, err
+		}
+		if err := n.refusedEarly(ctx, m, by); err != nil {
 			return nil, err
 		}
 		if _, _, err := n.system(ctx, "", by.String(), m); err != nil {
@@ -110,12 +98,27 @@ func (n *Node) useToken(ctx context.Context, req EnrolRequest, by access.Actor) 
 			return nil, err
 		}
 	}
-	ca, err := n.authority(n.Image())
-	if err != nil {
-		return nil, err
-	}
 	n.cfg.Log.Info("a token was used", "token", t.ID, "role", t.Role, "name", t.Name, "serial", t.Serial, "again", again)
-	return n.enrolment(role, []byte(t.PEM), ca.CertPEM()), nil
+	f := n.found()
+	return n.withKey(&Enrolment{ClusterID: f.ClusterID, Generation: f.Generation, CertPEM: []byte(t.PEM), CAPEM: []byte(f.Bundle())}, role), nil
+}
+
+// refusedEarly keeps out of the log what applying would refuse: newcomers must
+// not be able to fill it.
+func (n *Node) refusedEarly(ctx context.Context, m mutation.Mutation, by access.Actor) error {
+	refusal := func() *store.Error {
+		return applier.Check(n.Image(), &mutation.Command{Op: string(m.Kind), Actor: by.String(), Time: n.proposer.time(), Level: n.level(), Mutations: []mutation.Mutation{m}}).Refusal
+	}
+	if refusal() == nil {
+		return nil
+	}
+	if err := n.confirmed(ctx); err != nil {
+		return err
+	}
+	if r := refusal(); r != nil {
+		return r
+	}
+	return nil
 }
 
 // confirmed waits until this node has applied everything that was committed when

@@ -17,13 +17,9 @@ import (
 	"github.com/cpctl/cpctl/pkg/store"
 )
 
-// certificateLife is how long a node's certificate is good: as long as the
-// CA's, since nothing renews one yet.
-const certificateLife = 10 * 365 * 24 * time.Hour
-
 // found makes a new cluster of this one node: its id, its CA and its key. They
 // are durable before the first entry names them.
-func (d *dataDir) found(name string, now time.Time) (*identity, *founding, error) {
+func (d *dataDir) found(name string, ttl time.Duration, now time.Time) (*identity, *founding, error) {
 	id := &identity{FormatVersion: store.FormatVersion, NodeID: uuid.NewString(), Name: name,
 		ClusterID: uuid.NewString(), Generation: 1, Phase: phaseFounding, Voter: true}
 	ring, err := d.foundingKeys()
@@ -39,7 +35,7 @@ func (d *dataDir) found(name string, now time.Time) (*identity, *founding, error
 	if err != nil {
 		return nil, nil, err
 	}
-	cert, serial, err := ca.Sign(csr, id.certified(), certificateLife, now)
+	cert, serial, err := ca.Sign(csr, id.certified(), ttl, now)
 	if err != nil {
 		return nil, nil, err
 	}
@@ -70,7 +66,7 @@ func (d *dataDir) found(name string, now time.Time) (*identity, *founding, error
 		Found: mutation.Found{ClusterID: id.ClusterID, Generation: id.Generation, CA: string(ca.CertPEM()), CAKey: sealed,
 			KeyCheck: key.Check(), KeyID: key.ID(), Level: mutation.Level, RequestKey: &requests},
 		Certificate: mutation.Certificate{Serial: serial, Role: string(access.Node), Name: name, NodeID: id.NodeID,
-			NotAfter: store.TimeOf(now.Add(certificateLife)), IssuedAt: store.TimeOf(now)},
+			NotAfter: store.TimeOf(now.Add(ttl)), IssuedAt: store.TimeOf(now), Authority: ca.ID()},
 	}
 	for _, old := range ring.Keys()[1:] { // the copy was made while a roll-over was under way
 		f.Keep = &mutation.Rekey{Step: mutation.RekeyKeep, Roll: uuid.NewString(), Key: mutation.KeyName{ID: old.ID(), Check: old.Check()}}

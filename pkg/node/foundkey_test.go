@@ -24,7 +24,7 @@ func TestAFoundingKeepsTheClusterKeyThatIsThere(t *testing.T) {
 	if err := os.WriteFile(path, key.Encode(), 0o600); err != nil {
 		t.Fatal(err)
 	}
-	_, f, err := d.found("n1", time.Now())
+	_, f, err := d.found("n1", defaultCertTTL, time.Now())
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -34,7 +34,7 @@ func TestAFoundingKeepsTheClusterKeyThatIsThere(t *testing.T) {
 
 	flip(t, path, 300)
 	damaged := readFile(t, path)
-	if _, _, err := d.found("n1", time.Now()); !errors.Is(err, store.ErrIntegrity) {
+	if _, _, err := d.found("n1", defaultCertTTL, time.Now()); !errors.Is(err, store.ErrIntegrity) {
 		t.Errorf("a damaged one: %v, want an error of integrity", err)
 	}
 	if string(readFile(t, path)) != string(damaged) {

@@ -116,7 +116,7 @@ func (d *dataDir) load() (*identity, error) {
 // tidy removes what a crash has left behind: files on their way, snapshots that
 // were not finished, trees that were not swapped in.
 func (d *dataDir) tidy() error {
-	left := []string{d.file("restore.tmp")}
+	left := []string{d.file("restore.tmp"), d.file(tlsNew)}
 	for _, pattern := range []string{".save-*", "tls/.save-*", "raft/.save-*", "raft/snapshots/*.tmp"} {
 		found, err := filepath.Glob(d.file(pattern))
 		if err != nil {
@@ -140,10 +140,5 @@ func (d *dataDir) saveSecrets(ring pki.Keyring, c pki.Credentials) error {
 	if err := disk.MakeAll(d.disk, d.file("tls")); err != nil {
 		return err
 	}
-	return errors.Join(
-		disk.Save(d.disk, d.file("cluster.key"), ring.Encode()),
-		disk.Save(d.disk, d.file("tls", "node.key"), c.KeyPEM),
-		disk.Save(d.disk, d.file("tls", "node.crt"), c.CertPEM),
-		disk.Save(d.disk, d.file("tls", "ca.crt"), c.CAPEM),
-	)
+	return errors.Join(disk.Save(d.disk, d.file("cluster.key"), ring.Encode()), d.saveTLS("tls", c))
 }

@@ -120,6 +120,7 @@ func (n *Node) watchKeys() {
 	tick := time.NewTicker(tendKeysEvery)
 	defer tick.Stop()
 	var seen *store.Doc
+	var failed time.Time
 	for {
 		select {
 		case <-tick.C:
@@ -128,7 +129,7 @@ func (n *Node) watchKeys() {
 		}
 		img := n.Image()
 		now := img.Get(applier.RekeyPath)
-		if now == seen && !n.lacksKey(img) && n.settled.Load() { // most of the time
+		if now == seen && !n.lacksKey(img) && n.settled.Load() || time.Since(failed) < askKeysEvery { // most of the time
 			continue
 		}
 		if n.settled.Load() {
@@ -139,7 +140,8 @@ func (n *Node) watchKeys() {
 		}
 		done, err := n.tendKeys(img)
 		if err != nil {
-			n.cfg.Log.Error("cluster.key cannot be written; the roll-over of the cluster key waits for this node", "error", err)
+			failed = time.Now()
+			n.cfg.Log.Error("cluster.key cannot be written; a roll-over of the cluster key waits for this node", "error", err)
 		}
 		if done && n.settled.Load() {
 			seen = now
@@ -180,13 +182,9 @@ func (n *Node) tendKeys(img *store.Image) (done bool, err error) {
 	if now == had {
 		return done, nil
 	}
-	// An older state, after a power cut, would need the key that goes.
 	for _, k := range had.Keys() {
 		if _, kept := now.Key(k.ID(), k.Check()); !kept {
-			if !n.settled.Load() {
-				return false, nil
-			}
-			if err := n.committed.Sync(); err != nil {
+			if dispensable, err := n.dispensable(img); !dispensable {
 				return false, err
 			}
 			break
@@ -197,6 +195,25 @@ func (n *Node) tendKeys(img *store.Image) (done bool, err error) {
 	}
 	n.cfg.Log.Info("the cluster keys of this node changed", "now", now.IDs(), "before", had.IDs())
 	return done, nil
+}
+
+// dispensable reports whether a key that a state does not need may go. The files
+// must show that state, since a process beside the node may open what is in them;
+// and it must be on the disk, since the older one, to which a power cut would
+// lead back, needs the key.
+func (n *Node) dispensable(img *store.Image) (bool, error) {
+	if !n.settled.Load() {
+		return false, nil
+	}
+	ctx, cancel := context.WithTimeout(context.Background(), askKeysEvery)
+	defer cancel()
+	if n.files.Wait(ctx, img.Index) != nil {
+		return false, nil // it is said elsewhere; the key stays until they are written
+	}
+	if err := n.committed.Sync(); err != nil {
+		return false, err
+	}
+	return true, nil
 }
 
 // maybeNext reports whether a key that the state does not name may be one that
@@ -231,7 +248,9 @@ func (n *Node) fetchKey(want mutation.KeyName, seals bool) (key pki.ClusterKey, 
 			n.cfg.Log.Debug("a member did not give the cluster key", "name", m.Name, "key", want.ID, "error", err)
 			continue
 		}
-		if key, err = pki.ParseClusterKey(b); err == nil && key.ID() == want.ID && key.Check() == want.Check {
+		key, err = pki.ParseClusterKey(b)
+		clear(b)
+		if err == nil && key.ID() == want.ID && key.Check() == want.Check {
 			n.cfg.Log.Info("got a cluster key", "key", want.ID, "from", m.Name)
 			return key, true
 		}

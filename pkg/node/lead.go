@@ -162,6 +162,7 @@ func (n *Node) tend(l *leadership) {
 			failed = time.Now()
 		}
 		n.promote()
+		n.succeed()
 		n.yield()
 	}
 }

@@ -1,6 +1,8 @@
 package node
 
 import (
+	"crypto/tls"
+	"log/slog"
 	"net"
 
 	"github.com/cpctl/cpctl/pkg/pki"
@@ -12,6 +14,9 @@ import (
 func checkConfig(c Config) error {
 	if err := checkName(c.Name); err != nil {
 		return err
+	}
+	if c.CertTTL < MinCertTTL {
+		return store.Errorf(store.CodeInvalid, "a certificate of %s is too short to be renewed in time", c.CertTTL).WithHint("--cert-ttl is at least %s", MinCertTTL)
 	}
 	host, _, err := net.SplitHostPort(c.Listen)
 	if err != nil {
@@ -68,18 +73,8 @@ func (n *Node) listen() error {
 	if err != nil {
 		return err
 	}
-	cfg, err := pki.ServerTLS(n.tls, n.self.ClusterID, n.self.Generation, n.Revoked, []string{ProtocolRaft, ProtocolRPC, ProtocolStream})
-	if err != nil {
-		ln.Close()
-		return err
-	}
-	newcomers, err := pki.EnrolServerTLS(n.tls, ProtocolEnrol)
-	if err != nil {
-		ln.Close()
-		return err
-	}
-	cfg.GetConfigForClient = pki.ForNewcomers(newcomers, ProtocolEnrol)
-	n.mux = newMux(ln, cfg)
+	n.mux = newMuxKeeping(n.open, ln, n.answer(), handshakeTimeout, maxHandshakes)
+	n.mux.onRefused(n.tellRefused)
 	listen := ln.Addr().String()
 	advertise := n.cfg.Advertise
 	if advertise == "" {
@@ -90,4 +85,18 @@ func (n *Node) listen() error {
 	}
 	n.self.Listen, n.self.Advertise = listen, advertise
 	return n.dir.save(n.self)
+}
+
+// tellRefused tells of a connection whose other end proved to hold a certificate of
+// the cluster authority, and of nobody else's: strangers are the log's.
+func (n *Node) tellRefused(conn *tls.Conn, err error) {
+	s := conn.ConnectionState()
+	if len(s.PeerCertificates) == 0 || refusalLevel(err) == slog.LevelDebug { // not verified, or a broken line
+		return
+	}
+	id, unnamed := pki.IdentityOf(s.PeerCertificates[0])
+	if unnamed != nil {
+		return
+	}
+	n.cfg.Refused(id.Actor(conn.RemoteAddr().String()), s.NegotiatedProtocol, err)
 }

@@ -119,23 +119,13 @@ func (d *draft) key(i int, slug, alg string) (store.Key, error) {
 			return store.Key{}, err
 		}
 		sealed, err := d.seal.Seal(private, SealLabel(slug, kid, alg)...)
-		clear(private)
 		if err != nil {
 			return store.Key{}, fmt.Errorf("seal key %s: %w", kid, err)
 		}
 		d.made.keys = append(d.made.keys, store.Key{KID: kid, Alg: alg, PublicJWK: public, PrivateKey: &sealed})
+		clear(private)
 	}
 	return d.made.keys[i], nil
-}
-
-// reseal seals a value anew under a key, in the same place.
-func (n *Node) reseal(s store.Sealed, under pki.ClusterKey, label ...string) (store.Sealed, error) {
-	plain, err := n.ring().Open(s, label...)
-	if err != nil {
-		return store.Sealed{}, err
-	}
-	defer clear(plain)
-	return under.Seal(plain, label...)
 }
 
 // SealLabel is what the private part of a signing key is bound to when it is

@@ -11,6 +11,7 @@ import (
 
 	"github.com/cpctl/cpctl/pkg/access"
 	"github.com/cpctl/cpctl/pkg/applier"
+	"github.com/cpctl/cpctl/pkg/audit"
 	"github.com/cpctl/cpctl/pkg/mutation"
 	"github.com/cpctl/cpctl/pkg/store"
 )
@@ -52,12 +53,16 @@ func (n *Node) membersOf(c raft.Configuration) []Member {
 	return out
 }
 
-// records returns what is on record of each node, by its id.
+// records returns what is on record of each node, by its id: of its newest
+// certificate.
 func (n *Node) records() map[string]mutation.Certificate {
 	img, out := n.Image(), map[string]mutation.Certificate{}
 	for d := range img.Scan(applier.CertsPrefix) {
 		var c mutation.Certificate
-		if img.System(d.Path, &c) && c.NodeID != "" { // people have none
+		if !img.System(d.Path, &c) || c.NodeID == "" {
+			continue
+		}
+		if is, ok := out[c.NodeID]; !ok || applier.Newer(c, is) {
 			out[c.NodeID] = c
 		}
 	}
@@ -145,6 +150,7 @@ func (n *Node) promote() {
 			continue
 		}
 		n.cfg.Log.Info("a member has caught up and votes now", "name", m.Name)
+		n.cfg.Record(audit.Event{Actor: actorSystem, Type: "member.promote", Target: "node/" + m.Name, Result: audit.OK})
 	}
 }
 

@@ -25,13 +25,15 @@ type Mux struct {
 	config *tls.Config
 	wait   time.Duration   // for a handshake
 	most   int             // handshakes at once
+	open   *conns          // keeps what was accepted
 	ctx    context.Context // ends with Close, and ends handshakes
 	cancel context.CancelFunc
 	wg     sync.WaitGroup
 
 	mu        sync.Mutex
 	listeners map[string]*protoListener
-	shaking   *list.List // of net.Conn, the oldest first
+	shaking   *list.List                      // of net.Conn, the oldest first
+	refused   func(conn *tls.Conn, err error) // nil: nobody wants to know
 	closed    bool
 }
 
@@ -42,7 +44,12 @@ func newMux(ln net.Listener, tlsConfig *tls.Config) *Mux {
 }
 
 func newMuxWithin(ln net.Listener, tlsConfig *tls.Config, wait time.Duration, most int) *Mux {
-	m := &Mux{ln: ln, config: tlsConfig, wait: wait, most: most, listeners: map[string]*protoListener{}, shaking: list.New()}
+	return newMuxKeeping(newConns(nil), ln, tlsConfig, wait, most)
+}
+
+// newMuxKeeping is newMux for a node, which keeps what it accepts in open.
+func newMuxKeeping(open *conns, ln net.Listener, tlsConfig *tls.Config, wait time.Duration, most int) *Mux {
+	m := &Mux{ln: ln, config: tlsConfig, open: open, wait: wait, most: most, listeners: map[string]*protoListener{}, shaking: list.New()}
 	m.ctx, m.cancel = context.WithCancel(context.Background())
 	m.wg.Go(m.accept)
 	return m
@@ -123,29 +130,50 @@ func (m *Mux) enter(conn net.Conn) *list.Element {
 	return m.shaking.PushBack(conn)
 }
 
+// errNobody says nothing against the peer: this node is starting, stopping or
+// busy.
+var errNobody = errors.New("nobody accepts this protocol now")
+
 func (m *Mux) shake(raw net.Conn, place *list.Element) {
 	ctx, cancel := context.WithTimeout(m.ctx, m.wait)
 	defer cancel()
-	conn := tls.Server(raw, m.config)
+	held := m.open.hold(raw)
+	conn := tls.Server(held, m.config)
 	err := conn.HandshakeContext(ctx)
 	proto := conn.ConnectionState().NegotiatedProtocol
+	if err == nil {
+		// Who is no longer good is told so by package rpc; see Goodbye there.
+		if barred := m.open.enter(held, conn.ConnectionState()); proto == ProtocolRaft {
+			err = barred
+		}
+	}
 	m.mu.Lock()
 	m.shaking.Remove(place)
-	l := m.listeners[proto]
+	l, refused := m.listeners[proto], m.refused
 	m.mu.Unlock()
 	if err == nil && proto == ProtocolRaft {
 		_, err = nodeOf(conn)
 	}
 	if err == nil && (l == nil || !l.offer(conn)) {
-		err = errors.New("nobody accepts this protocol now")
+		err = errNobody
 	}
 	if err == nil {
 		return
 	}
-	raw.Close()
+	held.Close()
 	if m.ctx.Err() == nil {
 		slog.Log(m.ctx, refusalLevel(err), "refused a connection", "peer", raw.RemoteAddr().String(), "protocol", proto, "error", err)
+		if refused != nil && err != errNobody {
+			refused(conn, err)
+		}
 	}
+}
+
+// onRefused names who is told of the connections that are refused.
+func (m *Mux) onRefused(f func(conn *tls.Conn, err error)) {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	m.refused = f
 }
 
 // refusalLevel keeps port scans, health checks and lost connections out of the

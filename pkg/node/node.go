@@ -6,7 +6,6 @@ package node
 
 import (
 	"context"
-	"crypto/tls"
 	"errors"
 	"fmt"
 	"log/slog"
@@ -17,10 +16,11 @@ import (
 
 	"github.com/hashicorp/raft"
 
+	"github.com/cpctl/cpctl/pkg/access"
+	"github.com/cpctl/cpctl/pkg/audit"
 	"github.com/cpctl/cpctl/pkg/disk"
 	"github.com/cpctl/cpctl/pkg/fsm"
 	"github.com/cpctl/cpctl/pkg/mutation"
-	"github.com/cpctl/cpctl/pkg/pki"
 	"github.com/cpctl/cpctl/pkg/publish"
 	"github.com/cpctl/cpctl/pkg/store"
 )
@@ -48,6 +48,7 @@ type Config struct {
 	TrailingLogs      uint64        // entries kept behind a snapshot; 4096 if zero, at least 1024
 	HeartbeatTimeout  time.Duration // 500 ms if zero
 	ElectionTimeout   time.Duration // 500 ms if zero
+	CertTTL           time.Duration // how long the certificates are good that this node signs while it leads; 90 days if zero, at least MinCertTTL
 
 	Log  *slog.Logger
 	Now  func() time.Time // the leader's clock; time.Now if nil
@@ -63,7 +64,17 @@ type Config struct {
 	FetchKey func(ctx context.Context, m Member, keyID string) ([]byte, error)
 
 	// Probe asks another member how it is. Nil: only what raft knows is used.
+	// Its error is of ErrRemoved or ErrRevoked when that member said so.
 	Probe func(ctx context.Context, m Member) (Progress, error)
+
+	// Record puts on record what a leader does of its own accord. Nil: nobody does.
+	Record func(audit.Event)
+	// Refused is told of connections that were refused to somebody with a
+	// certificate of this cluster. Nil: nobody wants to know.
+	Refused func(by access.Actor, protocol string, err error)
+	// Renew asks the leader for the next certificate of this node. Nil: a node
+	// that does not lead cannot renew.
+	Renew func(ctx context.Context, leader Member, csr []byte) (*Enrolment, error)
 }
 
 // ErrRemoved is given to Stop when this node is no longer a member.
@@ -88,7 +99,9 @@ type Node struct {
 	dir  *dataDir
 	self *identity
 	keys keyring
-	tls  pki.Credentials
+	own  atomic.Pointer[own] // certificate, its key, and who is trusted
+
+	selfMade atomic.Pointer[own] // the own that this node has signed itself; see findBack
 
 	logs      *logStore
 	committed *publish.CommittedMarker
@@ -120,6 +133,12 @@ type Node struct {
 	requests  atomic.Pointer[knownRequestKey]
 	rekeying  chan struct{} // holds one token while nobody rolls the cluster key over here
 	restoring restoring
+	open      *conns                // connections to whoever has a certificate
+	swept     chan struct{}         // makes sweeping look at them
+	trust     chan struct{}         // makes keepCertificate look at once
+	tlsFiles  sync.Mutex            // held while tls/ is changed, or compared
+	rotating  sync.Mutex            // one step of a roll-over of the authority at a time
+	refused   atomic.Pointer[error] // why the others do not talk to this node
 	closing   chan struct{}
 	stopped   sync.Once
 	done      sync.WaitGroup
@@ -151,12 +170,9 @@ func (n *Node) Dial(ctx context.Context, m Member, protocol string) (net.Conn, e
 	if err != nil {
 		return nil, err
 	}
-	d := tls.Dialer{NetDialer: &net.Dialer{Timeout: 5 * time.Second}, Config: cfg}
-	return d.DialContext(ctx, "tcp", m.Address)
-}
-
-func (n *Node) dialTLS(nodeID, protocol string) (*tls.Config, error) {
-	return pki.ClientTLS(n.tls, n.self.ClusterID, n.self.Generation, n.Revoked, protocol, nodeID)
+	ctx, cancel := context.WithTimeout(ctx, handshakeTimeout)
+	defer cancel()
+	return n.open.dial(ctx, cfg, m.Address)
 }
 
 // Revoked reports whether a certificate was taken back, as far as this node knows.

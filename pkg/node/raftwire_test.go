@@ -125,7 +125,7 @@ func (p *wirePeer) start() {
 	})
 	cfg := p.config()
 	p.trans = raft.NewNetworkTransportWithConfig(&raft.NetworkTransportConfig{
-		Stream: layer, MaxPool: 3, Timeout: 5 * time.Second, Logger: cfg.Logger, MsgpackUseNewTimeFormat: true,
+		Stream: layer, MaxPool: 3, MaxRPCsInFlight: callsInFlight, Timeout: 5 * time.Second, Logger: cfg.Logger, MsgpackUseNewTimeFormat: true,
 	})
 	cached, err := raft.NewLogCache(512, p.logs)
 	if err != nil {

@@ -95,7 +95,7 @@ func aloneCluster(t *testing.T, change func(*founding), keyFile ...string) *trio
 	if err != nil {
 		t.Fatal(err)
 	}
-	_, f, err := d.found("n1", time.Now())
+	_, f, err := d.found("n1", defaultCertTTL, time.Now())
 	if err != nil {
 		t.Fatal(err)
 	}

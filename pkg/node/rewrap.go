@@ -162,3 +162,13 @@ func (n *Node) resealed(img *store.Image, d *store.Doc, s store.Sealed, now pki.
 	}
 	return store.Sealed{}, store.Errorf(store.CodeInternal, "a sealed value is that of no key")
 }
+
+// reseal seals a value anew under a key, in the same place.
+func (n *Node) reseal(s store.Sealed, under pki.ClusterKey, label ...string) (store.Sealed, error) {
+	plain, err := n.ring().Open(s, label...)
+	if err != nil {
+		return store.Sealed{}, err
+	}
+	defer clear(plain)
+	return under.Seal(plain, label...)
+}

@@ -12,6 +12,13 @@ import (
 const (
 	maxPool    = 3 // connections kept to a peer
 	rpcTimeout = 10 * time.Second
+
+	// callsInFlight to a follower: one, which turns raft's pipelines off. In v1.7.3
+	// the goroutine that sends over one blocks for good when the reader of its
+	// answers has left and another call was on its way. The reader leaves after any
+	// answer that is no success: a refusal, a newer term, a broken connection. The
+	// leader goes on leading, and that follower gets no entries any more.
+	callsInFlight = 1
 )
 
 // running is one raft, from its start to its shutdown.
@@ -21,11 +28,9 @@ type running struct {
 	stopped   chan struct{} // closed after the shutdown
 }
 
-// stopPatience is how long raft may take to end its goroutines. In v1.7.3 the
-// one that replicates to a follower can wait for ever: with two calls in flight
-// the channels of its pipeline hold nothing, so that once the reader of answers
-// has left, over a newer term, a last call that is sent blocks for good. It
-// holds no lock and touches nothing any more; the others end at once.
+// stopPatience is how long raft may take to end its goroutines: they end at once,
+// but for a call to a follower that is under way, which has up to rpcTimeout. One
+// that waits for its answer holds no lock and touches nothing any more.
 const stopPatience = 3 * time.Second
 
 var errStuck = errors.New("raft has not ended all of its goroutines")
@@ -113,10 +118,9 @@ func (n *Node) newTransport() *raft.NetworkTransport {
 	layer := newStreamLayer(n.mux.Listener(ProtocolRaft), string(joinAddress(n.self.NodeID, n.self.Advertise)), func(nodeID string) (*tls.Config, error) {
 		return n.dialTLS(nodeID, ProtocolRaft)
 	})
-	// One call at a time turns raft's pipelines off: see stopPatience for how one
-	// of them can leave a follower, and with it a cluster of two, without entries.
+	layer.open = n.open
 	return raft.NewNetworkTransportWithConfig(&raft.NetworkTransportConfig{Stream: layer, MaxPool: maxPool, Timeout: rpcTimeout,
-		MaxRPCsInFlight: 1, Logger: raftLogger(n.cfg.Log)})
+		MaxRPCsInFlight: callsInFlight, Logger: raftLogger(n.cfg.Log)})
 }
 
 // noteStale is called by the log, inside raft, after an install that raft's

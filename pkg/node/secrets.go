@@ -54,17 +54,19 @@ func (n *Node) loadSecrets() error {
 		return err
 	}
 	n.keys.ring.Store(&ring)
-	n.tls = c
-	return nil
+	return n.hold(c)
 }
 
 // checkAgainst compares what the node holds with what the cluster has on record.
+// A roll-over of the authority may have gone on without this node, or have gone
+// further than the part of the log that is known to be committed: one of two is
+// enough.
 func (d *dataDir) checkAgainst(img *store.Image, c pki.Credentials) error {
 	var f mutation.Found
 	if !img.System(applier.ClusterPath, &f) {
 		return nil // not known yet
 	}
-	if f.CA != string(c.CAPEM) {
+	if !pki.Share([]byte(f.Bundle()), c.CAPEM) {
 		return store.Errorf(store.CodeIntegrity, "%s is not the certificate of this cluster's authority", d.file("tls", "ca.crt"))
 	}
 	return nil

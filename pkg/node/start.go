@@ -9,6 +9,8 @@ import (
 
 	"github.com/hashicorp/raft"
 
+	"github.com/cpctl/cpctl/pkg/access"
+	"github.com/cpctl/cpctl/pkg/audit"
 	"github.com/cpctl/cpctl/pkg/disk"
 	"github.com/cpctl/cpctl/pkg/store"
 )
@@ -38,7 +40,8 @@ func Open(ctx context.Context, cfg Config) (n *Node, err error) {
 		return nil, err
 	}
 	n = &Node{cfg: cfg, dir: dir, closing: make(chan struct{}), notes: make(chan bool, 64), stale: make(chan struct{}, 1), look: make(chan struct{}, 1),
-		rekeying: make(chan struct{}, 1)}
+		swept: make(chan struct{}, 1), trust: make(chan struct{}, 1), rekeying: make(chan struct{}, 1)}
+	n.open = newConns(n.barred)
 	n.rekeying <- struct{}{}
 	opened := n // a return of an error sets n to nil
 	defer func() {
@@ -57,6 +60,7 @@ func Open(ctx context.Context, cfg Config) (n *Node, err error) {
 	if err := n.openState(); err != nil {
 		return nil, err
 	}
+	n.refresh()
 	if err := n.openRaft(birth != nil); err != nil {
 		return nil, err
 	}
@@ -65,6 +69,8 @@ func Open(ctx context.Context, cfg Config) (n *Node, err error) {
 	n.goRun(n.proposer.run)
 	n.goRun(func() { n.follow(birth) })
 	n.goRun(n.watch)
+	n.goRun(n.sweeping)
+	n.goRun(n.keepCertificate)
 	n.goRun(n.watchKeys)
 	if joining {
 		n.goRun(n.join)
@@ -94,6 +100,12 @@ func (c Config) withDefaults() Config {
 	if c.space == nil {
 		c.space = diskSpace
 	}
+	if c.Record == nil {
+		c.Record = func(audit.Event) {}
+	}
+	if c.Refused == nil {
+		c.Refused = func(access.Actor, string, error) {}
+	}
 	if c.SnapshotInterval == 0 {
 		c.SnapshotInterval = 30 * time.Second
 	}
@@ -109,6 +121,9 @@ func (c Config) withDefaults() Config {
 	}
 	if c.ElectionTimeout == 0 {
 		c.ElectionTimeout = defaultTimeout
+	}
+	if c.CertTTL == 0 {
+		c.CertTTL = defaultCertTTL
 	}
 	return c
 }
@@ -144,7 +159,7 @@ func (n *Node) become(ctx context.Context) (*founding, error) {
 	case id == nil && n.cfg.Join == nil && n.cfg.NonVoter:
 		return nil, store.Errorf(store.CodeInvalid, "a node without a vote cannot found a cluster").WithHint("name one to join with --join")
 	case id == nil && n.cfg.Join == nil:
-		if id, birth, err = n.dir.found(n.cfg.Name, n.cfg.Now()); err != nil {
+		if id, birth, err = n.dir.found(n.cfg.Name, n.cfg.CertTTL, n.cfg.Now()); err != nil {
 			return nil, fmt.Errorf("found a cluster: %w", err)
 		}
 		n.cfg.Log.Info("founded a new cluster", "cluster", id.ClusterID, "node", id.NodeID)

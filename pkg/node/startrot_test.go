@@ -252,7 +252,7 @@ func TestAFlippedBitInAFoundingIsRefused(t *testing.T) {
 	if err := os.Mkdir(dir, 0o700); err != nil {
 		t.Fatal(err)
 	}
-	if _, _, err := d.found("n1", time.Now()); err != nil {
+	if _, _, err := d.found("n1", defaultCertTTL, time.Now()); err != nil {
 		t.Fatal(err)
 	}
 	path := filepath.Join(dir, "founding.json")

@@ -60,7 +60,7 @@ func (n *Node) openState() error {
 	if n.files, err = publish.Open(n.filesConfig()); err != nil {
 		return err
 	}
-	n.fsm = fsm.New(fsm.Config{Image: img, ClusterID: func() string { return n.self.ClusterID }, Commit: n.note, Files: n.files, Stop: n.fail})
+	n.fsm = fsm.New(fsm.Config{Image: img, ClusterID: func() string { return n.self.ClusterID }, Commit: n.note, Files: n.files, Trust: n.trustChanged, Stop: n.fail})
 	if err := n.bounds(img, aside); err != nil {
 		return err
 	}
@@ -79,7 +79,7 @@ func (n *Node) openState() error {
 			return err
 		}
 	}
-	if err := n.dir.checkAgainst(n.fsm.Image(), n.tls); err != nil {
+	if err := n.dir.checkAgainst(n.fsm.Image(), n.own.Load().Credentials); err != nil {
 		return err
 	}
 	n.begun = n.fsm.Image().Index

@@ -23,6 +23,7 @@ type streamLayer struct {
 	net.Listener
 	advertise raftAddr
 	dialTLS   func(nodeID string) (*tls.Config, error)
+	open      *conns // keeps what was dialled
 	callers   callers
 }
 
@@ -33,7 +34,7 @@ var _ raft.StreamLayer = (*streamLayer)(nil)
 // of the form of joinAddress as the others are. dialTLS gives the configuration
 // that accepts the node of that id only.
 func newStreamLayer(l net.Listener, advertise string, dialTLS func(nodeID string) (*tls.Config, error)) *streamLayer {
-	return &streamLayer{Listener: l, advertise: raftAddr(advertise), dialTLS: dialTLS}
+	return &streamLayer{Listener: l, advertise: raftAddr(advertise), dialTLS: dialTLS, open: newConns(nil)}
 }
 
 // Addr is the address that peers dial, not the one that is listened on.
@@ -72,8 +73,7 @@ func (s *streamLayer) Dial(address raft.ServerAddress, timeout time.Duration) (n
 	}
 	ctx, cancel := context.WithTimeout(context.Background(), timeout)
 	defer cancel()
-	dialer := tls.Dialer{Config: config}
-	conn, err := dialer.DialContext(ctx, "tcp", hostport)
+	conn, err := s.open.dial(ctx, config, hostport)
 	if err != nil {
 		return nil, fmt.Errorf("dial node %s at %s: %w", nodeID, hostport, err)
 	}

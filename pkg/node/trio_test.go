@@ -3,6 +3,7 @@ package node
 import (
 	"context"
 	"encoding/json"
+	"errors"
 	"fmt"
 	"io/fs"
 	"log/slog"
@@ -17,6 +18,8 @@ import (
 	"github.com/google/uuid"
 
 	"github.com/cpctl/cpctl/pkg/access"
+	"github.com/cpctl/cpctl/pkg/audit"
+	"github.com/cpctl/cpctl/pkg/disk"
 	"github.com/cpctl/cpctl/pkg/mutation"
 	"github.com/cpctl/cpctl/pkg/pki"
 	"github.com/cpctl/cpctl/pkg/snapshot"
@@ -40,13 +43,15 @@ type trio struct {
 	dirs  map[string]string
 	quiet map[string]bool // nodes without a vote
 
+	disk     disk.FS                // of the nodes that are opened from now on; the real one if nil
 	stale    []byte                 // the cluster.key that a new node gets; the leader's if nil
 	withheld atomic.Pointer[string] // id of a cluster key that no node gives to another
+	recorded map[audit.Event]int    // what leaders did of their own accord, without its index and revision
 }
 
 func newTrio(t *testing.T, names ...string) *trio {
 	t.Helper()
-	c := &trio{t: t, nodes: map[string]*Node{}, stops: map[string][]error{}, dirs: map[string]string{}, quiet: map[string]bool{}}
+	c := &trio{t: t, nodes: map[string]*Node{}, stops: map[string][]error{}, dirs: map[string]string{}, quiet: map[string]bool{}, recorded: map[audit.Event]int{}}
 	base := t.TempDir() // before the cleanup, so that it is removed after it
 	t.Cleanup(func() {
 		for name := range c.dirs {
@@ -76,11 +81,18 @@ func newTrio(t *testing.T, names ...string) *trio {
 
 func (c *trio) open(name string, join bool) *Node {
 	c.t.Helper()
-	cfg := Config{Dir: c.dirs[name], Name: name, Listen: "127.0.0.1:0", Log: slog.New(slog.DiscardHandler), SnapshotInterval: time.Hour, NonVoter: c.quiet[name],
+	cfg := Config{Dir: c.dirs[name], Name: name, Listen: "127.0.0.1:0", Log: slog.New(slog.DiscardHandler), SnapshotInterval: time.Hour, NonVoter: c.quiet[name], disk: c.disk,
 		HeartbeatTimeout: time.Second, ElectionTimeout: time.Second,
 		Now:   func() time.Time { return time.Now().Add(time.Duration(c.clock.Load())) },
 		Stop:  func(err error) { c.mu.Lock(); c.stops[name] = append(c.stops[name], err); c.mu.Unlock() },
 		Probe: c.probe, FetchKey: c.fetchKey,
+		Renew: func(ctx context.Context, _ Member, csr []byte) (*Enrolment, error) { return c.renew(ctx, name, csr) },
+		Record: func(e audit.Event) {
+			c.mu.Lock()
+			defer c.mu.Unlock()
+			e.Index, e.Revision = min(e.Index, 1), min(e.Revision, 1)
+			c.recorded[e]++
+		},
 		space: func(string) (free, total uint64) {
 			if full := c.full.Load(); full != nil && *full == name {
 				return 1 << 20, 100 << 30
@@ -132,8 +144,26 @@ func (c *trio) Enrol(ctx context.Context, req EnrolRequest) (*Enrolment, error) 
 	return e, err
 }
 
+func (c *trio) Ready() error { return nil }
+
 func (c *trio) Admit(ctx context.Context, req AdmitRequest, _ pki.Credentials) error {
 	return c.leader().Admit(ctx, req)
+}
+
+func (c *trio) renew(ctx context.Context, name string, csr []byte) (*Enrolment, error) {
+	c.mu.Lock()
+	n := c.nodes[name]
+	c.mu.Unlock()
+	if n == nil { // it starts, or ends
+		return nil, ErrNotLeader
+	}
+	for _, leader := range c.running() {
+		e, err := leader.Renew(ctx, csr, access.Actor{Role: access.Node, Name: name, Serial: n.own.Load().id.Serial, Source: "test"})
+		if err == nil || !errors.Is(err, store.ErrUnavailable) {
+			return e, err
+		}
+	}
+	return nil, ErrNotLeader
 }
 
 func (c *trio) probe(_ context.Context, m Member) (Progress, error) {

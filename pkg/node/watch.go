@@ -9,6 +9,7 @@ import (
 	"github.com/hashicorp/raft"
 
 	"github.com/cpctl/cpctl/pkg/mutation"
+	"github.com/cpctl/cpctl/pkg/pki"
 )
 
 // Progress is how far a node has come and how it is.
@@ -33,8 +34,13 @@ type Progress struct {
 	LogDir      string   // raft/, with what is free on its disk, bytes; no total: it could not be asked
 	LogFree     uint64
 	LogTotal    uint64
-	Short       bool  // too little is free there: the leader takes no changes
-	ContactMS   int64 // since it last heard of a leader; -1 never
+	Short       bool   // too little is free there: the leader takes no changes
+	ContactMS   int64  // since it last heard of a leader; -1 never
+	Unrecorded  string // why its audit log cannot be written; package rpc knows
+
+	Serial   string // of the certificate that it uses
+	Trusts   string // names the authorities that it trusts (pki.BundleID)
+	Standing string // certificate_revoked, certificate_expired; "" if its certificate is good
 
 	Seen time.Time `json:"-"` // when this node last heard it, by this node's clock
 }
@@ -96,7 +102,9 @@ func (n *Node) Progress() Progress {
 		Term: n.raft().CurrentTerm(), Commit: n.raft().CommitIndex(), Applied: img.Index, Published: files.PublishedIndex,
 		Revision: img.Revision(), Digest: img.DataDigest(), StateDigest: img.StateDigest(), Degraded: files.Degraded, Reason: files.Reason,
 		KeyCheck: ring.First().Check(), KeyChecks: ring.Checks(), KeyLess: n.lacksKey(img), LogDir: disk.dir, LogFree: disk.free, LogTotal: disk.total, Short: disk.left(false) <= 0,
-		ContactMS: n.SinceContact().Milliseconds()}
+		ContactMS: n.SinceContact().Milliseconds(), Standing: n.standing()}
+	own := n.own.Load()
+	p.Serial, p.Trusts = own.id.Serial, pki.BundleID(own.CAPEM)
 	if n.SinceContact() < 0 {
 		p.ContactMS = -1
 	}
@@ -147,6 +155,7 @@ func (n *Node) watch() {
 			}
 		}
 		if n.raft().State() == raft.Shutdown {
+			n.hearWhy()
 			n.fail(ErrRemoved)
 			return
 		}
@@ -184,6 +193,7 @@ func (n *Node) probeAll() {
 			p, err := n.cfg.Probe(ctx, m)
 			if err != nil {
 				n.cfg.Log.Debug("a member does not answer", "name", m.Name, "error", err)
+				n.heed(err)
 				return
 			}
 			p.Seen = time.Now()

@@ -27,8 +27,8 @@ const (
 )
 
 // Authority is the certificate authority of one cluster: an ECDSA P-256 key
-// and a certificate of ten years that names the cluster, cpctl://<cluster-id>,
-// and may sign members only, no further authority.
+// and a certificate of ten years that names the cluster, cpctl://<cluster-id>.
+// It signs members, and of authorities only the one that comes after it.
 type Authority struct {
 	cert *x509.Certificate
 	key  crypto.Signer
@@ -57,7 +57,7 @@ func NewAuthority(clusterID string, now time.Time) (*Authority, error) {
 		KeyUsage:              x509.KeyUsageCertSign | x509.KeyUsageCRLSign,
 		BasicConstraintsValid: true,
 		IsCA:                  true,
-		MaxPathLenZero:        true,
+		MaxPathLen:            1, // its successor, see Introduce
 	}
 	der, err := x509.CreateCertificate(rand.Reader, template, template, key.Public(), key)
 	if err != nil {

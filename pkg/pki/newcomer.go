@@ -29,7 +29,7 @@ func EnrolServerTLS(c Credentials, alpn string) (*tls.Config, error) {
 	if id.Role != access.Node || alpn == "" {
 		return nil, fmt.Errorf("own certificate: %s cannot serve, only a node can, and one protocol", id)
 	}
-	own.Certificate = slices.Clone(own.Certificate[:1])
+	own.Certificate = slices.Clone(own.Certificate)
 	for rest := c.CAPEM; ; {
 		var block *pem.Block
 		if block, rest = pem.Decode(rest); block == nil {
@@ -85,7 +85,7 @@ func NewcomerTLS(fingerprint [32]byte, alpn string) *tls.Config {
 			}
 			for _, ca := range cs.PeerCertificates[1:] {
 				if sha256.Sum256(ca.Raw) == fingerprint {
-					_, err := nodeOf(cs.PeerCertificates[0], ca)
+					_, err := nodeOf(cs.PeerCertificates[0], ca, cs.PeerCertificates[1:])
 					return err
 				}
 			}
@@ -95,9 +95,10 @@ func NewcomerTLS(fingerprint [32]byte, alpn string) *tls.Config {
 	}
 }
 
-// nodeOf verifies the certificate of a node against the one authority.
-func nodeOf(cert, ca *x509.Certificate) (Identity, error) {
-	id, err := issuedBy(cert, ca, x509.ExtKeyUsageServerAuth)
+// nodeOf verifies the certificate of a node against the one authority, or against
+// the one after it if it introduces that one.
+func nodeOf(cert, ca *x509.Certificate, shown []*x509.Certificate) (Identity, error) {
+	id, err := issuedBy(cert, ca, shown, x509.ExtKeyUsageServerAuth)
 	if err != nil {
 		return id, err
 	}
@@ -108,10 +109,13 @@ func nodeOf(cert, ca *x509.Certificate) (Identity, error) {
 }
 
 // issuedBy verifies a certificate against one authority, whose cluster it names.
-func issuedBy(cert, ca *x509.Certificate, use x509.ExtKeyUsage) (Identity, error) {
-	roots := x509.NewCertPool()
+func issuedBy(cert, ca *x509.Certificate, shown []*x509.Certificate, use x509.ExtKeyUsage) (Identity, error) {
+	roots, between := x509.NewCertPool(), x509.NewCertPool()
 	roots.AddCert(ca)
-	if _, err := cert.Verify(x509.VerifyOptions{Roots: roots, KeyUsages: []x509.ExtKeyUsage{use}}); err != nil {
+	for _, c := range shown {
+		between.AddCert(c)
+	}
+	if _, err := cert.Verify(x509.VerifyOptions{Roots: roots, Intermediates: between, KeyUsages: []x509.ExtKeyUsage{use}}); err != nil {
 		return Identity{}, denied("the certificate was not issued by the cluster's authority, or is not good now: %v", err)
 	}
 	id, err := IdentityOf(cert)
@@ -125,8 +129,9 @@ func issuedBy(cert, ca *x509.Certificate, use x509.ExtKeyUsage) (Identity, error
 }
 
 // CheckEnrolment holds what a cluster answered to what a newcomer asked for: the
-// certificate is for the key of its request, and signed by the authority with
-// this fingerprint, which is among those of the answer.
+// certificate is for the key of its request, and signed by one of the authorities
+// of the answer, of which one has this fingerprint. In a roll-over it may be the
+// other one: the answer came from a node that the one with the fingerprint vouches for.
 func CheckEnrolment(fingerprint [32]byte, csrDER, certPEM, caPEM []byte) (Identity, error) {
 	asked, err := x509.ParseCertificateRequest(csrDER)
 	if err != nil {
@@ -139,20 +144,20 @@ func CheckEnrolment(fingerprint [32]byte, csrDER, certPEM, caPEM []byte) (Identi
 	if !samePublic(asked.PublicKey, cert.PublicKey) {
 		return Identity{}, damaged("the certificate that the cluster sent is for another key")
 	}
-	for rest := caPEM; ; {
-		var block *pem.Block
-		if block, rest = pem.Decode(rest); block == nil {
-			return Identity{}, damaged("the cluster sent another authority than that of the token")
-		}
-		if sha256.Sum256(block.Bytes) != fingerprint {
-			continue
-		}
-		ca, err := x509.ParseCertificate(block.Bytes)
-		if err != nil {
-			return Identity{}, damaged("the authority that the cluster sent: %v", err)
-		}
-		return issuedBy(cert, ca, x509.ExtKeyUsageClientAuth)
+	cas, err := parseBundle(caPEM)
+	if err != nil {
+		return Identity{}, damaged("the authority that the cluster sent: %v", err)
 	}
+	if !slices.ContainsFunc(cas, func(ca *x509.Certificate) bool { return sha256.Sum256(ca.Raw) == fingerprint }) {
+		return Identity{}, damaged("the cluster sent another authority than that of the token")
+	}
+	for _, ca := range cas {
+		var id Identity
+		if id, err = issuedBy(cert, ca, nil, x509.ExtKeyUsageClientAuth); err == nil {
+			return id, nil
+		}
+	}
+	return Identity{}, err
 }
 
 // CSRKey is the SHA-256, in hex, of the public key of a certificate request

@@ -11,7 +11,9 @@ import (
 )
 
 // Credentials are what a member holds: its certificate, the key to it (PKCS#8),
-// and the certificate of the cluster authority, each as PEM.
+// and the certificates of the cluster authority, of which there are two during a
+// roll-over; each as PEM. What follows the certificate in CertPEM is shown to
+// peers together with it (see Introduce).
 type Credentials struct{ CertPEM, KeyPEM, CAPEM []byte }
 
 // ServerTLS is how a node answers: TLS 1.3 only, every client with a
@@ -53,7 +55,8 @@ func ServerTLS(c Credentials, clusterID string, generation uint64, revoked func(
 // at the other end a node of this cluster and generation that is not revoked;
 // the one with the id wantNodeID unless that is "". The host name that was
 // dialled is not compared with anything. revoked may be nil for a caller that
-// knows of no revocation, as an operator's command line.
+// knows of no revocation, as an operator's command line. The clock is that of the
+// configuration's Time, if the caller sets one.
 //
 // In TLS 1.3 the handshake of a client ends before the server has judged its
 // certificate: a refusal arrives with the first read.
@@ -69,21 +72,7 @@ func ClientTLS(c Credentials, clusterID string, generation uint64, revoked func(
 	if err := expect.place(id); err != nil {
 		return nil, fmt.Errorf("own certificate: %w", err)
 	}
-	verify := func(cs tls.ConnectionState) error {
-		if len(cs.PeerCertificates) == 0 {
-			return denied("the peer showed no certificate")
-		}
-		// No intermediates: the authority signs members, nothing in between.
-		_, err := cs.PeerCertificates[0].Verify(x509.VerifyOptions{
-			Roots:     roots,
-			KeyUsages: []x509.ExtKeyUsage{x509.ExtKeyUsageServerAuth},
-		})
-		if err != nil {
-			return &tls.CertificateVerificationError{UnverifiedCertificates: cs.PeerCertificates, Err: err}
-		}
-		return expect.verifyNode(cs, wantNodeID)
-	}
-	return &tls.Config{
+	cfg := &tls.Config{
 		MinVersion:             tls.VersionTLS13,
 		Certificates:           []tls.Certificate{own},
 		NextProtos:             expect.alpn,
@@ -91,8 +80,26 @@ func ClientTLS(c Credentials, clusterID string, generation uint64, revoked func(
 		// The library's check ties a certificate to a host name. Ours ties it to
 		// a cluster and a node, in VerifyConnection, which always runs.
 		InsecureSkipVerify: true,
-		VerifyConnection:   verify,
-	}, nil
+	}
+	cfg.VerifyConnection = func(cs tls.ConnectionState) error {
+		if len(cs.PeerCertificates) == 0 {
+			return denied("the peer showed no certificate")
+		}
+		between := x509.NewCertPool() // the authority after ours, if ours introduces it
+		for _, c := range cs.PeerCertificates[1:] {
+			between.AddCert(c)
+		}
+		options := x509.VerifyOptions{Roots: roots, Intermediates: between, KeyUsages: []x509.ExtKeyUsage{x509.ExtKeyUsageServerAuth}}
+		if cfg.Time != nil {
+			options.CurrentTime = cfg.Time()
+		}
+		_, err := cs.PeerCertificates[0].Verify(options)
+		if err != nil {
+			return &tls.CertificateVerificationError{UnverifiedCertificates: cs.PeerCertificates, Err: err}
+		}
+		return expect.verifyNode(cs, wantNodeID)
+	}
+	return cfg, nil
 }
 
 func (c Credentials) load() (own tls.Certificate, roots *x509.CertPool, id Identity, err error) {

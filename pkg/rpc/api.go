@@ -70,6 +70,7 @@ type ClusterStatus struct {
 	Term          uint64       `json:"term"`
 	CommitIndex   uint64       `json:"commit_index"`
 	CanLose       int          `json:"can_lose"` // how many voters may fail now before writes stop
+	Rekey         string       `json:"rekey"`    // a roll-over of the cluster key that is not at its end: begun, switched; else ""
 	Counts        store.Counts `json:"counts"`
 	Nodes         []NodeStatus `json:"nodes"` // sorted by name
 }
@@ -81,7 +82,7 @@ type NodeStatus struct {
 	Address        string `json:"address"`
 	Role           string `json:"role"`   // leader, follower, non-voter
 	State          string `json:"state"`  // alive, degraded, lost
-	Reason         string `json:"reason"` // "", disk_full, io_error, clock_skew, cluster_key
+	Reason         string `json:"reason"` // "", disk_full, io_error, clock_skew, cluster_key, certificate_revoked, certificate_expired, audit_log
 	AppliedIndex   uint64 `json:"applied_index"`
 	PublishedIndex uint64 `json:"published_index"`
 	Revision       uint64 `json:"revision"`

@@ -13,12 +13,12 @@ import (
 
 // Caller is who is at the other end of a connection, as it was authenticated.
 type Caller struct {
-	By      access.Actor
-	nodeID  string          // of a node
-	gone    context.Context // ends with the connection
-	leave   func()          // ends it
-	revoked func() bool     // asked before each call; nil: never
-	guest   *guest          // whose room calls take; nil: they take none
+	By     access.Actor
+	nodeID string          // of a node
+	gone   context.Context // ends with the connection
+	leave  func()          // ends it
+	guest  *guest          // whose room calls take; nil: they take none
+	server *Server         // that serves it
 }
 
 // Call is the arguments of a method with what every call carries. Deadlines are
@@ -29,9 +29,10 @@ type Call[T any] struct {
 	Args      T             `json:"args"`
 
 	caller *Caller
+	method string // Cluster.Write
 }
 
-func (c *Call[T]) from(caller *Caller) { c.caller = caller }
+func (c *Call[T]) from(caller *Caller, method string) { c.caller, c.method = caller, method }
 
 // by is who asked. Only a node is believed when it names another.
 func (c *Call[T]) by() access.Actor {
@@ -44,6 +45,7 @@ func (c *Call[T]) by() access.Actor {
 // Reply is an answer or a typed error: net/rpc itself would only carry a string.
 type Reply[T any] struct {
 	Err   *store.Error `json:"err,omitempty"`
+	Gone  string       `json:"gone,omitempty"` // of a Goodbye: whether it is the certificate or the node that is no longer good
 	Value T            `json:"value"`
 }
 
@@ -64,7 +66,7 @@ func serve[A, R any](call *Call[A], reply *Reply[R], work func(ctx context.Conte
 	var v R
 	err := ctx.Err() // where there is so little time that callers leave, none is for those who left
 	if err == nil {
-		v, err = work(ctx)
+		v, err = audited(ctx, call, work)
 	}
 	if err != nil {
 		reply.Err = typed(err)
@@ -122,6 +124,8 @@ func do[A, R any](ctx context.Context, c *rpc.Client, method string, from *acces
 			return zero, store.Errorf(store.CodeInvalid, "%v", pending.Error)
 		}
 		return zero, errors.Join(errBroken, pending.Error)
+	case reply.Err != nil && reply.Gone != "":
+		return zero, &Goodbye{Err: reply.Err, Removed: reply.Gone == goneRemoved}
 	case reply.Err != nil:
 		return zero, reply.Err
 	}

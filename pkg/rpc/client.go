@@ -20,6 +20,7 @@ import (
 type Options struct {
 	Servers     []string         // "unix:PATH" or "HOST:PORT", tried in this order
 	Credentials *pki.Credentials // who the caller is, for HOST:PORT; nil: nobody
+	Login       string           // the command that makes new credentials, for hints; "": in general terms
 	Log         *slog.Logger     // attempts and answers; nil: nobody wants to know
 }
 
@@ -30,8 +31,9 @@ type Client struct {
 	opts Options
 
 	mu   sync.Mutex
-	conn *rpc.Client
-	at   int // the server in use, or to be tried first
+	conn *link
+	at   int                // the server in use, or to be tried first
+	last map[string]outcome // by server
 }
 
 // The pauses between attempts: short enough that an election is not made
@@ -94,6 +96,9 @@ func (c *Client) Write(ctx context.Context, req *mutation.Request) (*mutation.An
 		}
 		e := store.Errorf(store.CodeUnknown, "it is not known whether the change was made (request id %s)", req.ID)
 		e.Hint = "the same command with --request-id " + req.ID + " finds out, and makes it at most once"
+		if errors.Is(last, store.ErrDenied) { // a first attempt went out, and then nobody took us any more
+			e.Hint = last.Message + "\n" + e.Hint
+		}
 		if last.Hint != "" {
 			e.Hint = last.Hint + "\n" + e.Hint
 		}

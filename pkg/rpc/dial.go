@@ -3,8 +3,10 @@ package rpc
 import (
 	"context"
 	"crypto/tls"
+	"errors"
 	"io"
 	"net"
+	"os"
 	"strings"
 	"time"
 
@@ -29,18 +31,42 @@ func (c *Client) dial(ctx context.Context, server, protocol string) (net.Conn, e
 		return nil, store.Errorf(store.CodeDenied, "server %s wants a certificate, and there is none", server).
 			WithHint("log in with a token: cpctl login %s --token-file FILE --name CONTEXT", server)
 	}
+	cfg, err := c.clientTLS(protocol)
+	if err != nil {
+		return nil, err
+	}
+	ctx, cancel := context.WithTimeout(ctx, dialWait)
+	defer cancel()
+	conn, err := (&tls.Dialer{Config: cfg}).DialContext(ctx, "tcp", server)
+	if err != nil && overdue(err) {
+		return nil, &net.OpError{Op: "dial", Net: "tcp", Err: os.ErrDeadlineExceeded}
+	}
+	return conn, err
+}
+
+// clientTLS is how we show who we are. What is wrong with that is an error of
+// CodeDenied: no later attempt fares better.
+func (c *Client) clientTLS(protocol string) (*tls.Config, error) {
 	own := *c.opts.Credentials
+	if err := c.usable(own, time.Now()); err != nil {
+		return nil, err
+	}
 	id, err := own.Identity()
 	if err != nil {
 		return nil, err
 	}
 	cfg, err := pki.ClientTLS(own, id.ClusterID, id.Generation, nil, protocol, "")
 	if err != nil {
-		return nil, err
+		return nil, store.Errorf(store.CodeDenied, "the credentials cannot be used: %v", err).
+			WithHint("certificate and key must belong together; see: cpctl context show")
 	}
-	ctx, cancel := context.WithTimeout(ctx, dialWait)
-	defer cancel()
-	return (&tls.Dialer{Config: cfg}).DialContext(ctx, "tcp", server)
+	return cfg, nil
+}
+
+// overdue tells whether an error says that time is over or nobody wants to know
+// any more.
+func overdue(err error) bool {
+	return errors.Is(err, context.DeadlineExceeded) || errors.Is(err, context.Canceled)
 }
 
 // dialSocket names the protocol in the first line, as ALPN does on the port.

@@ -5,6 +5,7 @@ import (
 	"crypto/tls"
 	"errors"
 	"net"
+	"strings"
 	"time"
 
 	"github.com/cpctl/cpctl/pkg/pki"
@@ -36,7 +37,7 @@ type enrolRequest struct {
 func Enrol(ctx context.Context, servers []string, token pki.Token, req EnrolArgs) (*Enrolment, error) {
 	req.Token, req.Secret = token.ID, token.Secret[:]
 	for _, server := range servers {
-		if _, _, err := net.SplitHostPort(server); err != nil {
+		if _, _, err := net.SplitHostPort(server); err != nil || strings.HasPrefix(server, "unix:") {
 			return nil, store.Errorf(store.CodeInvalid, "server %q is not HOST:PORT", server)
 		}
 	}
@@ -104,10 +105,10 @@ func dialEnrol(ctx context.Context, server string, ca [32]byte) (net.Conn, error
 	ctx, cancel := context.WithTimeout(ctx, dialWait)
 	defer cancel()
 	conn, err := (&tls.Dialer{Config: pki.NewcomerTLS(ca, ProtocolEnrol)}).DialContext(ctx, "tcp", server)
-	var alert tls.AlertError
+	var said *net.OpError // an alert of TLS, such as that the protocol is not spoken there
 	var notTLS tls.RecordHeaderError
 	switch {
-	case errors.As(err, &notTLS), errors.As(err, &alert):
+	case errors.As(err, &notTLS), errors.As(err, &said) && said.Op == "remote error":
 		return nil, store.Errorf(store.CodeDenied, "server %s is not a node that takes newcomers: %v", server, err).
 			WithHint("look at the address and the port: it is that of cpctl node --listen; nothing was said to the server")
 	case err != nil:

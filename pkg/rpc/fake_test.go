@@ -9,6 +9,7 @@ import (
 	"os"
 	"path/filepath"
 	"slices"
+	"strings"
 	"sync"
 	"testing"
 	"time"
@@ -23,27 +24,34 @@ const patience = 30 * time.Second
 
 // fake is a node that does what a test tells it: the wire is what is tested.
 type fake struct {
-	mu      sync.Mutex
-	img     *store.Image
-	writes  []mutation.Request                                                 // as they arrived
-	write   func(context.Context, *mutation.Request) (*mutation.Answer, error) // nil: created
-	leads   bool
-	leader  *Member
-	members []Member // nil: itself alone
-	dial    func(m Member, protocol string) (net.Conn, error)
-	restore func(archive io.Reader) (*Restored, error)
-	unread  error // of Readable
-	files   error // of WaitPublished
-	self    *SelfCheck
-	repairs int // of Check
-	at      []Progress
-	port    net.Listener
-	exports []string // as they were recorded
-	waited  uint64   // for WaitApplied
-	private []byte   // of PrivateJWK; none: unavailable
-	rekey   func(roll string) (*RekeyReply, error)
-	rolls   []string // that Rekey was asked for
-	cluster []byte   // of ClusterKey
+	farewell *Goodbye // to everybody
+	mu       sync.Mutex
+	img      *store.Image
+	writes   []mutation.Request                                                 // as they arrived
+	write    func(context.Context, *mutation.Request) (*mutation.Answer, error) // nil: created
+	leads    bool
+	leader   *Member
+	members  []Member // nil: itself alone
+	dial     func(m Member, protocol string) (net.Conn, error)
+	restore  func(archive io.Reader) (*Restored, error)
+	unread   error // of Readable
+	files    error // of WaitPublished
+	self     *SelfCheck
+	repairs  int // of Check
+	at       []Progress
+	port     net.Listener
+	streams  net.Listener // nil: the same
+	door     net.Listener // for newcomers
+	enrol    func(EnrolArgs, access.Actor) (*Enrolment, error)
+	admits   []AdmitArgs
+	exports  []string // as they were recorded
+	waited   uint64   // for WaitApplied
+	private  []byte   // of PrivateJWK; none: unavailable
+	rekey    func(roll string) (*RekeyReply, error)
+	rolls    []string // that Rekey was asked for
+	cluster  []byte   // of ClusterKey
+	server   *Server  // that serves it
+	record   Recorder // nil: nobody
 }
 
 func (f *fake) Name() string                                { return "n1" }
@@ -80,10 +88,32 @@ func (f *fake) Members() []Member {
 	return []Member{{ID: "id-1", Name: "n1", Voter: true}}
 }
 
-func (f *fake) LastHeard(string) (Progress, bool)      { return Progress{}, false }
-func (f *fake) Revoked(string) bool                    { return false }
-func (f *fake) Admit(context.Context, AdmitArgs) error { return nil }
-func (f *fake) Listener(string) net.Listener           { return f.port }
+func (f *fake) LastHeard(string) (Progress, bool) { return Progress{}, false }
+func (f *fake) Farewell(string, string) (*store.Error, bool) {
+	if f.farewell == nil {
+		return nil, false
+	}
+	return f.farewell.Err, f.farewell.Removed
+}
+func (f *fake) Renew(context.Context, []byte, access.Actor) (*Enrolment, error) {
+	return &Enrolment{}, nil
+}
+func (f *fake) Revoke(context.Context, string, access.Actor) (mutation.Certificate, uint64, error) {
+	return mutation.Certificate{}, 0, nil
+}
+func (f *fake) Rotate(context.Context, RotateArgs, access.Actor) (*Authorities, error) {
+	return &Authorities{}, nil
+}
+func (f *fake) Listener(protocol string) net.Listener {
+	switch {
+	case protocol == ProtocolEnrol:
+		return f.door
+	case protocol == ProtocolStream:
+		return f.streams
+	}
+	return f.port
+}
+
 func (f *fake) Leader() (Member, bool) {
 	if f.leader == nil {
 		return Member{}, false
@@ -92,13 +122,14 @@ func (f *fake) Leader() (Member, bool) {
 }
 
 // NameOf knows nobody before the state that says so is applied.
-func (f *fake) NameOf(string) string {
+func (f *fake) NameOf(id string) string {
 	f.mu.Lock()
 	defer f.mu.Unlock()
-	if f.waited < f.img.Index {
+	number, ok := strings.CutPrefix(id, "id-")
+	if f.waited < f.img.Index || !ok {
 		return ""
 	}
-	return "n1"
+	return "n" + number
 }
 
 func (f *fake) Rekey(_ context.Context, args RekeyArgs, _ access.Actor) (*RekeyReply, error) {
@@ -164,7 +195,22 @@ func (f *fake) PrivateJWK(tenant, kid string) ([]byte, error) {
 	return slices.Clone(f.private), nil
 }
 
-func (f *fake) Enrol(context.Context, EnrolArgs, access.Actor) (*Enrolment, error) { return nil, nil }
+func (f *fake) Enrol(_ context.Context, args EnrolArgs, by access.Actor) (*Enrolment, error) {
+	if f.enrol == nil {
+		return nil, nil
+	}
+	return f.enrol(args, by)
+}
+
+func (f *fake) Admit(_ context.Context, args AdmitArgs) error {
+	if !f.leads {
+		return store.Errorf(store.CodeUnavailable, "not the leader")
+	}
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	f.admits = append(f.admits, args)
+	return nil
+}
 
 func (f *fake) CreateToken(context.Context, TokenArgs, access.Actor) (*Recorded, error) {
 	return nil, nil
@@ -206,19 +252,31 @@ func serveFake(t *testing.T, f *fake) (*Client, string) {
 		t.Fatal(err)
 	}
 	t.Cleanup(func() { os.RemoveAll(dir) })
-	if f.port, err = net.Listen("tcp", "127.0.0.1:0"); err != nil {
-		t.Fatal(err)
+	if f.port == nil {
+		if f.port, err = net.Listen("tcp", "127.0.0.1:0"); err != nil {
+			t.Fatal(err)
+		}
+	}
+	if f.streams == nil {
+		f.streams = f.port
+	}
+	if f.door == nil {
+		if f.door, err = net.Listen("tcp", "127.0.0.1:0"); err != nil {
+			t.Fatal(err)
+		}
 	}
 	s, err := NewServer(f, slog.New(slog.DiscardHandler))
 	if err != nil {
 		t.Fatal(err)
 	}
+	f.server = s
+	s.RecordWith(f.record)
 	path := filepath.Join(dir, "s")
 	if err := s.Serve(path); err != nil {
 		t.Fatal(err)
 	}
 	c := NewClient(Options{Servers: []string{"unix:" + path}})
-	t.Cleanup(func() { c.Close(); f.port.Close(); s.Close() })
+	t.Cleanup(func() { c.Close(); f.port.Close(); f.door.Close(); f.streams.Close(); s.Close() })
 	return c, path
 }
 

@@ -16,10 +16,11 @@ import (
 // The limits of those who have no certificate. What they may hold of a node is
 // small, whatever they do: a few connections, 8 KiB each, for a few seconds.
 const (
-	enrolWaiting = 64               // that have not said what they want; the oldest makes room, so that silent ones keep nobody out
-	enrolSpeak   = 5 * time.Second  // from the handshake to the last byte of the request
-	enrolAtOnce  = 4                // under way: each costs the leader a signature and a log entry
-	enrolWork    = 20 * time.Second // for one of them, with the wait for its turn: longer than two elections
+	enrolConnections = 128              // in all
+	enrolWaiting     = 64               // that have not said what they want; the oldest makes room, so that silent ones keep nobody out
+	enrolSpeak       = 5 * time.Second  // from the handshake to the last byte of the request
+	enrolAtOnce      = 4                // under way: each costs the leader a signature and a log entry
+	enrolWork        = 20 * time.Second // for one of them, with the wait for its turn: longer than two elections
 )
 
 // newcomers are the connections of those who show a token.
@@ -94,7 +95,9 @@ func (s *Server) enrolNewcomer(ctx context.Context, args EnrolArgs, source strin
 	case <-ctx.Done():
 		return nil, store.Errorf(store.CodeUnavailable, "too many newcomers at once")
 	}
-	return onLeader(ctx, s, func(ctx context.Context) (*Enrolment, error) { return s.node.Enrol(ctx, args, by) }, "Peer.Enrol", by, args)
+	return s.onRecordOf(ctx, args.Token, s.eventOf("newcomer", by, false, &args), func(ctx context.Context) (*Enrolment, error) {
+		return onLeader(ctx, s, func(ctx context.Context) (*Enrolment, error) { return s.node.Enrol(ctx, args, by) }, "Peer.Enrol", by, args)
+	})
 }
 
 // enrolled is told of every attempt to use a token, at the node where it was

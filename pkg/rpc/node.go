@@ -55,7 +55,11 @@ type Node interface {
 	Rekey(ctx context.Context, args RekeyArgs, by access.Actor) (*RekeyReply, error) // leader only
 	ClusterKey(keyID string) ([]byte, error)                                         // for another node
 
-	Revoked(serial string) bool // whether a certificate was taken back
+	Renew(ctx context.Context, csr []byte, by access.Actor) (*Enrolment, error)                                         // leader only
+	Revoke(ctx context.Context, serial string, by access.Actor) (revoked mutation.Certificate, index uint64, err error) // leader only
+	Rotate(ctx context.Context, args RotateArgs, by access.Actor) (*Authorities, error)                                 // leader only
+
+	Farewell(serial, nodeID string) (why *store.Error, removed bool) // why the holder of a certificate is not served; nil: it is
 	Dial(ctx context.Context, m Member, protocol string) (net.Conn, error)
 	Listener(protocol string) net.Listener
 }
@@ -92,6 +96,11 @@ type Progress struct {
 	LogTotal    uint64
 	Short       bool
 	ContactMS   int64
+	Unrecorded  string // why its audit log cannot be written
+
+	Serial   string
+	Trusts   string
+	Standing string
 
 	Seen time.Time `json:"-"`
 }
@@ -108,7 +117,7 @@ type EnrolArgs struct {
 	Secret []byte // of the token
 }
 
-// Enrolment is what it gets.
+// Enrolment is what it gets; who renews a certificate gets no cluster key.
 type Enrolment struct {
 	ClusterID  string
 	Generation uint64

@@ -30,19 +30,29 @@ func once[A, R any](ctx context.Context, c *Client, method string, args A) (R, e
 		conn, server, err := c.connection(ctx)
 		if err == nil {
 			var v R
-			if v, err = do[A, R](ctx, conn, method, nil, args); err == nil || !errors.Is(err, errBroken) {
+			if v, err = do[A, R](ctx, conn.Client, method, nil, args); err == nil {
+				return v, nil
+			}
+			if refusal := c.note(server, conn.raw, err); refusal == nil && !errors.Is(err, errBroken) {
 				return v, err
 			}
 			c.next(conn, true)
+		} else if errors.Is(err, store.ErrInvalid) {
+			return zero, err
+		} else {
+			c.note(server, nil, err)
 		}
 		said[server] = reason(err)
+	}
+	if refusal := c.hopeless(); refusal != nil {
+		return zero, refusal
 	}
 	return zero, c.timedOut(said, time.Since(began))
 }
 
 // retry makes attempts until one settles the matter or the context ends. again
 // says whether an error is worth another attempt; final makes the error that
-// the caller gets when time is over.
+// the caller gets when time is over or every attempt would be refused.
 func retry[R any](ctx context.Context, c *Client, attempt func(context.Context, *rpc.Client) (R, error),
 	again func(error) (bool, error), final func(*store.Error) *store.Error) (R, error) {
 	began, pause := time.Now(), firstPause
@@ -52,17 +62,25 @@ func retry[R any](ctx context.Context, c *Client, attempt func(context.Context, 
 		conn, server, err := c.connection(ctx)
 		if err == nil {
 			var v R
-			v, err = attempt(ctx, conn)
+			v, err = attempt(ctx, conn.Client)
 			if err == nil {
 				return v, nil
 			}
-			more, err2 := again(err)
-			if !more {
-				return zero, err2
+			refusal := c.note(server, conn.raw, err)
+			if refusal == nil { // else nothing was done
+				more, err2 := again(err)
+				if !more {
+					return zero, err2
+				}
 			}
-			c.next(conn, errors.Is(err, errBroken))
-		} else if errors.Is(err, store.ErrDenied) || errors.Is(err, store.ErrInvalid) {
+			c.next(conn, refusal != nil || errors.Is(err, errBroken))
+		} else if errors.Is(err, store.ErrInvalid) {
 			return zero, err // no later attempt fares better
+		} else {
+			c.note(server, nil, err)
+		}
+		if refusal := c.hopeless(); refusal != nil {
+			return zero, final(refusal)
 		}
 		if ctx.Err() == nil || said[server] == "" {
 			said[server] = reason(err)
@@ -86,7 +104,7 @@ func rest(ctx context.Context, pause *time.Duration) bool {
 }
 
 // connection returns the connection in use, or dials the servers in turn.
-func (c *Client) connection(ctx context.Context) (*rpc.Client, string, error) {
+func (c *Client) connection(ctx context.Context) (*link, string, error) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	server := c.opts.Servers[c.at%len(c.opts.Servers)]
@@ -99,12 +117,13 @@ func (c *Client) connection(ctx context.Context) (*rpc.Client, string, error) {
 		return nil, server, err
 	}
 	c.opts.Log.Debug("connected", "server", server)
-	c.conn = rpc.NewClientWithCodec(clientCodec{codec: newCodec(conn, nil)})
+	raw := &judged{Conn: conn}
+	c.conn = &link{rpc.NewClientWithCodec(clientCodec{codec: newCodec(raw, nil)}), raw}
 	return c.conn, server, nil
 }
 
 // next goes on to the next server, and gives up a connection that broke.
-func (c *Client) next(conn *rpc.Client, broken bool) {
+func (c *Client) next(conn *link, broken bool) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	if c.conn == conn && (broken || len(c.opts.Servers) > 1) {
@@ -118,6 +137,9 @@ func (c *Client) next(conn *rpc.Client, broken bool) {
 func reason(err error) string {
 	var op *net.OpError
 	if errors.As(err, &op) {
+		if op.Op == "remote error" {
+			return "refuses our certificate"
+		}
 		parts := strings.Split(op.Err.Error(), ": ")
 		return parts[len(parts)-1] // "connection refused", "no such file or directory"
 	}
@@ -146,6 +168,9 @@ func (c *Client) timedOut(said map[string]string, after time.Duration) *store.Er
 	if reached == "" {
 		e := store.Errorf(store.CodeUnavailable, "cannot connect to %s after %s", strings.Join(servers, ", "), took)
 		e.Hint = strings.Join(lines, "; ") + "\nis the node running? start it with: cpctl node"
+		if !slices.ContainsFunc(servers, func(s string) bool { return strings.HasPrefix(s, "unix:") }) {
+			e.Hint = strings.Join(lines, "; ") + "\nare the nodes running, and do they listen there? see: cpctl context show"
+		}
 		return e
 	}
 	what := "no leader among"
@@ -158,5 +183,5 @@ func (c *Client) timedOut(said map[string]string, after time.Duration) *store.Er
 }
 
 func isDialError(why string) bool {
-	return slices.Contains([]string{"connection refused", "no such file or directory", "permission denied", "i/o timeout", "no route to host", "network is unreachable", "host is unreachable"}, why)
+	return slices.Contains([]string{"connection refused", "no such file or directory", "permission denied", "i/o timeout", "no route to host", "network is unreachable", "host is unreachable", "no such host"}, why)
 }

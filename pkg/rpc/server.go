@@ -27,6 +27,7 @@ type Server struct {
 
 	local, between *rpc.Server
 	socket         net.Listener
+	record         record
 	newcomers      *newcomers
 
 	open  context.Context // ends with Close, and with it every call
@@ -68,7 +69,7 @@ func (s *Server) Serve(path string) error {
 	s.accept(socket, maxConnections, s.serveLocal)
 	s.accept(s.node.Listener(ProtocolRPC), 0, func(conn net.Conn) { s.servePeer(conn, ProtocolRPC) })
 	s.accept(s.node.Listener(ProtocolStream), 0, func(conn net.Conn) { s.servePeer(conn, ProtocolStream) })
-	s.accept(s.node.Listener(ProtocolEnrol), maxConnections, s.serveNewcomer)
+	s.accept(s.node.Listener(ProtocolEnrol), enrolConnections, s.serveNewcomer)
 	return nil
 }
 
@@ -158,7 +159,7 @@ func (s *Server) serveLocal(conn net.Conn) {
 		s.log.Warn("refused a connection to the socket", "uid", uid, "error", err)
 		return
 	}
-	caller := &Caller{By: access.Local(strconv.FormatUint(uint64(uid), 10))}
+	caller := &Caller{By: access.Local(strconv.FormatUint(uint64(uid), 10)), server: s}
 	guest, leave, full := s.guests.enter(caller.By, "", conn)
 	protocol, err := readPreamble(conn)
 	switch {
@@ -208,7 +209,8 @@ func peerUID(conn net.Conn) (uint32, error) {
 }
 
 // peerCaller is who holds the certificate at the other end of a connection to
-// the port: another node, or a person.
+// the port: another node, or a person. The error is a *Goodbye for one to whom a
+// reason is due.
 func (s *Server) peerCaller(conn net.Conn) (*Caller, error) {
 	t, ok := conn.(*tls.Conn)
 	if !ok || len(t.ConnectionState().PeerCertificates) == 0 {
@@ -218,7 +220,12 @@ func (s *Server) peerCaller(conn net.Conn) (*Caller, error) {
 	if err != nil {
 		return nil, err
 	}
-	return &Caller{By: id.Actor(conn.RemoteAddr().String()), nodeID: id.NodeID, revoked: func() bool { return s.node.Revoked(id.Serial) }}, nil
+	if why, removed := s.node.Farewell(id.Serial, id.NodeID); why != nil {
+		bye := &Goodbye{Err: why, Removed: removed}
+		s.Refused(id.Actor(conn.RemoteAddr().String()), t.ConnectionState().NegotiatedProtocol, bye)
+		return nil, bye
+	}
+	return &Caller{By: id.Actor(conn.RemoteAddr().String()), nodeID: id.NodeID, server: s}, nil
 }
 
 // servePeer serves another node, or a person who is not turned away.
@@ -226,6 +233,10 @@ func (s *Server) servePeer(conn net.Conn, protocol string) {
 	caller, err := s.peerCaller(conn)
 	if err != nil {
 		s.log.Warn("refused a connection", "from", conn.RemoteAddr().String(), "error", err)
+		var bye *Goodbye
+		if errors.As(err, &bye) {
+			s.turnAway(conn, protocol, bye)
+		}
 		return
 	}
 	guest, leave, err := s.guests.enter(caller.By, protocol, conn)

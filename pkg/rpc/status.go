@@ -5,6 +5,8 @@ import (
 	"sync"
 	"time"
 
+	"github.com/cpctl/cpctl/pkg/applier"
+	"github.com/cpctl/cpctl/pkg/mutation"
 	"github.com/cpctl/cpctl/pkg/store"
 )
 
@@ -12,7 +14,7 @@ import (
 const probeWait = time.Second
 
 func (s *Server) status(ctx context.Context) *ClusterStatus {
-	members, self := s.node.Members(), s.node.Progress()
+	members, self := s.node.Members(), s.progress()
 	out := &ClusterStatus{FormatVersion: store.FormatVersion, Kind: "cluster_status", ClusterID: s.node.ClusterID(),
 		Term: self.Term, CommitIndex: self.Commit, Counts: s.node.Image().Counts(), Nodes: make([]NodeStatus, len(members))}
 	ctx, cancel := context.WithTimeout(ctx, probeWait)
@@ -47,8 +49,20 @@ func (s *Server) status(ctx context.Context) *ClusterStatus {
 	for i, m := range members {
 		out.Nodes[i] = s.nodeStatus(m, said[i], out)
 	}
+	var roll mutation.Rollover
+	s.node.Image().System(applier.RekeyPath, &roll)
+	out.Rekey = roll.Phase
 	out.CanLose = max(alive-(voters/2+1), 0)
 	return out
+}
+
+// progress is how this node is, its audit log included.
+func (s *Server) progress() Progress {
+	p := s.node.Progress()
+	if s.records() {
+		p.Unrecorded = s.record.Failing()
+	}
+	return p
 }
 
 func (s *Server) nodeStatus(m Member, p *Progress, all *ClusterStatus) NodeStatus {
@@ -70,6 +84,10 @@ func (s *Server) nodeStatus(m Member, p *Progress, all *ClusterStatus) NodeStatu
 		n.State, n.Reason = "degraded", "disk_full"
 	case p.KeyLess: // it cannot open what is sealed, nor lead
 		n.State, n.Reason = "degraded", "cluster_key"
+	case p.Standing != "":
+		n.State, n.Reason = "degraded", p.Standing
+	case p.Unrecorded != "":
+		n.State, n.Reason = "degraded", "audit_log"
 	}
 	if p.Leads && p.Term == all.Term {
 		n.Role, all.Leader = "leader", m.Name

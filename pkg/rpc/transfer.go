@@ -94,11 +94,31 @@ func (c *Client) sendArchive(ctx context.Context, r io.Reader, args RestoreArgs)
 // stream opens a stream to the first server that answers, and returns what the
 // server says at its end.
 func (c *Client) stream(ctx context.Context, req streamRequest, transfer func(net.Conn) error) (*streamReply, error) {
-	conn, err := c.dialStream(ctx)
+	conn, server, err := c.dialStream(ctx)
 	if err != nil {
 		return nil, err
 	}
 	defer conn.Close()
+	reply, err := exchange(ctx, conn, req, transfer)
+	switch {
+	case err == nil && reply.Err != nil:
+		return nil, reply.Err
+	case err == nil:
+		return reply, nil
+	case ctx.Err() != nil:
+		return nil, err
+	}
+	if refusal := c.note(server, conn, errBroken); refusal != nil {
+		if final := c.hopeless(); final != nil {
+			return nil, final
+		}
+		return nil, store.Errorf(store.CodeUnavailable, "%s", refusal.Message) // another server may take us
+	}
+	return nil, err
+}
+
+// exchange sends the request and what goes with it, and waits for the reply.
+func exchange(ctx context.Context, conn net.Conn, req streamRequest, transfer func(net.Conn) error) (*streamReply, error) {
 	stop := context.AfterFunc(ctx, func() { conn.Close() })
 	defer stop()
 	if at, ok := ctx.Deadline(); ok {
@@ -114,25 +134,34 @@ func (c *Client) stream(ctx context.Context, req streamRequest, transfer func(ne
 	if err := readReply(ctx, conn, &reply); err != nil {
 		return nil, errors.Join(errBroken, err)
 	}
-	if reply.Err != nil {
-		return nil, reply.Err
-	}
 	return &reply, nil
 }
 
-func (c *Client) dialStream(ctx context.Context) (net.Conn, error) {
+// dialStream connects to the first server that can be reached and has not
+// refused us.
+func (c *Client) dialStream(ctx context.Context) (*judged, string, error) {
 	began, pause := time.Now(), firstPause
 	said := map[string]string{}
 	for {
 		for _, server := range c.opts.Servers {
+			if c.refuses(server) {
+				continue
+			}
 			conn, err := c.dial(ctx, server, ProtocolStream)
 			if err == nil {
-				return conn, nil
+				return &judged{Conn: conn}, server, nil
 			}
+			if errors.Is(err, store.ErrInvalid) {
+				return nil, server, err
+			}
+			c.note(server, nil, err)
 			said[server] = reason(err)
 		}
+		if refusal := c.hopeless(); refusal != nil {
+			return nil, "", refusal
+		}
 		if !rest(ctx, &pause) {
-			return nil, c.timedOut(said, time.Since(began))
+			return nil, "", c.timedOut(said, time.Since(began))
 		}
 	}
 }

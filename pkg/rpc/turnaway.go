@@ -7,8 +7,6 @@ import (
 	"io"
 	"net"
 	"time"
-
-	"github.com/cpctl/cpctl/pkg/store"
 )
 
 // turnAway answers the first thing that a refused connection asks with the
@@ -28,7 +26,7 @@ func (s *Server) turnAway(conn net.Conn, protocol string, why error) {
 	if protocol == ProtocolStream {
 		tell = tellStream
 	}
-	if err := tell(conn, typed(why)); err != nil {
+	if err := tell(conn, why); err != nil {
 		return
 	}
 	// What is closed with bytes unread takes the answer with it.
@@ -41,18 +39,23 @@ func (s *Server) turnAway(conn net.Conn, protocol string, why error) {
 }
 
 // tellCaller answers a call, of which it reads the number only.
-func tellCaller(conn net.Conn, why *store.Error) error {
+func tellCaller(conn net.Conn, why error) error {
 	var head [12]byte
 	if _, err := io.ReadFull(conn, head[:]); err != nil {
 		return err
 	}
-	return newCodec(conn, nil).writeFrame(binary.BigEndian.Uint64(head[4:]), "", Reply[json.RawMessage]{Err: why, Value: json.RawMessage("null")})
+	reply := Reply[json.RawMessage]{Err: typed(why), Value: json.RawMessage("null")}
+	var bye *Goodbye
+	if errors.As(why, &bye) {
+		reply.Gone = bye.gone()
+	}
+	return newCodec(conn, nil).writeFrame(binary.BigEndian.Uint64(head[4:]), "", reply)
 }
 
 // tellStream ends a stream as it would be after an empty archive, which is where
 // the reason stands for whoever wants a snapshot, and after what was sent for
 // whoever wants to restore one.
-func tellStream(conn net.Conn, why *store.Error) error {
+func tellStream(conn net.Conn, why error) error {
 	var req streamRequest
 	if err := readJSON(conn, maxHead, &req); err != nil {
 		return err
@@ -64,5 +67,5 @@ func tellStream(conn net.Conn, why *store.Error) error {
 	} else if err := writeChunk(conn, nil); err != nil {
 		return err
 	}
-	return writeJSON(conn, streamReply{Err: why})
+	return writeJSON(conn, streamReply{Err: typed(why)})
 }

@@ -88,8 +88,8 @@ func TestABurstCannotFillTheLog(t *testing.T) {
 		room  uint64 // that is left of 32 MiB at the beginning
 		want  int    // writes that must have been taken
 	}{
-		{"large documents, a disk for the log", true, 60 << 10, 12 << 20, 80},
-		{"large documents, one disk for all", false, 60 << 10, 16 << 20, 50},
+		{"large documents, a disk for the log", true, 60 << 10, 8 << 20, 40},
+		{"large documents, one disk for all", false, 60 << 10, 11 << 20, 25},
 		{"small documents, one disk for all", false, 0, 6 << 20, 200},
 	} {
 		t.Run(tt.name, func(t *testing.T) {

@@ -19,7 +19,7 @@ var owners = []struct {
 	{"github.com/muesli/termenv", []string{"cmd/ui.go"}},
 	{"github.com/olekukonko/tablewriter", []string{"cmd/table.go"}},
 	{"github.com/spf13/cobra", []string{"cmd"}},
-	{"github.com/goccy/go-yaml", []string{"cmd"}},
+	{"github.com/goccy/go-yaml", []string{"cmd", "pkg/config"}},
 	{"golang.org/x/term", []string{"cmd"}},
 	{"github.com/hashicorp/raft-boltdb", []string{"pkg/node"}},
 	{"go.etcd.io/bbolt", []string{"pkg/node"}},

@@ -20,7 +20,10 @@ var scrubs = []struct {
 	{regexp.MustCompile(`\bterm(\s+)\d+`), "term N"},
 	{regexp.MustCompile(`\bapplied\s+(\d+) of (\d+)`), "applied N of N"},
 	{regexp.MustCompile(`\s+`), " "},
-	{regexp.MustCompile(`\b\d+(ms|s|m)\b`), "AGE"},
+	{regexp.MustCompile(`\b\d+(ms|s|m|d|y)\b`), "AGE"},
+	{regexp.MustCompile(`\btoken/[0-9a-f]{16}\b`), "token/ID"},
+	{regexp.MustCompile(`\brevoke [0-9a-f]{32}$`), "revoke SERIAL"},
+	{regexp.MustCompile(` in /\S+/config\.yaml$`), " in FILE"},
 	// Any of the three may lead, and be heard of at another time.
 	{regexp.MustCompile(`\bleader n\d\b`), "leader NAME"},
 	{regexp.MustCompile(`^node n\d is ready`), "node NAME is ready"},

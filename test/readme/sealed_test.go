@@ -22,13 +22,17 @@ import (
 // signingKey opens the private part of the active key of a tenant.
 func signingKey(t *testing.T, dir, tenant string) (public map[string]string, private any) {
 	t.Helper()
-	line, err := os.ReadFile(filepath.Join(dir, "cluster.key"))
+	file, err := os.ReadFile(filepath.Join(dir, "cluster.key"))
 	if err != nil {
 		t.Fatal(err)
 	}
-	part := strings.Split(strings.TrimSpace(string(line)), ":")
-	if len(part) != 3 || part[0] != "cpctl-cluster-key-1" {
-		t.Fatalf("cluster.key has %d parts", len(part))
+	secrets := map[string]string{} // by key id: there are two while the cluster key is changed
+	for line := range strings.Lines(string(file)) {
+		part := strings.Split(strings.TrimSpace(line), ":")
+		if len(part) != 3 || part[0] != "cpctl-cluster-key-1" {
+			t.Fatalf("a line of cluster.key has %d parts", len(part))
+		}
+		secrets[part[2]] = part[1]
 	}
 	var keyset struct {
 		Keys []struct {
@@ -42,11 +46,11 @@ func signingKey(t *testing.T, dir, tenant string) (public map[string]string, pri
 	}
 	readJSON(t, filepath.Join(dir, "data", "keys", tenant, "keyset.json"), &keyset)
 	key := keyset.Keys[0]
-	if key.State != "active" || key.PrivateKey.Enc != "A256GCM" || key.PrivateKey.KeyID != part[2] {
+	if key.State != "active" || key.PrivateKey.Enc != "A256GCM" || secrets[key.PrivateKey.KeyID] == "" {
 		t.Fatalf("the first key is %s, sealed by %s under %s", key.State, key.PrivateKey.Enc, key.PrivateKey.KeyID)
 	}
 	const info = "cpctl cluster key seal 1"
-	derived, err := hkdf.Key(sha256.New, decode(t, part[1]), nil, info, 32)
+	derived, err := hkdf.Key(sha256.New, decode(t, secrets[key.PrivateKey.KeyID]), nil, info, 32)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -59,7 +63,7 @@ func signingKey(t *testing.T, dir, tenant string) (public map[string]string, pri
 		t.Fatal(err)
 	}
 	var bound []byte
-	for _, s := range []string{info, part[2], "cpctl signing key", tenant, key.KID, key.Alg} {
+	for _, s := range []string{info, key.PrivateKey.KeyID, "cpctl signing key", tenant, key.KID, key.Alg} {
 		bound = append(binary.BigEndian.AppendUint32(bound, uint32(len(s))), s...)
 	}
 	der, err := gcm.Open(nil, decode(t, key.PrivateKey.Nonce), decode(t, key.PrivateKey.Ciphertext), bound)

@@ -1,0 +1,75 @@
+package node
+
+import (
+	"errors"
+	"time"
+
+	"github.com/cpctl/cpctl/pkg/store"
+)
+
+// Farewell says why this node has nothing to do with the holder of a certificate
+// any more: it was taken back, or its node was removed. Nil: it is good, as far
+// as this node knows. nodeID is empty for who is no node.
+func (n *Node) Farewell(serial, nodeID string) (why *store.Error, removed bool) {
+	if n.fsm == nil {
+		return nil, false
+	}
+	record := certificateOf(n.fsm.Image(), serial)
+	if record.Serial == "" && nodeID != "" { // newer than the state here, or made by the node itself to find back
+		record = n.records()[nodeID]
+	}
+	if !record.Revoked {
+		return nil, false
+	}
+	hint := "log in again with a new token"
+	if nodeID != "" {
+		hint = "a node comes back with an empty data directory: remove it, if it is a member still, and join again"
+	}
+	return store.Errorf(store.CodeDenied, "certificate %s was revoked: %s", serial, record.Why).WithHint("%s", hint), record.Removed()
+}
+
+// ErrRevoked is in the error of a probe by which another node said that this
+// one's certificate was revoked.
+var ErrRevoked = errors.New("the certificate of this node was revoked")
+
+// heed does what has to be done when a member does not talk to this node, and
+// says why.
+func (n *Node) heed(err error) {
+	switch {
+	case errors.Is(err, ErrRemoved):
+		n.fail(err)
+	case errors.Is(err, ErrRevoked):
+		if old := n.refused.Swap(&err); old == nil || (*old).Error() != err.Error() {
+			n.cfg.Log.Error("the other members do not talk to this node any more", "error", err,
+				"hint", "remove it (cpctl cluster remove "+n.self.Name+"), and join again with an empty data directory")
+		}
+	}
+}
+
+// hearWhy gives a node that raft has sent away a moment to hear from a member who
+// did that. The node stops either way.
+func (n *Node) hearWhy() {
+	const attempts, pause = 5, 200 * time.Millisecond
+	for range attempts {
+		if n.cfg.Probe == nil {
+			return
+		}
+		n.probeAll()
+		select {
+		case <-n.closing:
+			return
+		case <-time.After(pause):
+		}
+	}
+}
+
+// standing is what status says of this node's certificate: "" if it is good.
+func (n *Node) standing() string {
+	switch {
+	case n.refused.Load() != nil:
+		return "certificate_revoked"
+	case n.cfg.Now().After(n.own.Load().ends):
+		return "certificate_expired"
+	}
+	return ""
+}

@@ -4,6 +4,7 @@ import (
 	"context"
 	"encoding/json"
 	"fmt"
+	"net/netip"
 	"os"
 	"slices"
 	"strings"
@@ -157,6 +158,7 @@ func (c *city) nothingLeft(t *testing.T, b *beside, before load) {
 	}
 	n := c.Nodes[0]
 	settles(t, n, before)
+	live.Until(t, "nobody is connected to the node", func() bool { return connected(t, c.at(0)) == 0 })
 	if err := syscall.Kill(n.PID(), syscall.SIGQUIT); err != nil {
 		t.Fatal(err)
 	}
@@ -183,4 +185,26 @@ func (c *city) nothingLeft(t *testing.T, b *beside, before load) {
 	if left > 0 || len(all) > 200 {
 		t.Errorf("%d goroutines serve attackers, of %d", left, len(all))
 	}
+}
+
+// connected counts the connections to an address that its owner has not closed.
+func connected(t *testing.T, address string) (n int) {
+	t.Helper()
+	at, err := netip.ParseAddrPort(address)
+	if err != nil {
+		t.Fatal(err)
+	}
+	ip := at.Addr().As4()
+	own := fmt.Sprintf("%02X%02X%02X%02X:%04X", ip[3], ip[2], ip[1], ip[0], at.Port())
+	all, err := os.ReadFile("/proc/net/tcp")
+	if err != nil {
+		t.Fatal(err)
+	}
+	for line := range strings.Lines(string(all)) {
+		field := strings.Fields(line)
+		if len(field) > 3 && field[1] == own && (field[3] == "01" || field[3] == "08") { // established, or closed by the peer alone
+			n++
+		}
+	}
+	return n
 }

@@ -239,7 +239,7 @@ var errStopped = &exitError{}
 // of the refusal, such as a name that is taken.
 func startError(err error) error {
 	code := node.ExitCode(err)
-	if code == 1 {
+	if code == 1 && !errors.Is(err, node.ErrRemoved) { // 1, whether it hears why or not
 		code = exitCode(err)
 	}
 	return &exitError{code, err}

@@ -144,6 +144,8 @@ func (c *trio) Enrol(ctx context.Context, req EnrolRequest) (*Enrolment, error) 
 	return e, err
 }
 
+func (c *trio) Ready() error { return nil }
+
 func (c *trio) Admit(ctx context.Context, req AdmitRequest, _ pki.Credentials) error {
 	return c.leader().Admit(ctx, req)
 }

@@ -165,7 +165,6 @@ func TestExportsAndChangesOfMembershipAreOnRecord(t *testing.T) {
 			t.Errorf("%s: %d lines, %+v", w.typ, n.count()-before, e)
 		}
 	}
-	before := n.count()
 	for _, w := range []struct {
 		call func() error
 		want audit.Event
@@ -191,7 +190,7 @@ func TestExportsAndChangesOfMembershipAreOnRecord(t *testing.T) {
 			t.Errorf("got  %+v\nwant %+v", got, w.want)
 		}
 	}
-	before = n.count()
+	before := n.count()
 	for _, err := range []error{err2(c.Check(ctx, CheckArgs{})), err2(c.Status(ctx)), err2(c.Health(ctx, false)), err2(c.Get(ctx, GetArgs{Kind: "tenant", Name: "acme"}))} {
 		if err != nil && !errors.Is(err, store.ErrNotFound) {
 			t.Error(err)

@@ -246,6 +246,9 @@ func (c serverCodec) ReadRequestBody(body any) error {
 func (c serverCodec) WriteResponse(r *rpc.Response, body any) error {
 	defer c.calls.Add(-1)
 	defer c.give(r.Seq)
+	if err := c.caller.gone.Err(); err != nil {
+		return err // many answers may wait here for one that is gone
+	}
 	err := c.writeFrame(r.Seq, r.Error, body)
 	if errors.Is(err, errTooLarge) {
 		return c.writeFrame(r.Seq, err.Error(), struct{}{})

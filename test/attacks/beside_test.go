@@ -108,6 +108,8 @@ func percentile(took []time.Duration, p float64) time.Duration {
 type load struct {
 	rss  int // KiB
 	open int // files and connections
+
+	ticks int // of a core, since the start
 }
 
 func loadOf(t *testing.T, n *live.Node) (l load) {
@@ -124,6 +126,14 @@ func loadOf(t *testing.T, n *live.Node) (l load) {
 		t.Fatal(err)
 	}
 	l.open = len(open)
+	stat, err := os.ReadFile(fmt.Sprintf("/proc/%d/stat", n.PID()))
+	if err != nil {
+		t.Fatal(err)
+	}
+	var user, system int
+	fields := strings.Fields(string(stat[strings.LastIndexByte(string(stat), ')')+1:])) // after the name, from the third on
+	fmt.Sscan(fields[11]+" "+fields[12], &user, &system)
+	l.ticks = user + system
 	if l.rss == 0 {
 		t.Fatal("the kernel does not say how much memory the node takes")
 	}
@@ -159,8 +169,13 @@ func (c *city) nothingLeft(t *testing.T, b *beside, before load) {
 	settles(t, n, before)
 	// A connection whose next call waits for its turn notices a few seconds later
 	// that its peer is gone. Files of the node's own may be more than before.
-	for end := time.Now().Add(10 * time.Second); loadOf(t, n).open > before.open && time.Now().Before(end); {
-		<-time.After(50 * time.Millisecond)
+	for end, was := time.Now().Add(30*time.Second), -1; time.Now().Before(end); {
+		now := loadOf(t, n)
+		if now.open <= before.open && now.ticks-was <= 5 && was >= 0 {
+			break
+		}
+		was = now.ticks
+		<-time.After(250 * time.Millisecond)
 	}
 	if err := syscall.Kill(n.PID(), syscall.SIGQUIT); err != nil {
 		t.Fatal(err)

@@ -23,7 +23,7 @@ func TestChangesWithoutEndAreRationed(t *testing.T) {
 	c := found(t, 2, "--heartbeat-timeout", "3s", "--election-timeout", "3s")
 	b := c.write(t)
 	cert := c.person(access.Operator, "ana", "")
-	large := `"a":"` + strings.Repeat("x", 200_000) + `"` // 49 tokens each; refused for what is in it, which costs the same
+	large := `"a":"` + strings.Repeat("x", 200_000) + `"` // 49 tokens each; refused for its id at once, which costs the same
 	var made, refused atomic.Int64
 	begun := time.Now()
 	ctx, stop := context.WithTimeout(t.Context(), 5*time.Second)
@@ -33,7 +33,7 @@ func TestChangesWithoutEndAreRationed(t *testing.T) {
 		w := c.dial(t, cert, i%2, rpc.ProtocolRPC)
 		all.Go(func() {
 			for n := 0; ctx.Err() == nil; n++ {
-				body := fmt.Sprintf(`{"timeout_ms":20000,"from":{"role":"admin","name":"0","source":"unix"},"args":{"id":"ration-%d-%d","no_time":true,"dry_run":true,"op":"tenant.update",`+
+				body := fmt.Sprintf(`{"timeout_ms":20000,"from":{"role":"admin","name":"0","source":"unix"},"args":{"id":"no id of a request: %d-%d","no_time":true,"dry_run":true,"op":"tenant.update",`+
 					`"name":"acme","patch":{"annotations":{%s,"n":"%d"}}}}`, i, n, large, n)
 				a, err := w.call("Cluster.Write", []byte(body))
 				switch {
@@ -53,6 +53,9 @@ func TestChangesWithoutEndAreRationed(t *testing.T) {
 	}
 	all.Wait()
 	took := time.Since(begun).Seconds()
+	if tried := made.Load() + refused.Load(); float64(tried*49) < 1000+500*took {
+		t.Skipf("this machine makes no more than one may: %d changes in %.1f s", tried, took)
+	}
 	if most := int64((1000+500*took)/49) + 16; refused.Load() == 0 || made.Load() > most {
 		t.Errorf("%d changes were judged in %.1f s, and %d refused; want some refused and at most %d judged", made.Load(), took, refused.Load(), most)
 	}

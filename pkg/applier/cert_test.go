@@ -71,8 +71,8 @@ func TestWhoWasRemovedAndWhoWasOnlyRevoked(t *testing.T) {
 
 func TestRecordsAreForgottenADayAfterTheirEnd(t *testing.T) {
 	w := populated(t)
-	old := cert("a1", "n1", "id1")          // the node is away since
-	w.must(w.system(mutation.SysCert, old)) //
+	old := cert("a1", "n1", "id1") // the node is away since
+	w.must(w.system(mutation.SysCert, old))
 	w.must(w.system(mutation.SysCert, person("c1", "ana")))
 	w.must(w.system(mutation.SysCert, cert("b1", "n2", "id2")))
 	w.must(w.system(mutation.SysCert, cert("d1", "n3", "id3")))
@@ -99,7 +99,7 @@ func TestRecordsAreForgottenADayAfterTheirEnd(t *testing.T) {
 	if got, want := on(), []string{"a1", "b1", "b2", "c1", "d1", "d2"}; !slices.Equal(got, want) {
 		t.Errorf("on record are %v, want %v", got, want)
 	}
-	issue(cert("e1", "n5", "id5"), old.NotAfter+keepExpired+1)
+	issue(cert("e1", "n5", "id5"), old.NotAfter+keepExpired+hour)
 	if got, want := on(), []string{"a1", "b2", "d2", "e1"}; !slices.Equal(got, want) { // of n1 and n3 it is the last one
 		t.Errorf("on record are %v, want %v", got, want)
 	}

@@ -27,7 +27,11 @@ type Server struct {
 
 	local, between *rpc.Server
 	socket         net.Listener
+	record         record
 	newcomers      *newcomers
+
+	open  context.Context // ends with Close, and with it every call
+	close context.CancelFunc
 
 	guests  *guests
 	turning chan struct{} // room for those who are told why they are refused
@@ -41,6 +45,7 @@ type Server struct {
 func NewServer(node Node, log *slog.Logger) (*Server, error) {
 	s := &Server{node: node, log: log, peers: newPeers(node), local: rpc.NewServer(), between: rpc.NewServer(),
 		newcomers: newNewcomers(), guests: newGuests(), turning: make(chan struct{}, maxTurnedAway), conns: map[net.Conn]bool{}}
+	s.open, s.close = context.WithCancel(context.Background())
 	if err := s.local.RegisterName("Cluster", &Cluster{s}); err != nil {
 		return nil, err
 	}
@@ -70,6 +75,7 @@ func (s *Server) Serve(path string) error {
 
 // Close ends every connection.
 func (s *Server) Close() error {
+	s.close()
 	err := s.socket.Close()
 	s.mu.Lock()
 	for c := range s.conns {
@@ -153,7 +159,7 @@ func (s *Server) serveLocal(conn net.Conn) {
 		s.log.Warn("refused a connection to the socket", "uid", uid, "error", err)
 		return
 	}
-	caller := &Caller{By: access.Local(strconv.FormatUint(uint64(uid), 10))}
+	caller := &Caller{By: access.Local(strconv.FormatUint(uint64(uid), 10)), server: s}
 	guest, leave, full := s.guests.enter(caller.By, "", conn)
 	protocol, err := readPreamble(conn)
 	switch {
@@ -178,7 +184,7 @@ func (s *Server) serve(conn net.Conn, protocol string, caller *Caller, methods *
 		s.stream(conn, caller.By)
 		return
 	}
-	caller.gone, caller.leave = context.WithCancel(context.Background())
+	caller.gone, caller.leave = context.WithCancel(s.open)
 	methods.ServeCodec(serverCodec{newCodec(conn, caller)})
 }
 
@@ -215,9 +221,11 @@ func (s *Server) peerCaller(conn net.Conn) (*Caller, error) {
 		return nil, err
 	}
 	if why, removed := s.node.Farewell(id.Serial, id.NodeID); why != nil {
-		return nil, &Goodbye{Err: why, Removed: removed}
+		bye := &Goodbye{Err: why, Removed: removed}
+		s.Refused(id.Actor(conn.RemoteAddr().String()), t.ConnectionState().NegotiatedProtocol, bye)
+		return nil, bye
 	}
-	return &Caller{By: id.Actor(conn.RemoteAddr().String()), nodeID: id.NodeID}, nil
+	return &Caller{By: id.Actor(conn.RemoteAddr().String()), nodeID: id.NodeID, server: s}, nil
 }
 
 // servePeer serves another node, or a person who is not turned away.

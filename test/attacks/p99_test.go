@@ -18,7 +18,7 @@ import (
 )
 
 // measureFor is the environment variable with the time for which each flood is
-// measured. What docs/security-attacks.md says was measured with 20s.
+// measured. What docs/security.md says was measured with 20s.
 const measureFor = "CPCTL_TEST_MEASURE"
 
 // Writes go on during floods. How long they take is printed with -v: whoever

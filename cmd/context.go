@@ -205,10 +205,16 @@ func (e *Env) deleteContext(ctx context.Context, arg string, yes, ignore bool) e
 	if was.Current {
 		e.note("it was the current context, and there is none now; choose one: cpctl context use NAME")
 	}
-	if h := was.Holder; h != nil && h.NotAfter.After(e.now()) {
-		e.note("its certificate is good until %s; to take it back: cpctl cert revoke %s", stampOf(h.NotAfter), h.Serial)
-	}
+	e.stillGood(was.Holder)
 	return err
+}
+
+// stillGood notes that a certificate which is no longer kept is good, wherever a
+// copy of it may be.
+func (e *Env) stillGood(h *holder) {
+	if h != nil && h.NotAfter.After(e.now()) {
+		e.note("the certificate that was in it is good until %s; to take it back: cpctl cert revoke %s", stampOf(h.NotAfter), h.Serial)
+	}
 }
 
 func (e *Env) contextDeleted(name string, was bool) error {

@@ -170,7 +170,7 @@ func TestContextsAreListedUsedAndDeleted(t *testing.T) {
 	serial := contextHolder(&prod).Serial
 	w.run("context", "delete", "prod", "local", "-y").want(t, 0, "context/prod deleted\ncontext/local deleted\n",
 		"it was the current context, and there is none now; choose one: cpctl context use NAME\n"+
-			"its certificate is good until 2026-05-12T00:00:00Z; to take it back: cpctl cert revoke "+serial+"\n")
+			"the certificate that was in it is good until 2026-05-12T00:00:00Z; to take it back: cpctl cert revoke "+serial+"\n")
 	w.run("context", "list").want(t, 0, "", "no contexts\n")
 	if r := w.run("tenant", "list"); r.code != 0 || w.as != nil {
 		t.Errorf("afterwards the local node is not asked: %s", r.err)

@@ -67,6 +67,7 @@ type Cluster interface {
 	Remove(context.Context, rpc.RemoveArgs) (*rpc.RemoveReply, error)
 	Rekey(ctx context.Context, tell func(*rpc.RekeyReply)) (*rpc.RekeyReply, error)
 	Export(context.Context, rpc.ExportArgs) (*rpc.ExportReply, error)
+	auditor
 	Snapshot(context.Context, io.Writer) (*snapshot.Manifest, error)
 	Restore(context.Context, io.Reader, rpc.RestoreArgs) (*rpc.RestoreReply, error)
 	tokens

@@ -48,6 +48,8 @@ type fake struct {
 	exports  []rpc.ExportArgs
 	check    *rpc.CheckReport
 	checked  []rpc.CheckArgs
+	audit    func(rpc.AuditArgs) (*rpc.AuditReply, error)
+	chains   map[string]*rpc.AuditCheckReply // by node id
 	tokens   []rpc.TokenArgs
 	token    *rpc.TokenReply
 	listed   []rpc.Token
@@ -293,4 +295,15 @@ func (r result) want(t *testing.T, code int, out, err string) {
 	if r.code != code || r.out != out || r.err != err {
 		t.Errorf("got exit %d\n--- stdout\n%s--- stderr\n%s--- want exit %d\n--- stdout\n%s--- stderr\n%s", r.code, r.out, r.err, code, out, err)
 	}
+}
+
+func (f *fake) Audit(_ context.Context, a rpc.AuditArgs) (*rpc.AuditReply, error) {
+	if f.audit == nil {
+		return &rpc.AuditReply{}, f.fail
+	}
+	return f.audit(a)
+}
+
+func (f *fake) AuditCheck(_ context.Context, a rpc.AuditCheckArgs) (*rpc.AuditCheckReply, error) {
+	return f.chains[a.Node], f.fail
 }

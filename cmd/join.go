@@ -71,6 +71,16 @@ func (j *joining) Enrol(ctx context.Context, req node.EnrolRequest) (*node.Enrol
 	return (*node.Enrolment)(e), err
 }
 
+// Ready finds out what is wrong with the token before the directory is on its
+// way into a cluster: one that waits for another command line founds none.
+func (j *joining) Ready() error {
+	if j.local {
+		return nil
+	}
+	_, err := j.token()
+	return err
+}
+
 // token reads the token once: stdin has it no second time.
 func (j *joining) token() (pki.Token, error) {
 	if j.file == "" {

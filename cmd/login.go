@@ -104,9 +104,13 @@ func (l *login) run(ctx context.Context) error {
 		c.Tenant = l.env.flags.tenant
 	}
 	var item contextItem
+	var before *holder
 	err = config.Update(ctx, path, func(f *config.File) error {
 		if err := l.free(f); err != nil {
 			return err
+		}
+		if old := f.Find(c.Name); old != nil && old.Key != c.Key {
+			before = contextHolder(old)
 		}
 		f.Put(c)
 		f.Current = c.Name
@@ -123,6 +127,7 @@ func (l *login) run(ctx context.Context) error {
 		return l.env.line(fmt.Sprintf("logged in as %s, cluster %s, until %s", h.id, h.ClusterID, stampOf(h.NotAfter)))
 	})
 	l.env.note("context %q is the current one, in %s", l.name, path)
+	l.env.stillGood(before)
 	for _, flag := range []string{"server", "context"} {
 		if l.env.given(flag).Source == fromEnvironment {
 			l.env.note("%s is set, and goes before it", variable(flag))

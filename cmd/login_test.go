@@ -137,7 +137,7 @@ func TestLoginTouchesNoContextThatIsThere(t *testing.T) {
 	if l.kept(t).Find("prod").Key != old.Key {
 		t.Error("the context is another one")
 	}
-	if r := l.login("--replace"); r.code != 0 || l.kept(t).Find("prod").Key == old.Key {
+	if r := l.login("--replace"); r.code != 0 || l.kept(t).Find("prod").Key == old.Key || !strings.Contains(r.err, "cpctl cert revoke "+contextHolder(&old).Serial+"\n") {
 		t.Errorf("with --replace: exit %d, %s", r.code, r.err)
 	}
 }

@@ -9,11 +9,14 @@ import (
 	"path/filepath"
 	"strconv"
 	"sync"
+	"sync/atomic"
 	"time"
 
 	"github.com/spf13/cobra"
 	"golang.org/x/sys/unix"
 
+	"github.com/cpctl/cpctl/pkg/access"
+	"github.com/cpctl/cpctl/pkg/audit"
 	"github.com/cpctl/cpctl/pkg/node"
 	"github.com/cpctl/cpctl/pkg/rpc"
 )
@@ -29,6 +32,7 @@ type nodeFlags struct {
 	trailing   uint64
 	heartbeat  duration
 	election   duration
+	required   bool // audit
 	certTTL    duration
 	logLevel   string
 	logFormat  string
@@ -77,13 +81,14 @@ leader, "cpctl cluster health --wait" does. Everything else goes to stderr.`,
 	for _, name := range []string{"cert-ttl", "snapshot-interval", "snapshot-threshold", "trailing-logs", "heartbeat-timeout", "election-timeout"} {
 		fs.Lookup(name).DefValue = "" // zero stands for the one that the help names
 	}
+	fs.BoolVar(&f.required, "audit-required", false, "refuse what cannot be written to the audit log first")
 	fs.StringVar(&f.logLevel, "log-level", "info", "`LEVEL`: debug, info, warn, error")
 	fs.StringVar(&f.logFormat, "log-format", "text", "`FORMAT` of the log on stderr: text, json")
 	return c
 }
 
 var nodeFlagNames = []string{"name", "listen", "advertise", "join", "token-file", "non-voter", "files-group", "snapshot-interval", "snapshot-threshold",
-	"trailing-logs", "heartbeat-timeout", "election-timeout", "cert-ttl", "log-level", "log-format"}
+	"trailing-logs", "heartbeat-timeout", "election-timeout", "cert-ttl", "audit-required", "log-level", "log-format"}
 
 // nodeConfig turns the flags into the node's configuration.
 func (f *nodeFlags) nodeConfig(env *Env) (node.Config, error) {
@@ -172,6 +177,18 @@ func runNode(ctx context.Context, env *Env, f *nodeFlags) error {
 		}
 		return server.FetchKey(ctx, rpc.Member(m), keyID)
 	}
+	var record *audit.Log
+	config.Record = func(e audit.Event) {
+		if started.Wait(); record != nil {
+			record.Record(e)
+		}
+	}
+	var refuser atomic.Pointer[rpc.Server] // a node that is starting, or fails to, must not wait for itself
+	config.Refused = func(by access.Actor, protocol string, err error) {
+		if s := refuser.Load(); s != nil {
+			s.Refused(by, protocol, err)
+		}
+	}
 	n, err := node.Open(ctx, config)
 	if err != nil {
 		started.Done()
@@ -180,13 +197,16 @@ func runNode(ctx context.Context, env *Env, f *nodeFlags) error {
 		}
 		return startError(err)
 	}
+	record = openAudit(n, config, f.required)
 	s, err := rpc.NewServer(served{n}, config.Log)
 	if err == nil {
+		s.RecordWith(record)
+		refuser.Store(s)
 		err = s.Serve(filepath.Join(config.Dir, "cpctl.sock"))
 	}
 	if err != nil {
 		started.Done()
-		return errors.Join(err, n.Close())
+		return errors.Join(err, n.Close(), record.Close())
 	}
 	server = s
 	started.Done()
@@ -199,6 +219,9 @@ func runNode(ctx context.Context, env *Env, f *nodeFlags) error {
 	case cause = <-failed:
 	}
 	err = errors.Join(n.Close(), server.Close())
+	if err := record.Close(); err != nil { // said before, and no reason to end otherwise
+		config.Log.Warn("stopping with an audit log that is not complete", "error", err)
+	}
 	if cause != nil {
 		return startError(cause)
 	}

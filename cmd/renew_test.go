@@ -129,3 +129,20 @@ func TestManyCommandsRenewOnce(t *testing.T) {
 		t.Errorf("renewed %d times", w.renewals)
 	}
 }
+
+func TestWhatAnotherProcessHasRenewedIsNotRenewedAgain(t *testing.T) {
+	w, _ := dueWorld(t, quarter-time.Hour)
+	fresh := newIssuer(t).issue("prod", ana(), noon, quarter)
+	r := w.with(func(e *Env) {
+		e.Dial = func(rpc.Options) Cluster { // the context was read before
+			err := config.Update(context.Background(), w.config(), func(f *config.File) error { f.Put(fresh); return nil })
+			if err != nil {
+				t.Error(err)
+			}
+			return w.fake
+		}
+	}, "tenant", "list", "-v", "-o", "name")
+	if r.code != 0 || w.renewals != 0 || w.kept(t).Find("prod").Certificate != fresh.Certificate {
+		t.Errorf("exit %d, renewed %d times, %s", r.code, w.renewals, r.err)
+	}
+}

@@ -7,8 +7,10 @@ import (
 	"io"
 	"net"
 	"os"
+	"path/filepath"
 
 	"github.com/cpctl/cpctl/pkg/access"
+	"github.com/cpctl/cpctl/pkg/audit"
 	"github.com/cpctl/cpctl/pkg/node"
 	"github.com/cpctl/cpctl/pkg/rpc"
 	"github.com/cpctl/cpctl/pkg/store"
@@ -96,6 +98,25 @@ func (s served) Remove(ctx context.Context, name string, by access.Actor) (rpc.M
 func (s served) Restore(ctx context.Context, archive io.Reader, args rpc.RestoreArgs, by access.Actor) (*rpc.Restored, error) {
 	r, err := s.Node.Restore(ctx, archive, node.RestoreRequest{ID: args.RequestID, AgeUS: args.AgeUS, NoTime: args.NoTime, DryRun: args.DryRun}, by)
 	return (*rpc.Restored)(r), err
+}
+
+// auditDir is the directory of the audit log in a data directory.
+const auditDir = "audit"
+
+var _ rpc.Recorder = (*audit.Log)(nil)
+
+// openAudit opens the record of a node that runs, which has the data directory's
+// lock and knows how much room its disk has.
+func openAudit(n *node.Node, config node.Config, required bool) *audit.Log {
+	dir := filepath.Join(config.Dir, auditDir)
+	l := audit.Open(audit.Options{Dir: dir, Node: n.Name(), Required: required, Log: config.Log,
+		Space: func() (bool, uint64) { return n.Space(dir) }})
+	text := "version " + config.Version
+	if required {
+		text += ", with --audit-required"
+	}
+	l.Record(audit.Event{Actor: "system", Type: audit.TypeStart, Target: "node/" + n.Name(), Result: audit.OK, Message: text})
+	return l
 }
 
 func (s served) CreateToken(ctx context.Context, args rpc.TokenArgs, by access.Actor) (*rpc.Recorded, error) {

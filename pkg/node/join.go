@@ -43,12 +43,16 @@ type AdmitRequest struct {
 // Joiner reaches a member of the cluster that a new node wants to join. Once the
 // node is enrolled it asks as who it is.
 type Joiner interface {
+	Ready() error // what keeps it from asking at all; asked before anything is made in an empty directory
 	Enrol(ctx context.Context, req EnrolRequest) (*Enrolment, error)
 	Admit(ctx context.Context, req AdmitRequest, own pki.Credentials) error
 }
 
 // enrol makes this node somebody in an existing cluster, but no member yet.
 func (n *Node) enrol(ctx context.Context) (*identity, error) {
+	if err := n.cfg.Join.Ready(); err != nil {
+		return nil, fmt.Errorf("join the cluster: %w", err)
+	}
 	me, csr, err := n.newcomer()
 	if err != nil {
 		return nil, err

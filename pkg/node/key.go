@@ -10,6 +10,7 @@ import (
 
 	"github.com/google/uuid"
 
+	"github.com/cpctl/cpctl/pkg/audit"
 	"github.com/cpctl/cpctl/pkg/mutation"
 	"github.com/cpctl/cpctl/pkg/store"
 )
@@ -218,5 +219,8 @@ func (n *Node) retire(ctx context.Context, img *store.Image, slug string) error 
 		return s.result.Refusal
 	}
 	n.cfg.Log.Info("removed retiring keys whose time is over", "tenant", slug)
+	if s.result.Refusal == nil {
+		n.cfg.Record(audit.Event{Actor: actorSystem, Type: string(opRetire), Target: "keyset/" + slug, Index: s.index, Revision: s.result.Revision, Result: audit.OK})
+	}
 	return nil
 }

@@ -1,8 +1,11 @@
 package node
 
 import (
+	"crypto/tls"
+	"log/slog"
 	"net"
 
+	"github.com/cpctl/cpctl/pkg/pki"
 	"github.com/cpctl/cpctl/pkg/store"
 )
 
@@ -71,6 +74,7 @@ func (n *Node) listen() error {
 		return err
 	}
 	n.mux = newMuxKeeping(n.open, ln, n.answer(), handshakeTimeout, maxHandshakes)
+	n.mux.onRefused(n.tellRefused)
 	listen := ln.Addr().String()
 	advertise := n.cfg.Advertise
 	if advertise == "" {
@@ -81,4 +85,18 @@ func (n *Node) listen() error {
 	}
 	n.self.Listen, n.self.Advertise = listen, advertise
 	return n.dir.save(n.self)
+}
+
+// tellRefused tells of a connection whose other end proved to hold a certificate of
+// the cluster authority, and of nobody else's: strangers are the log's.
+func (n *Node) tellRefused(conn *tls.Conn, err error) {
+	s := conn.ConnectionState()
+	if len(s.PeerCertificates) == 0 || refusalLevel(err) == slog.LevelDebug { // not verified, or a broken line
+		return
+	}
+	id, unnamed := pki.IdentityOf(s.PeerCertificates[0])
+	if unnamed != nil {
+		return
+	}
+	n.cfg.Refused(id.Actor(conn.RemoteAddr().String()), s.NegotiatedProtocol, err)
 }

@@ -119,11 +119,11 @@ func (d *draft) key(i int, slug, alg string) (store.Key, error) {
 			return store.Key{}, err
 		}
 		sealed, err := d.seal.Seal(private, SealLabel(slug, kid, alg)...)
-		clear(private)
 		if err != nil {
 			return store.Key{}, fmt.Errorf("seal key %s: %w", kid, err)
 		}
 		d.made.keys = append(d.made.keys, store.Key{KID: kid, Alg: alg, PublicJWK: public, PrivateKey: &sealed})
+		clear(private)
 	}
 	return d.made.keys[i], nil
 }

@@ -11,6 +11,7 @@ import (
 
 	"github.com/cpctl/cpctl/pkg/access"
 	"github.com/cpctl/cpctl/pkg/applier"
+	"github.com/cpctl/cpctl/pkg/audit"
 	"github.com/cpctl/cpctl/pkg/mutation"
 	"github.com/cpctl/cpctl/pkg/store"
 )
@@ -149,6 +150,7 @@ func (n *Node) promote() {
 			continue
 		}
 		n.cfg.Log.Info("a member has caught up and votes now", "name", m.Name)
+		n.cfg.Record(audit.Event{Actor: actorSystem, Type: "member.promote", Target: "node/" + m.Name, Result: audit.OK})
 	}
 }
 

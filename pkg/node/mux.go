@@ -32,7 +32,8 @@ type Mux struct {
 
 	mu        sync.Mutex
 	listeners map[string]*protoListener
-	shaking   *list.List // of net.Conn, the oldest first
+	shaking   *list.List                      // of net.Conn, the oldest first
+	refused   func(conn *tls.Conn, err error) // nil: nobody wants to know
 	closed    bool
 }
 
@@ -129,6 +130,10 @@ func (m *Mux) enter(conn net.Conn) *list.Element {
 	return m.shaking.PushBack(conn)
 }
 
+// errNobody says nothing against the peer: this node is starting, stopping or
+// busy.
+var errNobody = errors.New("nobody accepts this protocol now")
+
 func (m *Mux) shake(raw net.Conn, place *list.Element) {
 	ctx, cancel := context.WithTimeout(m.ctx, m.wait)
 	defer cancel()
@@ -144,13 +149,13 @@ func (m *Mux) shake(raw net.Conn, place *list.Element) {
 	}
 	m.mu.Lock()
 	m.shaking.Remove(place)
-	l := m.listeners[proto]
+	l, refused := m.listeners[proto], m.refused
 	m.mu.Unlock()
 	if err == nil && proto == ProtocolRaft {
 		_, err = nodeOf(conn)
 	}
 	if err == nil && (l == nil || !l.offer(conn)) {
-		err = errors.New("nobody accepts this protocol now")
+		err = errNobody
 	}
 	if err == nil {
 		return
@@ -158,7 +163,17 @@ func (m *Mux) shake(raw net.Conn, place *list.Element) {
 	held.Close()
 	if m.ctx.Err() == nil {
 		slog.Log(m.ctx, refusalLevel(err), "refused a connection", "peer", raw.RemoteAddr().String(), "protocol", proto, "error", err)
+		if refused != nil && err != errNobody {
+			refused(conn, err)
+		}
 	}
+}
+
+// onRefused names who is told of the connections that are refused.
+func (m *Mux) onRefused(f func(conn *tls.Conn, err error)) {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	m.refused = f
 }
 
 // refusalLevel keeps port scans, health checks and lost connections out of the

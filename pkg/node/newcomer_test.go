@@ -38,6 +38,8 @@ func (d *doorway) Enrol(ctx context.Context, req EnrolRequest) (*Enrolment, erro
 	return e, err
 }
 
+func (d *doorway) Ready() error { return nil }
+
 func (d *doorway) Admit(ctx context.Context, req AdmitRequest, own pki.Credentials) error {
 	if d.denied {
 		return store.Errorf(store.CodeDenied, "no")

@@ -16,6 +16,8 @@ import (
 
 	"github.com/hashicorp/raft"
 
+	"github.com/cpctl/cpctl/pkg/access"
+	"github.com/cpctl/cpctl/pkg/audit"
 	"github.com/cpctl/cpctl/pkg/disk"
 	"github.com/cpctl/cpctl/pkg/fsm"
 	"github.com/cpctl/cpctl/pkg/mutation"
@@ -65,6 +67,11 @@ type Config struct {
 	// Its error is of ErrRemoved or ErrRevoked when that member said so.
 	Probe func(ctx context.Context, m Member) (Progress, error)
 
+	// Record puts on record what a leader does of its own accord. Nil: nobody does.
+	Record func(audit.Event)
+	// Refused is told of connections that were refused to somebody with a
+	// certificate of this cluster. Nil: nobody wants to know.
+	Refused func(by access.Actor, protocol string, err error)
 	// Renew asks the leader for the next certificate of this node. Nil: a node
 	// that does not lead cannot renew.
 	Renew func(ctx context.Context, leader Member, csr []byte) (*Enrolment, error)

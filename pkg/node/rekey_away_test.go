@@ -187,3 +187,55 @@ func TestNobodyVotesWithoutTheKey(t *testing.T) {
 	})
 	c.wantOneKey(r.KeyID)
 }
+
+// TestTheSwitchWaitsForEveryVoter: one that does not answer holds it up, and
+// nothing else. Who calls again goes on with the same roll-over, and without that
+// voter it comes to its end.
+func TestTheSwitchWaitsForEveryVoter(t *testing.T) {
+	t.Parallel()
+	c := newTrio(t, "n1", "n2", "n3")
+	c.must(tenantNamed("acme"))
+	var gone string
+	for _, n := range c.running() {
+		if n != c.leader() {
+			gone = n.Name()
+		}
+	}
+	c.close(gone)
+	call := func(roll string) (*Rekeyed, error) { return c.leader().Rekey(t.Context(), roll, access.Local("0")) }
+	first, err := call("first")
+	if err != nil {
+		t.Fatal(err)
+	}
+	c.until("a leader that has not heard from it for long", func() error {
+		if _, ok := c.leader().heard(c.nodeID(gone)); ok {
+			return errors.New("it was heard of a moment ago")
+		}
+		return nil
+	})
+	joined, err := call("second")
+	if err != nil || joined.Roll != "first" || joined.KeyID != first.KeyID || joined.Phase != mutation.RollBegun || joined.Done ||
+		len(joined.Waiting) != 1 || joined.Waiting[0] != gone+" does not answer" {
+		t.Fatalf("the second call: %+v, %v; the first one: %+v", joined, err, first)
+	}
+	c.must(&mutation.Request{Op: mutation.OpKeyRotate, Tenant: "acme", Alg: "EdDSA"})
+	c.until("the voter to be removed", func() error {
+		_, _, err := c.leader().Remove(t.Context(), gone, access.Local("0"))
+		return err
+	})
+	delete(c.dirs, gone)
+	done := c.rekey()
+	if done.Roll != "first" || done.KeyID != first.KeyID {
+		t.Errorf("it came to %+v, begun was %+v", done, first)
+	}
+	c.wantOneKey(done.KeyID)
+}
+
+func (c *trio) nodeID(name string) string {
+	for id, r := range c.leader().records() {
+		if r.Name == name {
+			return id
+		}
+	}
+	return ""
+}

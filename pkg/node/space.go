@@ -76,6 +76,13 @@ func (n *Node) space() space {
 // spare reports whether anything but the log may take more of its disk.
 func (n *Node) spare() bool { return n.space().left(true) > 0 }
 
+// Space tells of a directory of the data directory whether anything may be
+// written there besides the log, and how large its disk is, bytes.
+func (n *Node) Space(dir string) (spare bool, total uint64) {
+	_, total = n.cfg.space(dir)
+	return !n.sharesDisk(dir) || n.spare(), total
+}
+
 // sharesDisk reports whether what is written in a directory of the data
 // directory takes the log's space.
 func (n *Node) sharesDisk(dir string) bool {

@@ -9,6 +9,8 @@ import (
 
 	"github.com/hashicorp/raft"
 
+	"github.com/cpctl/cpctl/pkg/access"
+	"github.com/cpctl/cpctl/pkg/audit"
 	"github.com/cpctl/cpctl/pkg/disk"
 	"github.com/cpctl/cpctl/pkg/store"
 )
@@ -97,6 +99,12 @@ func (c Config) withDefaults() Config {
 	c.disk = disk.Or(c.disk)
 	if c.space == nil {
 		c.space = diskSpace
+	}
+	if c.Record == nil {
+		c.Record = func(audit.Event) {}
+	}
+	if c.Refused == nil {
+		c.Refused = func(access.Actor, string, error) {}
 	}
 	if c.SnapshotInterval == 0 {
 		c.SnapshotInterval = 30 * time.Second

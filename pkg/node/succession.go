@@ -8,6 +8,7 @@ import (
 
 	"github.com/cpctl/cpctl/pkg/access"
 	"github.com/cpctl/cpctl/pkg/applier"
+	"github.com/cpctl/cpctl/pkg/audit"
 	"github.com/cpctl/cpctl/pkg/mutation"
 	"github.com/cpctl/cpctl/pkg/pki"
 	"github.com/cpctl/cpctl/pkg/store"
@@ -121,7 +122,9 @@ func (n *Node) succeed() {
 		n.cfg.Log.Warn("the next authority does not sign yet", "error", err)
 		return
 	}
-	n.cfg.Log.Info("the next authority signs from now on", "authority", pki.AuthorityID([]byte(f.NextCA)))
+	id := pki.AuthorityID([]byte(f.NextCA))
+	n.cfg.Log.Info("the next authority signs from now on", "authority", id)
+	n.cfg.Record(audit.Event{Actor: actorSystem, Type: "authority.switch", Target: "cluster", Result: audit.OK, Message: "authority " + id + " signs"})
 }
 
 // distrustful are the members that have not said that they trust both authorities.

@@ -18,6 +18,7 @@ import (
 	"github.com/google/uuid"
 
 	"github.com/cpctl/cpctl/pkg/access"
+	"github.com/cpctl/cpctl/pkg/audit"
 	"github.com/cpctl/cpctl/pkg/disk"
 	"github.com/cpctl/cpctl/pkg/mutation"
 	"github.com/cpctl/cpctl/pkg/pki"
@@ -45,11 +46,12 @@ type trio struct {
 	disk     disk.FS                // of the nodes that are opened from now on; the real one if nil
 	stale    []byte                 // the cluster.key that a new node gets; the leader's if nil
 	withheld atomic.Pointer[string] // id of a cluster key that no node gives to another
+	recorded map[audit.Event]int    // what leaders did of their own accord, without its index and revision
 }
 
 func newTrio(t *testing.T, names ...string) *trio {
 	t.Helper()
-	c := &trio{t: t, nodes: map[string]*Node{}, stops: map[string][]error{}, dirs: map[string]string{}, quiet: map[string]bool{}}
+	c := &trio{t: t, nodes: map[string]*Node{}, stops: map[string][]error{}, dirs: map[string]string{}, quiet: map[string]bool{}, recorded: map[audit.Event]int{}}
 	base := t.TempDir() // before the cleanup, so that it is removed after it
 	t.Cleanup(func() {
 		for name := range c.dirs {
@@ -85,6 +87,12 @@ func (c *trio) open(name string, join bool) *Node {
 		Stop:  func(err error) { c.mu.Lock(); c.stops[name] = append(c.stops[name], err); c.mu.Unlock() },
 		Probe: c.probe, FetchKey: c.fetchKey,
 		Renew: func(ctx context.Context, _ Member, csr []byte) (*Enrolment, error) { return c.renew(ctx, name, csr) },
+		Record: func(e audit.Event) {
+			c.mu.Lock()
+			defer c.mu.Unlock()
+			e.Index, e.Revision = min(e.Index, 1), min(e.Revision, 1)
+			c.recorded[e]++
+		},
 		space: func(string) (free, total uint64) {
 			if full := c.full.Load(); full != nil && *full == name {
 				return 1 << 20, 100 << 30
@@ -135,6 +143,8 @@ func (c *trio) Enrol(ctx context.Context, req EnrolRequest) (*Enrolment, error) 
 	}
 	return e, err
 }
+
+func (c *trio) Ready() error { return nil }
 
 func (c *trio) Admit(ctx context.Context, req AdmitRequest, _ pki.Credentials) error {
 	return c.leader().Admit(ctx, req)

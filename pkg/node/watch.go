@@ -34,8 +34,9 @@ type Progress struct {
 	LogDir      string   // raft/, with what is free on its disk, bytes; no total: it could not be asked
 	LogFree     uint64
 	LogTotal    uint64
-	Short       bool  // too little is free there: the leader takes no changes
-	ContactMS   int64 // since it last heard of a leader; -1 never
+	Short       bool   // too little is free there: the leader takes no changes
+	ContactMS   int64  // since it last heard of a leader; -1 never
+	Unrecorded  string // why its audit log cannot be written; package rpc knows
 
 	Serial   string // of the certificate that it uses
 	Trusts   string // names the authorities that it trusts (pki.BundleID)

@@ -7,6 +7,7 @@ import (
 	"crypto/rand"
 	"crypto/rsa"
 	"crypto/tls"
+	"crypto/x509"
 	"strings"
 	"testing"
 	"time"
@@ -117,6 +118,7 @@ func TestANewcomerSaysNothingToAStranger(t *testing.T) {
 		{"a node that shows no authority", serving(n1), "is not of the cluster"},
 		{"an authority as the node", serving(Credentials{a.CertPEM(), must[[]byte](t)(EncodeKeyPEM(a.key)), a.CertPEM()}, a), "names no member"},
 		{"an operator", serving(ana, a), "incompatible key usage"},
+		{"an operator whose certificate could serve", serving(anomalous(t, a, operator("ana")), a), "which is not a node"},
 		{"a node whose time is over", serving(past, a), "expired"},
 		{"a node of another cluster by the right authority", serving(misnamed, a), "is of cluster other, and the authority is not"},
 		{"a server of TLS 1.2", func() *tls.Config { c := serving(n1, a); c.MaxVersion = tls.VersionTLS12; return c }(), "protocol version"},
@@ -138,6 +140,17 @@ func TestANewcomerSaysNothingToAStranger(t *testing.T) {
 	if _, err := EnrolServerTLS(ana, enrolment); err == nil {
 		t.Error("an operator's certificate takes newcomers")
 	}
+}
+
+// anomalous is certified as a server by an authority that forgot its own rules.
+func anomalous(t *testing.T, a *Authority, id Identity) Credentials {
+	t.Helper()
+	c, _ := member(t, a, id, time.Now())
+	template := must[tls.Certificate](t)(tls.X509KeyPair(c.CertPEM, c.KeyPEM)).Leaf
+	template.ExtKeyUsage = append(template.ExtKeyUsage, x509.ExtKeyUsageServerAuth)
+	der := must[[]byte](t)(x509.CreateCertificate(rand.Reader, template, a.cert, template.PublicKey, a.key))
+	c.CertPEM = certPEM(der)
+	return c
 }
 
 func TestWhatTheClusterAnswersIsHeldToTheRequest(t *testing.T) {
@@ -169,10 +182,11 @@ func TestWhatTheClusterAnswersIsHeldToTheRequest(t *testing.T) {
 		{"with another authority beside it", good, both, "", ""},
 		{"a certificate for another key", sign(a, another, time.Now()), a.CertPEM(), store.CodeIntegrity, "is for another key"},
 		{"another authority", good, foreign.CertPEM(), store.CodeIntegrity, "another authority than that of the token"},
-		{"a certificate of another authority", sign(foreign, csr, time.Now()), both, store.CodeDenied, "was not issued by the cluster's authority"},
+		{"a certificate of the other authority of a roll-over", sign(foreign, csr, time.Now()), both, "", ""},
+		{"a certificate of another authority", sign(foreign, csr, time.Now()), a.CertPEM(), store.CodeDenied, "was not issued by the cluster's authority"},
 		{"a certificate whose time is over", sign(a, csr, time.Now().Add(-2*time.Hour)), a.CertPEM(), store.CodeDenied, "not good now"},
 		{"no certificate", nil, a.CertPEM(), store.CodeIntegrity, "no PEM block"},
-		{"no authority", good, nil, store.CodeIntegrity, "another authority"},
+		{"no authority", good, nil, store.CodeIntegrity, "holds no certificate"},
 	} {
 		t.Run(c.fact, func(t *testing.T) {
 			id, err := CheckEnrolment(fingerprintOf(t, a), csr, c.cert, c.ca)

@@ -18,6 +18,7 @@ type Caller struct {
 	gone   context.Context // ends with the connection
 	leave  func()          // ends it
 	guest  *guest          // whose room calls take; nil: they take none
+	server *Server         // that serves it
 }
 
 // Call is the arguments of a method with what every call carries. Deadlines are
@@ -28,9 +29,10 @@ type Call[T any] struct {
 	Args      T             `json:"args"`
 
 	caller *Caller
+	method string // Cluster.Write
 }
 
-func (c *Call[T]) from(caller *Caller) { c.caller = caller }
+func (c *Call[T]) from(caller *Caller, method string) { c.caller, c.method = caller, method }
 
 // by is who asked. Only a node is believed when it names another.
 func (c *Call[T]) by() access.Actor {
@@ -64,7 +66,7 @@ func serve[A, R any](call *Call[A], reply *Reply[R], work func(ctx context.Conte
 	var v R
 	err := ctx.Err() // where there is so little time that callers leave, none is for those who left
 	if err == nil {
-		v, err = work(ctx)
+		v, err = audited(ctx, call, work)
 	}
 	if err != nil {
 		reply.Err = typed(err)

@@ -169,7 +169,7 @@ func (p *Peer) ReadIndex(call *Call[struct{}], reply *Reply[uint64]) error {
 
 // Progress tells how this node is.
 func (p *Peer) Progress(call *Call[struct{}], reply *Reply[Progress]) error {
-	return serve(call, reply, func(context.Context) (Progress, error) { return p.s.node.Progress(), nil })
+	return serve(call, reply, func(context.Context) (Progress, error) { return p.s.progress(), nil })
 }
 
 // Check has this node check itself.

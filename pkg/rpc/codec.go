@@ -29,7 +29,8 @@ type codec struct {
 	r      *bufio.Reader
 	caller *Caller // whom the connection belongs to, at a server
 
-	body    []byte // of the frame whose header was read last
+	method  string // and body: of the frame whose header was read last
+	body    []byte
 	writing sync.Mutex
 	calls   atomic.Int64 // under way, at a server
 	idle    time.Duration
@@ -47,7 +48,9 @@ func newCodec(conn net.Conn, caller *Caller) *codec {
 }
 
 // called is what a call's arguments know about their caller; the codec tells them.
-type called interface{ from(*Caller) }
+type called interface {
+	from(caller *Caller, method string)
+}
 
 func (c *codec) readFrame() (seq uint64, method string, err error) {
 	if err := c.awaitFrame(); err != nil {
@@ -213,6 +216,7 @@ func (c serverCodec) ReadRequestHeader(r *rpc.Request) (err error) {
 		c.caller.leave() // net/rpc itself would wait for the calls under way
 		return err
 	}
+	c.method = r.ServiceMethod
 	c.calls.Add(1)
 	return nil
 }
@@ -222,10 +226,11 @@ func (c serverCodec) ReadRequestBody(body any) error {
 		return nil
 	}
 	if err := json.Unmarshal(c.body, body); err != nil {
+		c.caller.server.unreadable(c.caller.By, c.method)
 		return err
 	}
 	if call, ok := body.(called); ok {
-		call.from(c.caller)
+		call.from(c.caller, c.method)
 	}
 	return nil
 }

@@ -271,7 +271,7 @@ func TestARequestOfANewcomerIsBounded(t *testing.T) {
 	}
 	for fact, says := range map[string][]byte{
 		"a frame that claims 4 GiB":      frame(1<<32-1, "{}"),
-		"a frame that claims too much":   frame(maxEnrolRequest+1, strings.Repeat(" ", maxEnrolRequest+1)),
+		"a frame that claims too much":   frame(maxEnrolRequest+1, "{}"+strings.Repeat(" ", maxEnrolRequest-1)),
 		"no JSON":                        frame(4, "\x00\x01\x02\x03"),
 		"JSON of another form":           frame(2, "[]"),
 		"a frame that is never complete": frame(100, "{"),
@@ -279,9 +279,7 @@ func TestARequestOfANewcomerIsBounded(t *testing.T) {
 	} {
 		t.Run(fact, func(t *testing.T) {
 			conn := h.stranger(t)
-			if _, err := conn.Write(says); err != nil {
-				t.Fatal(err)
-			}
+			conn.Write(says) // it may be sent away before it has said all
 			began := time.Now()
 			if heard := ended(t, conn); len(heard) > 0 {
 				t.Errorf("answered with %q", heard)
@@ -322,11 +320,41 @@ func TestSilentNewcomersKeepNobodyOut(t *testing.T) {
 	ended(t, silent[0])
 }
 
+// TestTheOldestSilentNewcomerMakesRoom, and no other.
+func TestTheOldestSilentNewcomerMakesRoom(t *testing.T) {
+	n := newNewcomers()
+	closed := func(conn net.Conn) bool { return errors.Is(conn.SetDeadline(time.Time{}), io.ErrClosedPipe) }
+	var conns []net.Conn
+	for range enrolWaiting {
+		conn, _ := net.Pipe()
+		conns = append(conns, conn)
+	}
+	n.enter(conns[0])
+	spoken := n.enter(conns[1])
+	for _, conn := range conns[2:] {
+		n.enter(conn)
+	}
+	n.leave(spoken)
+	for _, newest := range []bool{false, true} { // there was room for one
+		conn, _ := net.Pipe()
+		n.enter(conn)
+		if closed(conn) || closed(conns[0]) != newest {
+			t.Errorf("the oldest is sent away: %v", closed(conns[0]))
+		}
+	}
+	for i, conn := range conns[1:] {
+		if closed(conn) {
+			t.Errorf("number %d is sent away", i+1)
+		}
+	}
+}
+
 // TestNewcomersTakeTurns: so many at once as a leader can sign for.
 func TestNewcomersTakeTurns(t *testing.T) {
 	h := newHouse(t)
 	var now, most atomic.Int32
-	first, all := make(chan struct{}), sync.Once{}
+	full, more := make(chan struct{}), make(chan struct{})
+	var isFull, isMore sync.Once
 	h.enrol = func(args EnrolArgs, by access.Actor) (*Enrolment, error) {
 		n := now.Add(1)
 		defer now.Add(-1)
@@ -336,10 +364,17 @@ func TestNewcomersTakeTurns(t *testing.T) {
 				break
 			}
 		}
-		if n == enrolAtOnce {
-			all.Do(func() { close(first) })
+		switch {
+		case n == enrolAtOnce:
+			isFull.Do(func() { close(full) })
+		case n > enrolAtOnce:
+			isMore.Do(func() { close(more) })
 		}
-		<-first // all that may are here
+		<-full // all that may are here; others would come now
+		select {
+		case <-more:
+		case <-time.After(200 * time.Millisecond):
+		}
 		return h.certify(args, by)
 	}
 	done := make(chan error)

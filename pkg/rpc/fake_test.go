@@ -9,6 +9,7 @@ import (
 	"os"
 	"path/filepath"
 	"slices"
+	"strings"
 	"sync"
 	"testing"
 	"time"
@@ -49,6 +50,8 @@ type fake struct {
 	rekey    func(roll string) (*RekeyReply, error)
 	rolls    []string // that Rekey was asked for
 	cluster  []byte   // of ClusterKey
+	server   *Server  // that serves it
+	record   Recorder // nil: nobody
 }
 
 func (f *fake) Name() string                                { return "n1" }
@@ -119,13 +122,14 @@ func (f *fake) Leader() (Member, bool) {
 }
 
 // NameOf knows nobody before the state that says so is applied.
-func (f *fake) NameOf(string) string {
+func (f *fake) NameOf(id string) string {
 	f.mu.Lock()
 	defer f.mu.Unlock()
-	if f.waited < f.img.Index {
+	number, ok := strings.CutPrefix(id, "id-")
+	if f.waited < f.img.Index || !ok {
 		return ""
 	}
-	return "n1"
+	return "n" + number
 }
 
 func (f *fake) Rekey(_ context.Context, args RekeyArgs, _ access.Actor) (*RekeyReply, error) {
@@ -265,6 +269,8 @@ func serveFake(t *testing.T, f *fake) (*Client, string) {
 	if err != nil {
 		t.Fatal(err)
 	}
+	f.server = s
+	s.RecordWith(f.record)
 	path := filepath.Join(dir, "s")
 	if err := s.Serve(path); err != nil {
 		t.Fatal(err)

@@ -88,19 +88,24 @@ func (s *Server) enrolNewcomer(ctx context.Context, args EnrolArgs, source strin
 		args.Token = "-"
 	}
 	by := access.Newcomer(args.Token, source)
-	defer func() { s.enrolled(by, args, err) }()
+	said := args
+	said.Secret = nil
+	defer func() { s.enrolled(by, said, err) }()
 	select {
 	case s.newcomers.turn <- struct{}{}:
 		defer func() { <-s.newcomers.turn }()
 	case <-ctx.Done():
 		return nil, store.Errorf(store.CodeUnavailable, "too many newcomers at once")
 	}
-	return onLeader(ctx, s, func(ctx context.Context) (*Enrolment, error) { return s.node.Enrol(ctx, args, by) }, "Peer.Enrol", by, args)
+	return s.onRecordOf(ctx, args.Token, s.eventOf("newcomer", by, false, &args), func(ctx context.Context) (*Enrolment, error) {
+		return onLeader(ctx, s, func(ctx context.Context) (*Enrolment, error) { return s.node.Enrol(ctx, args, by) }, "Peer.Enrol", by, args)
+	})
 }
 
 // enrolled is told of every attempt to use a token, at the node where it was
 // made, with what came of it: nil, or why not. That nothing was decided, since
-// no leader answered, is one of the reasons.
+// no leader answered, is one of the reasons. The secret is not in args; what else
+// is was chosen by the newcomer, and may be anything if it was refused.
 func (s *Server) enrolled(by access.Actor, args EnrolArgs, err error) {
 	switch {
 	case err == nil:

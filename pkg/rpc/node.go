@@ -96,6 +96,7 @@ type Progress struct {
 	LogTotal    uint64
 	Short       bool
 	ContactMS   int64
+	Unrecorded  string // why its audit log cannot be written
 
 	Serial   string
 	Trusts   string

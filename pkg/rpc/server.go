@@ -27,6 +27,7 @@ type Server struct {
 
 	local, between *rpc.Server
 	socket         net.Listener
+	record         record
 	newcomers      *newcomers
 
 	guests  *guests
@@ -153,7 +154,7 @@ func (s *Server) serveLocal(conn net.Conn) {
 		s.log.Warn("refused a connection to the socket", "uid", uid, "error", err)
 		return
 	}
-	caller := &Caller{By: access.Local(strconv.FormatUint(uint64(uid), 10))}
+	caller := &Caller{By: access.Local(strconv.FormatUint(uint64(uid), 10)), server: s}
 	guest, leave, full := s.guests.enter(caller.By, "", conn)
 	protocol, err := readPreamble(conn)
 	switch {
@@ -215,9 +216,11 @@ func (s *Server) peerCaller(conn net.Conn) (*Caller, error) {
 		return nil, err
 	}
 	if why, removed := s.node.Farewell(id.Serial, id.NodeID); why != nil {
-		return nil, &Goodbye{Err: why, Removed: removed}
+		bye := &Goodbye{Err: why, Removed: removed}
+		s.Refused(id.Actor(conn.RemoteAddr().String()), t.ConnectionState().NegotiatedProtocol, bye)
+		return nil, bye
 	}
-	return &Caller{By: id.Actor(conn.RemoteAddr().String()), nodeID: id.NodeID}, nil
+	return &Caller{By: id.Actor(conn.RemoteAddr().String()), nodeID: id.NodeID, server: s}, nil
 }
 
 // servePeer serves another node, or a person who is not turned away.

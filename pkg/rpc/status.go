@@ -14,7 +14,7 @@ import (
 const probeWait = time.Second
 
 func (s *Server) status(ctx context.Context) *ClusterStatus {
-	members, self := s.node.Members(), s.node.Progress()
+	members, self := s.node.Members(), s.progress()
 	out := &ClusterStatus{FormatVersion: store.FormatVersion, Kind: "cluster_status", ClusterID: s.node.ClusterID(),
 		Term: self.Term, CommitIndex: self.Commit, Counts: s.node.Image().Counts(), Nodes: make([]NodeStatus, len(members))}
 	ctx, cancel := context.WithTimeout(ctx, probeWait)
@@ -56,6 +56,15 @@ func (s *Server) status(ctx context.Context) *ClusterStatus {
 	return out
 }
 
+// progress is how this node is, its audit log included.
+func (s *Server) progress() Progress {
+	p := s.node.Progress()
+	if s.records() {
+		p.Unrecorded = s.record.Failing()
+	}
+	return p
+}
+
 func (s *Server) nodeStatus(m Member, p *Progress, all *ClusterStatus) NodeStatus {
 	n := NodeStatus{Name: m.Name, ID: m.ID, Address: m.Address, Role: "follower", State: "lost", LastContactMS: -1}
 	if !m.Voter {
@@ -77,6 +86,8 @@ func (s *Server) nodeStatus(m Member, p *Progress, all *ClusterStatus) NodeStatu
 		n.State, n.Reason = "degraded", "cluster_key"
 	case p.Standing != "":
 		n.State, n.Reason = "degraded", p.Standing
+	case p.Unrecorded != "":
+		n.State, n.Reason = "degraded", "audit_log"
 	}
 	if p.Leads && p.Term == all.Term {
 		n.Role, all.Leader = "leader", m.Name

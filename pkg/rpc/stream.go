@@ -9,6 +9,7 @@ import (
 	"time"
 
 	"github.com/cpctl/cpctl/pkg/access"
+	"github.com/cpctl/cpctl/pkg/audit"
 	"github.com/cpctl/cpctl/pkg/snapshot"
 	"github.com/cpctl/cpctl/pkg/store"
 )
@@ -79,14 +80,15 @@ func (s *Server) stream(raw net.Conn, caller access.Actor) {
 	}
 	ctx, cancel := context.WithTimeout(context.Background(), limit)
 	defer cancel()
+	e := s.eventOf("stream."+req.Op, by, between && req.From != nil, &req)
 	// Chunks that come slowly enough would keep it open for ever.
 	end := time.AfterFunc(limit+streamStall, func() { raw.Close() })
 	defer end.Stop()
 	switch req.Op {
 	case "snapshot":
-		err = s.sendSnapshot(ctx, conn, by)
+		err = s.sendSnapshot(ctx, conn, by, e)
 	case "restore":
-		err = s.receiveRestore(ctx, conn, req, by, between)
+		err = s.receiveRestore(ctx, conn, req, by, between, e)
 	default:
 		err = writeJSON(conn, streamReply{Err: store.Errorf(store.CodeInvalid, "unknown stream %q", req.Op)})
 	}
@@ -96,12 +98,14 @@ func (s *Server) stream(raw net.Conn, caller access.Actor) {
 }
 
 // sendSnapshot streams the state as it is now; changes go on meanwhile.
-func (s *Server) sendSnapshot(ctx context.Context, conn io.ReadWriter, by access.Actor) error {
-	var img *store.Image
-	err := access.Check(by, access.Save, "")
-	if err == nil {
-		img, _, err = s.image(ctx, ReadOptions{})
-	}
+func (s *Server) sendSnapshot(ctx context.Context, conn io.ReadWriter, by access.Actor, e *audit.Event) error {
+	img, err := onRecord(ctx, s, e, func(ctx context.Context) (*store.Image, error) {
+		if err := access.Check(by, access.Save, ""); err != nil {
+			return nil, err
+		}
+		img, _, err := s.image(ctx, ReadOptions{})
+		return img, err
+	})
 	if err != nil {
 		if err := writeChunk(conn, nil); err != nil {
 			return err
@@ -122,17 +126,24 @@ func (s *Server) sendSnapshot(ctx context.Context, conn io.ReadWriter, by access
 // receiveRestore restores from the archive that the stream carries, or passes
 // it on to the leader. What is left of a refused archive is read and dropped, so
 // that the reply arrives.
-func (s *Server) receiveRestore(ctx context.Context, conn io.ReadWriter, req streamRequest, by access.Actor, between bool) error {
+func (s *Server) receiveRestore(ctx context.Context, conn io.ReadWriter, req streamRequest, by access.Actor, between bool, e *audit.Event) error {
 	archive := &chunks{r: conn}
 	var reply streamReply
-	if err := access.Check(by, access.Restore, ""); err != nil { // before a megabyte of it travels on
+	restored, err := onRecord(ctx, s, e, func(ctx context.Context) (*RestoreReply, error) {
+		if err := access.Check(by, access.Restore, ""); err != nil { // before a megabyte of it travels on
+			return nil, err
+		}
+		if leader, known := s.node.Leader(); known && leader.ID != s.node.ID() && !between {
+			return s.forwardRestore(ctx, leader, archive, req, by)
+		}
+		r, err := s.node.Restore(ctx, archive, req.Restore, by)
+		if err != nil {
+			return nil, err
+		}
+		return restoreReply(r, req.Restore.DryRun), nil
+	})
+	if reply.Restored = restored; err != nil {
 		reply.Err = typed(err)
-	} else if leader, known := s.node.Leader(); known && leader.ID != s.node.ID() && !between {
-		reply = s.forwardRestore(ctx, leader, archive, req, by)
-	} else if r, err := s.node.Restore(ctx, archive, req.Restore, by); err != nil {
-		reply.Err = typed(err)
-	} else {
-		reply.Restored = restoreReply(r, req.Restore.DryRun)
 	}
 	if _, err := io.CopyN(io.Discard, archive, maxDrain); err != nil && !errors.Is(err, io.EOF) && reply.Err == nil {
 		return err
@@ -143,9 +154,9 @@ func (s *Server) receiveRestore(ctx context.Context, conn io.ReadWriter, req str
 	return writeJSON(conn, reply)
 }
 
-func (s *Server) forwardRestore(ctx context.Context, leader Member, archive io.Reader, req streamRequest, by access.Actor) streamReply {
-	fail := func(code store.Code, err error) streamReply {
-		return streamReply{Err: store.Errorf(code, "the archive could not be passed on to the leader: %v", err)}
+func (s *Server) forwardRestore(ctx context.Context, leader Member, archive io.Reader, req streamRequest, by access.Actor) (*RestoreReply, error) {
+	fail := func(code store.Code, err error) (*RestoreReply, error) {
+		return nil, store.Errorf(code, "the archive could not be passed on to the leader: %v", err)
 	}
 	raw, err := s.node.Dial(ctx, leader, ProtocolStream)
 	if err != nil {
@@ -170,7 +181,10 @@ func (s *Server) forwardRestore(ctx context.Context, leader Member, archive io.R
 	if err := readReply(ctx, raw, &reply); err != nil {
 		return fail(store.CodeUnknown, err)
 	}
-	return reply
+	if reply.Err != nil {
+		return nil, reply.Err
+	}
+	return reply.Restored, nil
 }
 
 // readReply waits for the end of a stream as long as the context allows: the

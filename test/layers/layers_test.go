@@ -14,7 +14,7 @@ var layers = [][]string{
 	{"pkg/store", "pkg/reader"},
 	{"pkg/mutation"},
 	{"pkg/access"},
-	{"pkg/publish", "pkg/snapshot", "pkg/applier", "pkg/pki", "pkg/config"},
+	{"pkg/publish", "pkg/snapshot", "pkg/applier", "pkg/pki", "pkg/config", "pkg/audit"},
 	{"pkg/fsm"},
 	{"pkg/rpc", "pkg/node"},
 	{"cmd"},

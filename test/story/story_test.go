@@ -51,6 +51,8 @@ var commands = map[string]func(*testscript.TestScript, bool, []string){
 	"status":      status,
 	"refused":     refused,
 	"interrupted": interrupted,
+	"follows":     follows,
+	"edit":        edit,
 	"closedpipe":  closedPipe,
 	"terminal":    terminal,
 	"json":        jsonValue,

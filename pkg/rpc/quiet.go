@@ -1,0 +1,93 @@
+package rpc
+
+import (
+	"sync"
+	"time"
+)
+
+// quiet tells the first of many things that are alike, within a while. Its zero
+// value has seen nothing.
+type quiet struct {
+	mu   sync.Mutex
+	seen map[string]*hush
+}
+
+type hush struct {
+	kind    string
+	at      time.Time
+	skipped int // since then
+}
+
+const (
+	quietFor  = time.Minute
+	quietMost = 4096 // remembered; half a megabyte
+)
+
+// first reports whether a thing is the first for a while, or of another kind than
+// the one before, and how many were not since that one.
+func (q *quiet) first(key, kind string) (yes bool, skipped int) {
+	q.mu.Lock()
+	defer q.mu.Unlock()
+	now := time.Now()
+	h := q.seen[key]
+	if h != nil && h.kind == kind && now.Sub(h.at) < quietFor {
+		h.skipped++
+		return false, 0
+	}
+	if h != nil {
+		skipped = h.skipped
+	}
+	if q.seen == nil || len(q.seen) >= quietMost {
+		q.seen = map[string]*hush{}
+	}
+	q.seen[key] = &hush{kind: kind, at: now}
+	return true, skipped
+}
+
+// has reports whether a thing was seen a while ago, and counts nothing.
+func (q *quiet) has(key string) bool {
+	q.mu.Lock()
+	defer q.mu.Unlock()
+	h := q.seen[key]
+	return h != nil && time.Since(h.at) < quietFor
+}
+
+// forget makes the next one the first.
+func (q *quiet) forget(key string) {
+	q.mu.Lock()
+	defer q.mu.Unlock()
+	delete(q.seen, key)
+}
+
+// drip lets so many things through at once, and then one a second, whatever they
+// are. Its zero value is full.
+type drip struct {
+	mu      sync.Mutex
+	used    float64
+	at      time.Time
+	dropped int
+}
+
+const (
+	dripDepth = 64 // what one looks at by hand; more than an operator's mistakes in a row
+	dripRate  = 1  // a second: 40 MB a day of lines, whoever is out there
+)
+
+// drop reports whether a thing must not pass, and if it may, how many did not
+// before it.
+func (d *drip) drop() (yes bool, dropped int) {
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	now := time.Now()
+	if !d.at.IsZero() {
+		d.used = max(d.used-dripRate*now.Sub(d.at).Seconds(), 0)
+	}
+	d.at = now
+	if d.used+1 > dripDepth {
+		d.dropped++
+		return true, 0
+	}
+	d.used++
+	dropped, d.dropped = d.dropped, 0
+	return false, dropped
+}

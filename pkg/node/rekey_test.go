@@ -60,6 +60,11 @@ func (c *trio) wantOneKey(id string) {
 				return fmt.Errorf("%s has %s, want %s", name, ring.IDs(), id)
 			}
 		}
+		for _, n := range c.running() { // uses it a moment after it is in the file
+			if n.ring().IDs() != id {
+				return fmt.Errorf("%s uses %s, want %s", n.Name(), n.ring().IDs(), id)
+			}
+		}
 		return nil
 	})
 	for _, n := range c.running() {

@@ -99,10 +99,10 @@ func (f *fake) Renew(context.Context, []byte, access.Actor) (*Enrolment, error) 
 	return &Enrolment{}, nil
 }
 func (f *fake) Revoke(context.Context, string, access.Actor) (mutation.Certificate, uint64, error) {
-	return mutation.Certificate{}, 0, nil
+	return mutation.Certificate{Role: "operator", Name: "ana"}, 9, nil
 }
 func (f *fake) Rotate(context.Context, RotateArgs, access.Actor) (*Authorities, error) {
-	return &Authorities{}, nil
+	return &Authorities{Phase: "announced", Signs: "a1"}, nil
 }
 func (f *fake) Listener(protocol string) net.Listener {
 	switch {

@@ -165,6 +165,31 @@ func TestExportsAndChangesOfMembershipAreOnRecord(t *testing.T) {
 			t.Errorf("%s: %d lines, %+v", w.typ, n.count()-before, e)
 		}
 	}
+	for _, w := range []struct {
+		call func() error
+		want audit.Event
+	}{
+		{func() error { return err2(c.Revoke(ctx, RevokeArgs{Serial: "0a"})) }, audit.Event{Type: "cert.revoke", Target: "cert/0a", Index: 9, Message: "of operator/ana"}},
+		{func() error { return err2(c.Rotate(ctx, RotateArgs{})) }, audit.Event{Type: "authority.rotate", Target: "cluster", Message: "announced, authority a1 signs"}},
+		{func() error { return err2(c.Rotate(ctx, RotateArgs{Look: true})) }, audit.Event{}},
+		{func() error { return err2(c.Rotate(ctx, RotateArgs{Retire: true})) }, audit.Event{Type: "authority.retire", Target: "cluster", Message: "announced, authority a1 signs"}},
+		{func() error { return err2(c.Renew(ctx, []byte("csr"))) }, audit.Event{Type: "cert.renew"}},
+	} {
+		before := n.count()
+		if err := w.call(); err != nil {
+			t.Errorf("%s: %v", w.want.Type, err)
+		}
+		if w.want == (audit.Event{}) {
+			if n.count() != before {
+				t.Errorf("a look is on record: %+v", n.last())
+			}
+			continue
+		}
+		w.want.Actor, w.want.Source, w.want.Result = "unix/"+uid(), "unix", "ok"
+		if got := n.last(); got != w.want {
+			t.Errorf("got  %+v\nwant %+v", got, w.want)
+		}
+	}
 	before := n.count()
 	for _, err := range []error{err2(c.Check(ctx, CheckArgs{})), err2(c.Status(ctx)), err2(c.Health(ctx, false)), err2(c.Get(ctx, GetArgs{Kind: "tenant", Name: "acme"}))} {
 		if err != nil && !errors.Is(err, store.ErrNotFound) {
@@ -173,6 +198,41 @@ func TestExportsAndChangesOfMembershipAreOnRecord(t *testing.T) {
 	}
 	if n.count() != before {
 		t.Errorf("a read is on record: %+v", n.last())
+	}
+}
+
+// A roll-over of the cluster key is asked for many times: each step of it is on
+// record once.
+func TestEachStepOfARekeyIsOnRecord(t *testing.T) {
+	n := &notes{}
+	f := &fake{record: n, leads: true}
+	c, _ := serveFake(t, f)
+	steps := []RekeyReply{{Phase: "begun"}, {Phase: "begun"}, {Phase: "begun"}, {Phase: "switched"}, {Phase: "switched"}, {Phase: "retired", Done: true}}
+	f.rekey = func(roll string) (*RekeyReply, error) {
+		r := steps[0]
+		steps = steps[1:]
+		r.Roll, r.KeyID = roll, "k2"
+		return &r, nil
+	}
+	if _, err := c.Rekey(soon(t), func(*RekeyReply) {}); err != nil {
+		t.Fatal(err)
+	}
+	var got []string
+	for _, e := range n.lines {
+		got = append(got, e.Type+" "+e.Target+" "+e.Result+" "+e.Message)
+	}
+	want := []string{"rekey cluster ok begun, key k2", "rekey cluster ok switched, key k2", "rekey cluster ok retired, key k2"}
+	if !slices.Equal(got, want) || len(n.asked) != 1 {
+		t.Errorf("got %q after %d questions", got, len(n.asked))
+	}
+	gone, leave := context.WithCancel(context.Background())
+	defer leave()
+	f.cluster = []byte("canary")
+	call := &Call[ClusterKeyArgs]{Args: ClusterKeyArgs{KeyID: "k2"}}
+	call.from(&Caller{By: access.Actor{Role: access.Node, Name: "n2"}, gone: gone, server: f.server}, "Peer.ClusterKey")
+	(&Peer{f.server}).ClusterKey(call, new(Reply[*ClusterKeyReply]))
+	if e := n.last(); e.Type != "clusterkey.give" || e.Target != "clusterkey/k2" || e.Actor != "node/n2" || e.Result != "ok" {
+		t.Errorf("a cluster key that was given to a node: %+v", e)
 	}
 }
 

@@ -77,7 +77,7 @@ leader, "cpctl cluster health --wait" does. Everything else goes to stderr.`,
 	fs.Var(count{&f.trailing}, "trailing-logs", "`N` log entries kept behind a snapshot (default 4096, at least 1024)")
 	fs.Var(&f.heartbeat, "heartbeat-timeout", "a follower without news for this `DURATION` calls an election (default 500ms)")
 	fs.Var(&f.election, "election-timeout", "a candidate without a majority for this `DURATION` calls another (default 500ms)")
-	fs.Var(&f.certTTL, "cert-ttl", "certificates that this node signs are good for a `DURATION` (default 2160h, 90 days); they renew themselves")
+	fs.Var(&f.certTTL, "cert-ttl", "certificates that this node signs are good for a `DURATION` (default 90d); they renew themselves")
 	for _, name := range []string{"cert-ttl", "snapshot-interval", "snapshot-threshold", "trailing-logs", "heartbeat-timeout", "election-timeout"} {
 		fs.Lookup(name).DefValue = "" // zero stands for the one that the help names
 	}

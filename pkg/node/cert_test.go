@@ -165,6 +165,51 @@ func TestWhoseCertificateHasExpiredFindsBack(t *testing.T) {
 	}
 }
 
+// Its own certificate, and everything on record of it, has ended long ago.
+func TestARemovedNodeThatFindsBackIsTurnedAway(t *testing.T) {
+	t.Parallel()
+	c := newTrio(t, "n1", "n2", "n3")
+	if c.leader().Name() == "n3" {
+		if err := c.nodes["n3"].raft().LeadershipTransfer().Error(); err != nil {
+			t.Fatal(err)
+		}
+	}
+	c.agree()
+	c.close("n3")
+	ctx, cancel := context.WithTimeout(context.Background(), patience)
+	defer cancel()
+	c.until("n3 is removed", func() error {
+		_, _, err := c.leader().Remove(ctx, "n3", access.Local("0"))
+		return err
+	})
+	before := c.serials()
+	c.clock.Store(int64(400 * day))
+	c.renewed(before)
+	gone := c.open("n3", false)
+	if gone.selfMade.Load() == nil {
+		t.Fatal("it did not make a certificate for itself")
+	}
+	for _, n := range c.running() {
+		if n == gone {
+			continue
+		}
+		id := gone.own.Load().id
+		if why, removed := n.Farewell(id.Serial, id.NodeID); why == nil || !removed {
+			t.Errorf("%s tells it %v, removed %v", n.Name(), why, removed)
+		}
+		conn, err := gone.Dial(ctx, Member{ID: n.ID(), Address: n.Address()}, ProtocolRaft)
+		if err == nil && alive(conn) {
+			t.Errorf("%s takes its raft", n.Name())
+		}
+		if _, err := n.Dial(ctx, Member{ID: gone.ID(), Address: gone.Address()}, ProtocolRaft); err == nil {
+			t.Errorf("%s reaches for it", n.Name())
+		}
+	}
+	if _, err := c.leader().Renew(ctx, nil, access.Actor{Role: access.Node, Name: "n3", Serial: gone.own.Load().id.Serial}); !errors.Is(err, store.ErrDenied) {
+		t.Errorf("it asks for a certificate: %v, want denied", err)
+	}
+}
+
 func TestOnlyWhoHoldsACertificateRenewsIt(t *testing.T) {
 	t.Parallel()
 	c := newTrio(t, "n1")

@@ -1,13 +1,13 @@
 package node
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"time"
 
 	"github.com/cpctl/cpctl/pkg/access"
 	"github.com/cpctl/cpctl/pkg/mutation"
-	"github.com/cpctl/cpctl/pkg/pki"
 	"github.com/cpctl/cpctl/pkg/store"
 )
 
@@ -99,142 +99,40 @@ func (r *rekeying) run(ctx context.Context, roll string) (*Rekeyed, error) {
 			continue
 		}
 		if time.Since(r.began) >= rekeySlice {
-			return r.progress(waiting), nil
+			return r.progress(roll, waiting), nil
 		}
 		select {
 		case <-time.After(rekeyLook):
 		case <-ctx.Done():
-			return r.progress(waiting), nil
+			return r.progress(roll, waiting), nil
 		}
 	}
 }
 
-func (r *rekeying) progress(waiting []string) *Rekeyed {
+// progress says how far the roll-over is. It may have come to its end with the
+// last step, or not have begun: the next call is about the same one.
+func (r *rekeying) progress(roll string, waiting []string) *Rekeyed {
 	img := r.node.Image()
 	state, keys := rollover(img), named(img)
-	out := &Rekeyed{Roll: state.Roll, Phase: state.Phase, KeyID: state.Next.ID, OldKeyID: keys[0].ID, Values: state.Values, Waiting: waiting, Index: img.Index}
+	if past, ok := state.Done(roll); ok {
+		return r.over(&past)
+	}
+	out := &Rekeyed{Roll: cmp.Or(state.Roll, roll), Phase: state.Phase, KeyID: state.Next.ID, OldKeyID: keys[0].ID, Values: state.Values, Waiting: waiting, Index: img.Index}
 	if state.Phase == mutation.RollSwitched {
 		out.KeyID, out.OldKeyID = keys[0].ID, state.Old.ID
 	}
 	return out
 }
 
-// begin makes a key, or the next attempt at one, and puts its name on record.
-// It is on this disk before: nobody else has it yet.
-func (r *rekeying) begin(ctx context.Context, img *store.Image, roll, replaces string) error {
-	n := r.node
-	if err := n.Changeable(); err != nil {
-		return err
-	}
-	old, err := n.sealing(img)
-	if err != nil {
-		return err
-	}
-	key, err := pki.NewClusterKey()
-	if err != nil {
-		return err
-	}
-	step := mutation.Rekey{Step: mutation.RekeyBegin, Roll: roll, Key: mutation.KeyName{ID: key.ID(), Check: key.Check()}, Replaces: replaces}
-	if step.RequestKey, err = n.ownRequestKey(img, old); err != nil {
-		return err
-	}
-	n.keys.mu.Lock()
-	n.keys.made = step.Key.Check
-	err = n.putRing(pki.NewKeyring(old, key))
-	n.keys.mu.Unlock()
-	if err != nil {
-		return store.Errorf(store.CodeUnavailable, "nothing was changed: the new cluster key cannot be written: %v", err)
-	}
-	if err := r.step(ctx, step); err != nil {
-		if errors.Is(err, store.ErrUnavailable) { // certainly not on record
-			n.keys.mu.Lock()
-			n.keys.made = ""
-			n.keys.mu.Unlock()
-		}
-		return err
-	}
-	n.cfg.Log.Info("a roll-over of the cluster key begins", "key", key.ID(), "old", old.ID(), "replaces", replaces, "actor", r.actor)
-	return nil
-}
-
-// step proposes one step.
-func (r *rekeying) step(ctx context.Context, s mutation.Rekey) error {
-	m, err := payload(mutation.SysRekey, s)
-	if err != nil {
-		return err
-	}
-	_, index, err := r.node.system(ctx, "", r.actor, m)
-	r.index = max(r.index, index)
-	return err
-}
-
-// handOut waits until the nodes have the new key, and switches.
-func (r *rekeying) handOut(ctx context.Context, img *store.Image, state *mutation.Rollover) (waiting []string, err error) {
-	n := r.node
-	if _, ok := n.ring().Key(state.Next.ID, state.Next.Check); !ok {
-		if found, err := r.findKey(img, state); err != nil || found {
-			return nil, err
-		}
-		n.cfg.Log.Warn("nobody has the new cluster key that an earlier leader made; another one is made", "key", state.Next.ID)
-		return nil, r.begin(ctx, img, state.Roll, state.Next.ID)
-	}
-	n.members.Lock() // nobody gets a vote between the look and the step
-	defer n.members.Unlock()
-	if waiting = r.without(state.Next); len(waiting) > 0 {
-		return waiting, nil
-	}
-	if err := r.step(ctx, mutation.Rekey{Step: mutation.RekeySwitch, Roll: state.Roll, Key: state.Next}); err != nil {
-		return nil, err
-	}
-	n.cfg.Log.Info("the new cluster key seals from now on", "key", state.Next.ID)
-	return nil, nil
-}
-
-// findKey asks the members for the new key, which this leader does not have.
-func (r *rekeying) findKey(img *store.Image, state *mutation.Rollover) (bool, error) {
-	n := r.node
-	n.keys.mu.Lock()
-	n.keys.asked = time.Time{}
-	n.keys.mu.Unlock()
-	if _, err := n.tendKeys(img); err != nil {
-		return false, store.Errorf(store.CodeUnavailable, "nothing was changed: the new cluster key cannot be written: %v", err)
-	}
-	_, ok := n.ring().Key(state.Next.ID, state.Next.Check)
-	return ok, nil
-}
-
-// without lists the members that do not have a key yet and are waited for: every
-// voter, and for a moment those without a vote that answer. One that is away
-// gets the key when it is back.
-func (r *rekeying) without(key mutation.KeyName) (waiting []string) {
-	n := r.node
-	for _, m := range n.Members() {
-		if m.ID == n.self.NodeID {
-			continue
-		}
-		p, ok := n.heard(m.ID)
-		switch {
-		case ok && p.has(key):
-		case !ok && m.Voter:
-			waiting = append(waiting, m.Name+" does not answer")
-		case ok && (m.Voter || time.Since(r.began) < rekeyPatience):
-			waiting = append(waiting, m.Name+" does not have the new key yet")
-		}
-	}
-	if len(waiting) > 0 {
-		select {
-		case n.look <- struct{}{}: // the answers are half a second old at most; this makes it less
-		default:
-		}
-	}
-	return waiting
+func (r *rekeying) over(past *mutation.PastKey) *Rekeyed {
+	return &Rekeyed{Roll: past.Roll, Phase: "retired", KeyID: past.By, OldKeyID: past.ID, Values: past.Values, Index: max(r.index, r.node.Image().Index), Done: true}
 }
 
 // ended answers for a roll-over that came to its end, once the members that
 // answer have given the old key up, or after a moment.
 func (r *rekeying) ended(ctx context.Context, past *mutation.PastKey) (*Rekeyed, error) {
 	n := r.node
-	out := &Rekeyed{Roll: past.Roll, Phase: "retired", KeyID: past.By, OldKeyID: past.ID, Values: past.Values, Index: max(r.index, n.Image().Index), Done: true}
+	out := r.over(past)
 	for {
 		out.Waiting = nil
 		for _, m := range n.Members() {

@@ -7,6 +7,7 @@ import (
 	"os"
 	"path/filepath"
 	"testing"
+	"time"
 
 	"github.com/google/uuid"
 
@@ -58,6 +59,11 @@ func (c *trio) wantOneKey(id string) {
 			}
 			if ring.IDs() != id {
 				return fmt.Errorf("%s has %s, want %s", name, ring.IDs(), id)
+			}
+		}
+		for _, n := range c.running() {
+			if has := n.ring().IDs(); has != id {
+				return fmt.Errorf("%s holds %s, want %s", n.Name(), has, id)
 			}
 		}
 		return nil
@@ -119,4 +125,31 @@ func TestAClusterGoesOverToANewKey(t *testing.T) {
 	}
 	c.wantOneKey(second.KeyID)
 	c.agree()
+}
+
+// TestACallThatEndsWithTheRollOverSaysSo: its time may be over with the last
+// step. What it says is about that roll-over, and the next call begins no other.
+func TestACallThatEndsWithTheRollOverSaysSo(t *testing.T) {
+	t.Parallel()
+	c := newTrio(t, "n1")
+	r := &rekeying{node: c.leader(), actor: "test", began: time.Now()}
+	if p := r.progress("first", nil); p.Roll != "first" || p.Done {
+		t.Errorf("before it begins: %+v", p)
+	}
+	if err := r.begin(t.Context(), r.node.Image(), "first", ""); err != nil {
+		t.Fatal(err)
+	}
+	if p := r.progress("second", nil); p.Roll != "first" || p.Phase != mutation.RollBegun || p.Done {
+		t.Errorf("begun: %+v", p)
+	}
+	c.switchNow(r)
+	c.all(r)
+	c.retireNow(r)
+	p := r.progress("first", nil)
+	if p.Roll != "first" || !p.Done || p.Phase != "retired" || p.KeyID != named(r.node.Image())[0].ID {
+		t.Errorf("at its end: %+v", p)
+	}
+	if again, err := c.leader().Rekey(t.Context(), "first", access.Local("0")); err != nil || again.KeyID != p.KeyID || !again.Done {
+		t.Errorf("asked again: %+v, %v", again, err)
+	}
 }

@@ -90,7 +90,7 @@ func NewcomerTLS(fingerprint [32]byte, alpn string) *tls.Config {
 				}
 			}
 			return denied("the server is not of the cluster that the token is for: it does not have the authority %s", hex.EncodeToString(fingerprint[:8])).
-				WithHint("look at the address, and at where the token comes from; nothing was said to the server")
+				WithHint("look at the address, and at where the token comes from; nothing was said to the server\nif the authority was replaced since (cpctl cluster rotate-ca), an admin makes another token: cpctl token create")
 		},
 	}
 }

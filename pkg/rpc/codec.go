@@ -181,6 +181,9 @@ func (c *codec) writeFrame(seq uint64, method string, body any) error {
 		return fmt.Errorf("%w: %d bytes, at most %d are allowed", errTooLarge, len(b)-4, MaxFrame)
 	}
 	binary.BigEndian.PutUint32(b, uint32(len(b)-4))
+	if c.caller != nil {
+		c.caller.guest.sent(len(b))
+	}
 	c.writing.Lock()
 	defer c.writing.Unlock()
 	if err := c.conn.SetWriteDeadline(time.Now().Add(writeTimeout)); err != nil {

@@ -23,6 +23,7 @@ type guests struct {
 // guest is one identity: what one has, the others do not lack.
 type guest struct {
 	conns int
+	pace  pace
 	own   *room
 	all   *room
 }
@@ -97,11 +98,14 @@ func (g *guests) enterNode(name string, conn net.Conn) (leave func()) {
 	}
 }
 
-// take waits for room for a call. The order is the same for all, so that nobody
+// take waits for the turn of a call and for room for it. The order is the same for all, so that nobody
 // waits for those who wait for them.
 func (g *guest) take(ctx context.Context, size int64) error {
 	if g == nil {
 		return nil
+	}
+	if err := g.pace.wait(ctx); err != nil {
+		return err
 	}
 	if err := g.own.take(ctx, size); err != nil {
 		return err
@@ -111,6 +115,13 @@ func (g *guest) take(ctx context.Context, size int64) error {
 		return err
 	}
 	return nil
+}
+
+// sent counts an answer.
+func (g *guest) sent(size int) {
+	if g != nil {
+		g.pace.sent(size)
+	}
 }
 
 func (g *guest) give(size int64) {

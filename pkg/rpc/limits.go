@@ -42,6 +42,13 @@ const (
 	// is not read yet. They hold 32 lists, or 64 changes, of one identity.
 	roomOfOne = 16 << 20
 	roomOfAll = 128 << 20
+	// callsPerSecond and callsAtOnce are the pace of the calls of one identity that
+	// came over the network: a call costs one, and one more for each callBytes of
+	// its answer. That is 4 MiB of lists a second, a small part of one core, and
+	// the first 4 MiB at once. Authorization servers read files and call nobody.
+	callsPerSecond = 250
+	callsAtOnce    = 250
+	callBytes      = 16 << 10
 	// decoded is how many times its length a frame of a few bytes an element takes
 	// once it is decoded, roughly; most take twice.
 	decoded = 4

@@ -88,7 +88,9 @@ func (s *Server) enrolNewcomer(ctx context.Context, args EnrolArgs, source strin
 		args.Token = "-"
 	}
 	by := access.Newcomer(args.Token, source)
-	defer func() { s.enrolled(by, args, err) }()
+	said := args
+	said.Secret = nil
+	defer func() { s.enrolled(by, said, err) }()
 	select {
 	case s.newcomers.turn <- struct{}{}:
 		defer func() { <-s.newcomers.turn }()
@@ -102,7 +104,8 @@ func (s *Server) enrolNewcomer(ctx context.Context, args EnrolArgs, source strin
 
 // enrolled is told of every attempt to use a token, at the node where it was
 // made, with what came of it: nil, or why not. That nothing was decided, since
-// no leader answered, is one of the reasons.
+// no leader answered, is one of the reasons. The secret is not in args; what else
+// is was chosen by the newcomer, and may be anything if it was refused.
 func (s *Server) enrolled(by access.Actor, args EnrolArgs, err error) {
 	switch {
 	case err == nil:

@@ -82,7 +82,7 @@ func retry[R any](ctx context.Context, c *Client, attempt func(context.Context, 
 		if refusal := c.hopeless(); refusal != nil {
 			return zero, final(refusal)
 		}
-		if ctx.Err() == nil || said[server] == "" {
+		if !spent(ctx) || said[server] == "" {
 			said[server] = reason(err)
 		}
 		c.opts.Log.Debug("not done yet", "server", server, "error", err)
@@ -90,6 +90,14 @@ func retry[R any](ctx context.Context, c *Client, attempt func(context.Context, 
 			return zero, final(c.timedOut(said, time.Since(began)))
 		}
 	}
+}
+
+// spent tells whether the time of a call is over: what an attempt says then is
+// that it was cut off, and what the one before said is worth more. A dial may
+// notice the deadline before the context does.
+func spent(ctx context.Context) bool {
+	at, ok := ctx.Deadline()
+	return ctx.Err() != nil || ok && !time.Now().Before(at)
 }
 
 // rest waits before the next attempt. It reports whether there may be one.

@@ -30,6 +30,9 @@ type Server struct {
 	record         record
 	newcomers      *newcomers
 
+	open  context.Context // ends with Close, and with it every call
+	close context.CancelFunc
+
 	guests  *guests
 	turning chan struct{} // room for those who are told why they are refused
 
@@ -42,6 +45,7 @@ type Server struct {
 func NewServer(node Node, log *slog.Logger) (*Server, error) {
 	s := &Server{node: node, log: log, peers: newPeers(node), local: rpc.NewServer(), between: rpc.NewServer(),
 		newcomers: newNewcomers(), guests: newGuests(), turning: make(chan struct{}, maxTurnedAway), conns: map[net.Conn]bool{}}
+	s.open, s.close = context.WithCancel(context.Background())
 	if err := s.local.RegisterName("Cluster", &Cluster{s}); err != nil {
 		return nil, err
 	}
@@ -71,6 +75,7 @@ func (s *Server) Serve(path string) error {
 
 // Close ends every connection.
 func (s *Server) Close() error {
+	s.close()
 	err := s.socket.Close()
 	s.mu.Lock()
 	for c := range s.conns {
@@ -179,7 +184,7 @@ func (s *Server) serve(conn net.Conn, protocol string, caller *Caller, methods *
 		s.stream(conn, caller.By)
 		return
 	}
-	caller.gone, caller.leave = context.WithCancel(context.Background())
+	caller.gone, caller.leave = context.WithCancel(s.open)
 	methods.ServeCodec(serverCodec{newCodec(conn, caller)})
 }
 

@@ -8,6 +8,7 @@ import (
 	"slices"
 	"strings"
 	"sync"
+	"syscall"
 	"testing"
 	"time"
 
@@ -143,5 +144,43 @@ func wantBounded(t *testing.T, n *live.Node, before load, mib int) {
 	t.Helper()
 	if grown := (loadOf(t, n).rss - before.rss) >> 10; grown > mib*slack {
 		t.Errorf("node %s has grown by %d MiB, at most %d are for this", n.Name, grown, mib*slack)
+	}
+}
+
+// nothingLeft ends the only node of a cluster with a list of what it was doing:
+// nobody is served any more, and nobody is waited for.
+func (c *city) nothingLeft(t *testing.T, b *beside, before load) {
+	t.Helper()
+	b.end(t)
+	for _, client := range c.clients {
+		client.Close()
+	}
+	n := c.Nodes[0]
+	settles(t, n, before)
+	if err := syscall.Kill(n.PID(), syscall.SIGQUIT); err != nil {
+		t.Fatal(err)
+	}
+	n.Ends(2)
+	log, err := os.ReadFile(n.Log)
+	if err != nil {
+		t.Fatal(err)
+	}
+	all := strings.Split(string(log), "\ngoroutine ")
+	if len(all) < 10 {
+		t.Fatalf("the node was doing %d things, which is too few to be true", len(all))
+	}
+	left := 0
+	for _, stack := range all {
+		for _, work := range []string{"(*Mux).shake", "(*Server).servePeer", "(*Server).serveNewcomer", "rpc.(*service).call", "(*Server).turnAway"} {
+			if strings.Contains(stack, work) {
+				if left++; left <= 3 {
+					t.Errorf("an attacker is still served: goroutine %.1500s", stack)
+				}
+				break
+			}
+		}
+	}
+	if left > 0 || len(all) > 200 {
+		t.Errorf("%d goroutines serve attackers, of %d", left, len(all))
 	}
 }

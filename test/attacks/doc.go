@@ -4,6 +4,6 @@
 // with the right words while a writer beside it goes on being answered, and has
 // to leave nothing behind: no memory, no connection, no file.
 //
-// docs/security-attacks.md says which test stands for which threat. Strangers
+// docs/security.md says which test stands for which threat. Strangers
 // with the wrong protocol, version or authority are in package cluster.
 package attacks

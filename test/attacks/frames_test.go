@@ -63,7 +63,7 @@ func TestAFrameThatClaimsAGibibyte(t *testing.T) {
 	for _, w := range claims {
 		w.Close()
 	}
-	settles(t, c.Nodes[0], before)
+	c.nothingLeft(t, b, before)
 }
 
 // bomb is a gob of a type that is hundreds of types deep.
@@ -211,5 +211,5 @@ func TestAReaderThatNeverReadsAnAnswer(t *testing.T) {
 	for _, w := range conns {
 		w.Close()
 	}
-	settles(t, c.Nodes[0], before)
+	c.nothingLeft(t, b, before)
 }

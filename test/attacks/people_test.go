@@ -25,6 +25,7 @@ type city struct {
 	caKey   []byte // PKCS#8
 	id      string // of the cluster
 	address map[string]string
+	clients []*rpc.Client
 }
 
 // found makes a cluster of n nodes, with the tenants acme and globex. The test
@@ -111,6 +112,7 @@ func (c *city) client(who pki.Credentials, n int) *rpc.Client {
 		servers = append(servers, c.at((n+i)%len(c.Nodes)))
 	}
 	client := rpc.NewClient(rpc.Options{Servers: servers, Credentials: &who})
+	c.clients = append(c.clients, client)
 	c.t.Cleanup(func() { client.Close() })
 	return client
 }

@@ -20,7 +20,7 @@ import (
 func TestChangesWithoutEndAreRationed(t *testing.T) {
 	t.Parallel()
 	// A new leader begins with full buckets: on a busy machine there is to be none.
-	c := found(t, 2, "--heartbeat-timeout", "10s", "--election-timeout", "10s")
+	c := found(t, 2, "--heartbeat-timeout", "3s", "--election-timeout", "3s")
 	b := c.write(t)
 	cert := c.person(access.Operator, "ana", "")
 	large := `"a":"` + strings.Repeat("x", 200_000) + `"` // 49 tokens each; refused for what is in it, which costs the same

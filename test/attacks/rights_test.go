@@ -213,3 +213,8 @@ func TestADocumentDoesNotLeadIntoAnotherTenant(t *testing.T) {
 		t.Error("something changed")
 	}
 }
+
+// element is one field, by its path.
+func element(path string, value json.RawMessage) store.Element {
+	return store.Element{Path: path, Value: value}
+}

@@ -86,6 +86,7 @@ func TestAPeerThatSendsAByteASecondIsLetGo(t *testing.T) {
 	b.goesOn(t, 5)
 	settles(t, c.Nodes[0], before)
 	wantBounded(t, c.Nodes[0], before, 32)
+	c.nothingLeft(t, b, before)
 }
 
 // chunk is a piece of a stream.

@@ -136,4 +136,5 @@ func TestNewcomersThatAreSlowOrMany(t *testing.T) {
 	}
 	settles(t, c.Nodes[0], before)
 	wantBounded(t, c.Nodes[0], before, 64)
+	c.nothingLeft(t, b, before)
 }

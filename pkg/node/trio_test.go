@@ -51,7 +51,7 @@ type trio struct {
 
 // trioIn is a trio of which no node was opened, with the directory of n1, if any.
 func trioIn(t *testing.T, dir string) *trio {
-	c := &trio{t: t, nodes: map[string]*Node{}, stops: map[string][]error{}, dirs: map[string]string{}, quiet: map[string]bool{}, recorded: map[audit.Event]int{}}
+	c := &trio{t: t, nodes: map[string]*Node{}, stops: map[string][]error{}, dirs: map[string]string{}, quiet: map[string]bool{}}
 	if dir != "" {
 		c.dirs["n1"] = dir
 	}
@@ -100,6 +100,9 @@ func (c *trio) open(name string, join bool) *Node {
 			c.mu.Lock()
 			defer c.mu.Unlock()
 			e.Index, e.Revision = min(e.Index, 1), min(e.Revision, 1)
+			if c.recorded == nil { // of a trio that was made by hand
+				c.recorded = map[audit.Event]int{}
+			}
 			c.recorded[e]++
 		},
 		space: func(string) (free, total uint64) {

@@ -7,6 +7,7 @@ import (
 	"fmt"
 	"net"
 	"os"
+	"sync"
 	"testing"
 	"time"
 
@@ -262,6 +263,56 @@ func TestOnlyWhoHoldsACertificateRenewsIt(t *testing.T) {
 	by.Serial = id.Serial
 	if _, err := n.Renew(ctx, csr, by); !errors.Is(err, store.ErrDenied) {
 		t.Errorf("one of a line that was taken back: %v, want denied", err)
+	}
+}
+
+// Each renewal is a record in the state of every node, for as long as the
+// certificate lives: a reader must not be able to fill it.
+func TestALineIsNotRenewedWithoutEnd(t *testing.T) {
+	t.Parallel()
+	c := newTrio(t, "n1")
+	n := c.leader()
+	ctx, cancel := context.WithTimeout(context.Background(), patience)
+	defer cancel()
+	csr, _, err := pki.NewCSR("ci")
+	if err != nil {
+		t.Fatal(err)
+	}
+	for serial, name := range map[string]string{"c1": "ci", "c2": "ana"} {
+		id := mutation.Certificate{Serial: serial, Role: "reader", Name: name, IssuedAt: store.TimeOf(n.cfg.Now().Add(-61 * day)), NotAfter: store.TimeOf(n.cfg.Now().Add(29 * day))}
+		if err := n.recordCertificate(ctx, id, "test"); err != nil {
+			t.Fatal(err)
+		}
+	}
+	renewals := func(name, serial string) (good int) {
+		var all sync.WaitGroup
+		var mu sync.Mutex
+		for range 3 * renewalsAtOnce {
+			all.Go(func() {
+				_, err := n.Renew(ctx, csr, access.Actor{Role: access.Reader, Name: name, Serial: serial, Source: "127.0.0.1:9"})
+				if err != nil && !errors.Is(err, store.ErrDenied) {
+					t.Error(err)
+				}
+				mu.Lock()
+				defer mu.Unlock()
+				if err == nil {
+					good++
+				}
+			})
+		}
+		all.Wait()
+		return good
+	}
+	for what, count := range map[string]func() int{
+		"of one reader": func() int { return renewals("ci", "c1") }, "of another": func() int { return renewals("ana", "c2") },
+	} {
+		if got := count(); got != renewalsAtOnce {
+			t.Errorf("%d renewals %s at once, want %d", got, what, renewalsAtOnce)
+		}
+	}
+	c.clock.Store(int64(4 * day)) // more than a thirtieth of 90 days
+	if got := renewals("ci", "c1"); got != renewalsAtOnce {
+		t.Errorf("%d renewals some days later, want %d", got, renewalsAtOnce)
 	}
 }
 

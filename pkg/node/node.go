@@ -137,6 +137,7 @@ type Node struct {
 	swept     chan struct{}         // makes sweeping look at them
 	trust     chan struct{}         // makes keepCertificate look at once
 	tlsFiles  sync.Mutex            // held while tls/ is changed, or compared
+	renewing  sync.Mutex            // one renewal of a person at a time: they are counted
 	rotating  sync.Mutex            // one step of a roll-over of the authority at a time
 	refused   atomic.Pointer[error] // why the others do not talk to this node
 	closing   chan struct{}

@@ -7,6 +7,7 @@ import (
 	"time"
 
 	"github.com/cpctl/cpctl/pkg/access"
+	"github.com/cpctl/cpctl/pkg/applier"
 	"github.com/cpctl/cpctl/pkg/mutation"
 	"github.com/cpctl/cpctl/pkg/pki"
 	"github.com/cpctl/cpctl/pkg/store"
@@ -26,6 +27,12 @@ const (
 	renewAttempts = 20
 	renewPause    = 5 * time.Minute
 	renewWait     = 3 * time.Second // for the leader's answer
+
+	// Whoever may read may renew, and each certificate stays on record until it has
+	// ended. So a line gets at most so many in a thirtieth of their life: one is
+	// enough, and answers are lost, and disks full, now and then.
+	renewalsAtOnce = 16
+	renewalsSpan   = 30
 )
 
 // keepCertificate renews this node's certificate in time, and lets it trust whom
@@ -152,6 +159,16 @@ func (n *Node) Renew(ctx context.Context, csr []byte, by access.Actor) (*Enrolme
 	if err != nil {
 		return nil, err
 	}
+	if by.Role != access.Node { // people ask many times at once if they like
+		n.renewing.Lock()
+		defer n.renewing.Unlock()
+		if ctx.Err() != nil {
+			return nil, notProposed(givenUp)
+		}
+	}
+	if err := n.tooOften(old); err != nil {
+		return nil, err
+	}
 	id := pki.Identity{Role: by.Role, Name: old.Name, Tenant: old.Tenant, NodeID: old.NodeID, ClusterID: n.self.ClusterID, Generation: n.self.Generation}
 	e, record, err := n.sign(csr, id)
 	if err != nil {
@@ -185,6 +202,23 @@ func (n *Node) renewable(by access.Actor) (mutation.Certificate, error) {
 		return old, store.Errorf(store.CodeDenied, "certificate %s has expired at %s", by.Serial, old.NotAfter)
 	}
 	return old, nil
+}
+
+// tooOften refuses the renewal of a line that was renewed many times just now.
+func (n *Node) tooOften(old mutation.Certificate) error {
+	img, count := n.Image(), 0
+	since := store.TimeOf(n.cfg.Now().Add(-n.cfg.CertTTL / renewalsSpan))
+	for d := range img.Scan(applier.CertsPrefix) {
+		var c mutation.Certificate
+		if img.System(d.Path, &c) && c.LineOf() == old.LineOf() && c.IssuedAt > since {
+			count++
+		}
+	}
+	if count < renewalsAtOnce {
+		return nil
+	}
+	return store.Errorf(store.CodeDenied, "the certificate of %s/%s was renewed %d times in the last %s", old.Role, old.Name, count, n.cfg.CertTTL/renewalsSpan).
+		WithHint("the last one is good: use that, or wait; if it is lost, an admin revokes it and makes a token: cpctl cert list")
 }
 
 // sign certifies the key of a request as id, with what is to be put on record.

@@ -133,11 +133,15 @@ func (s *Server) removeHere(ctx context.Context, args RemoveArgs, by access.Acto
 	return &RemoveReply{Removed: NodeStatus{Name: m.Name, ID: m.ID, Address: m.Address}, Voters: voters}, nil
 }
 
-// Enrol gives a new node its certificate: whoever may open this socket may
-// admit a node.
+// Enrol gives a new node its certificate and the cluster key: whoever may open
+// this socket may admit a node. Over the network a token is wanted, of an admin too.
 func (c *Cluster) Enrol(call *Call[EnrolArgs], reply *Reply[*Enrolment]) error {
 	return serve(call, reply, func(ctx context.Context) (*Enrolment, error) {
 		s, by := c.s, call.by()
+		if by.Source != access.Unix {
+			return nil, store.Errorf(store.CodeDenied, "%s is not at the socket of a node: over the network a new node needs a token", by).
+				WithHint("make one: cpctl token create --role node --name NAME --out FILE")
+		}
 		call.Args.Token, call.Args.Secret = "", nil // those are shown elsewhere
 		return onLeader(ctx, s, func(ctx context.Context) (*Enrolment, error) { return s.node.Enrol(ctx, call.Args, by) }, "Peer.Enrol", by, call.Args)
 	})

@@ -78,16 +78,60 @@ const (
 func (d *drip) drop() (yes bool, dropped int) {
 	d.mu.Lock()
 	defer d.mu.Unlock()
-	now := time.Now()
-	if !d.at.IsZero() {
-		d.used = max(d.used-dripRate*now.Sub(d.at).Seconds(), 0)
-	}
-	d.at = now
-	if d.used+1 > dripDepth {
+	if d.shut() {
 		d.dropped++
 		return true, 0
 	}
 	d.used++
 	dropped, d.dropped = d.dropped, 0
 	return false, dropped
+}
+
+// shut reports whether nothing may pass now. d.mu is held.
+func (d *drip) shut() bool {
+	now := time.Now()
+	if !d.at.IsZero() {
+		d.used = max(d.used-dripRate*now.Sub(d.at).Seconds(), 0)
+	}
+	d.at = now
+	return d.used+1 > dripDepth
+}
+
+// drips are a drip for each of those who made one necessary. The zero value has none.
+type drips struct {
+	mu sync.Mutex
+	of map[string]*drip
+}
+
+// drop is drip.drop for one of them.
+func (d *drips) drop(who string) (yes bool, dropped int) {
+	d.mu.Lock()
+	one := d.of[who]
+	if one == nil {
+		if d.of == nil || len(d.of) >= quietMost {
+			d.of = map[string]*drip{}
+		}
+		one = new(drip)
+		d.of[who] = one
+	}
+	d.mu.Unlock()
+	return one.drop()
+}
+
+// shut reports whether nothing more of one of them may pass now, and counts that
+// as dropped.
+func (d *drips) shut(who string) bool {
+	d.mu.Lock()
+	one := d.of[who]
+	d.mu.Unlock()
+	if one == nil {
+		return false
+	}
+	one.mu.Lock()
+	defer one.mu.Unlock()
+	if !one.shut() {
+		return false
+	}
+	one.dropped++
+	return true
 }

@@ -39,6 +39,7 @@ type record struct {
 	open      quiet // what was asked for and is not at its end, by who, what and request id
 	refusals  quiet // refused connections and reads, by who it was
 	strangers drip  // refused newcomers
+	denials   drips // of what somebody may not do, by who it was
 }
 
 // RecordWith names who keeps the record, before Serve. Without one there is none.
@@ -88,6 +89,11 @@ func onRecord[R any](ctx context.Context, s *Server, e *audit.Event, work func(c
 	// line says that it was asked for, and one how far it came each time that it
 	// came on; then comes how it ended.
 	r, key := &s.record, e.Actor+" "+e.Type+" "+e.Target+" "+e.RequestID
+	if e.Source != access.Unix && r.denials.shut(e.Actor) {
+		var zero R
+		return zero, store.Errorf(store.CodeUnavailable, "%s asked too often for what it may not do: nothing of it is looked at for a moment", e.Actor).
+			WithHint("what each role may do: cpctl help roles")
+	}
 	if !r.open.has(key) {
 		if err := r.Ask(ctx, *e); err != nil {
 			var zero R
@@ -100,6 +106,17 @@ func onRecord[R any](ctx context.Context, s *Server, e *audit.Event, work func(c
 		r.open.forget(key)
 	} else if first, _ := r.open.first(key, stage); !first {
 		return v, err
+	}
+	// Who may do nothing may still ask: their lines must not drive those of others
+	// out of the record.
+	if e.Result == string(store.CodeDenied) && e.Source != access.Unix {
+		drop, dropped := r.denials.drop(e.Actor)
+		if drop {
+			return v, err
+		}
+		if dropped > 0 {
+			e.Message = fmt.Sprintf("%d more of its calls before; %s", dropped, e.Message)
+		}
 	}
 	r.Record(*e)
 	return v, err

@@ -284,6 +284,57 @@ func TestWhatCannotBeRecordedIsNotDone(t *testing.T) {
 	}
 }
 
+// A reader may ask for a write as often as its pace allows, hundreds of times a
+// second: at that rate an hour of it would be all that the record holds.
+func TestWhoIsDeniedDoesNotFillTheRecord(t *testing.T) {
+	n := &notes{}
+	f := &fake{record: n, leads: true}
+	serveFake(t, f)
+	f.write = func(context.Context, *mutation.Request) (*mutation.Answer, error) {
+		return nil, store.Errorf(store.CodeDenied, "it may not")
+	}
+	write := func(by access.Actor, id int) *store.Error {
+		call := askedBy(by, nil, mutation.Request{ID: fmt.Sprint("r", id), Op: mutation.OpTenantCreate, Name: "acme"})
+		call.caller.server, call.method = f.server, "Cluster.Write"
+		var r Reply[*mutation.Answer]
+		(&Cluster{f.server}).Write(call, &r)
+		return r.Err
+	}
+	eve := access.Actor{Role: access.Reader, Name: "eve", Source: "10.0.0.9:1"}
+	const many = 1000
+	for i := range many {
+		err := write(eve, i)
+		if err == nil || err.Code != store.CodeDenied && (i < dripDepth || err.Code != store.CodeUnavailable) {
+			t.Fatalf("call %d: %v", i, err)
+		}
+	}
+	if lines := n.count(); lines < dripDepth || lines > many/2 || len(n.asked) > lines {
+		t.Errorf("%d lines and %d questions for %d calls", lines, len(n.asked), many)
+	}
+	before := n.count()
+	for i := range 2 * dripDepth { // root could write to the file as well
+		write(access.Local("0"), i)
+	}
+	f.write = nil
+	if err := write(access.Actor{Role: access.Operator, Name: "ana", Source: "10.0.0.9:2"}, 0); err != nil || n.count() != before+2*dripDepth+1 {
+		t.Errorf("another is kept waiting: %v, %d lines", err, n.count()-before)
+	}
+	for deadline := time.Now().Add(patience); ; {
+		if err := write(eve, many); err == nil {
+			break
+		} else if err.Code != store.CodeUnavailable || time.Now().After(deadline) {
+			t.Fatal(err)
+		}
+		time.Sleep(10 * time.Millisecond)
+	}
+	f.write = func(context.Context, *mutation.Request) (*mutation.Answer, error) {
+		return nil, store.Errorf(store.CodeDenied, "it may not")
+	}
+	if write(eve, many+1); !strings.Contains(n.last().Message, " more of its calls before; it may not") {
+		t.Errorf("what is not on record is not counted: %+v", n.last())
+	}
+}
+
 // While nobody takes a request the client sends it many times.
 func TestARequestThatNobodyTakesIsOnRecordOnce(t *testing.T) {
 	f := &fake{}

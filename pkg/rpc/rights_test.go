@@ -63,3 +63,26 @@ func TestReadingIsForThoseWhoMayRead(t *testing.T) {
 		}
 	}
 }
+
+// An admin elsewhere would else have the cluster key for one call, with no token
+// on record.
+func TestNobodyEnrolsANodeOverTheNetworkWithoutAToken(t *testing.T) {
+	t.Parallel()
+	f := &fake{leads: true, img: stateWith(t, nil), enrol: func(EnrolArgs, access.Actor) (*Enrolment, error) { return &Enrolment{}, nil }}
+	s, err := NewServer(f, slog.New(slog.DiscardHandler))
+	if err != nil {
+		t.Fatal(err)
+	}
+	enrol := func(by access.Actor) *store.Error {
+		var r Reply[*Enrolment]
+		forged := access.Local("0")
+		(&Cluster{s}).Enrol(askedBy(by, &forged, EnrolArgs{NodeID: "id-4", Name: "n4"}), &r)
+		return r.Err
+	}
+	if err := enrol(access.Actor{Role: access.Admin, Name: "ada", Source: "10.0.0.9:1"}); err == nil || err.Code != store.CodeDenied {
+		t.Errorf("over the network: %v, want denied", err)
+	}
+	if err := enrol(access.Local("0")); err != nil {
+		t.Errorf("at the socket: %v", err)
+	}
+}

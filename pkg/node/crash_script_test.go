@@ -50,7 +50,7 @@ const bulk = 1100
 // everything there is to change.
 func writeScript(t *testing.T, dir string) *script {
 	t.Helper()
-	c := &trio{t: t, nodes: map[string]*Node{}, stops: map[string][]error{}, dirs: map[string]string{"n1": dir}}
+	c := trioIn(t, dir)
 	c.open("n1", false)
 	defer c.close("n1")
 	n := c.leader()

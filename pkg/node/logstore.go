@@ -163,6 +163,20 @@ func (s *logStore) SetUint64(key []byte, value uint64) error {
 	return s.Set(key, binary.BigEndian.AppendUint64(nil, value))
 }
 
+// untilClosed is the store as raft's own values go into it. Raft panics when its
+// term cannot be written, and its transport, which a shutdown does not wait for,
+// may still be at a heartbeat of a new leader when the log is closed. That one
+// waits for the end of the process instead: nobody is told of the term.
+type untilClosed struct{ *logStore }
+
+func (s untilClosed) SetUint64(key []byte, value uint64) error {
+	err := s.logStore.SetUint64(key, value)
+	if errors.Is(err, errLogClosed) {
+		select {}
+	}
+	return err
+}
+
 // Get reads a value of Set. The error for a key that is not there says "not
 // found" and nothing else: raft compares the words.
 func (s *logStore) Get(key []byte) ([]byte, error) {

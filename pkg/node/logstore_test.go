@@ -248,6 +248,26 @@ func TestClosedLogStopsNothing(t *testing.T) {
 	}
 }
 
+// TestATermThatComesAfterTheEndIsNotAnswered: raft would panic at an error, and
+// go on with a term that is not on the disk without one.
+func TestATermThatComesAfterTheEndIsNotAnswered(t *testing.T) {
+	s, _ := testLog(t, filepath.Join(t.TempDir(), "raft.db"))
+	stable := untilClosed{s}
+	if err := stable.SetUint64([]byte("CurrentTerm"), 1); err != nil {
+		t.Fatal(err)
+	}
+	if err := s.Close(); err != nil {
+		t.Fatal(err)
+	}
+	answered := make(chan error, 1)
+	go func() { answered <- stable.SetUint64([]byte("CurrentTerm"), 2) }()
+	select {
+	case err := <-answered:
+		t.Errorf("it was answered with %v", err)
+	case <-time.After(100 * time.Millisecond):
+	}
+}
+
 func TestDamagedEntryStops(t *testing.T) {
 	rewrite := func(edit func(*raft.Log)) func(*testing.T, *logStore) {
 		return func(t *testing.T, s *logStore) {

@@ -104,7 +104,8 @@ func (m *Mux) accept() {
 		switch {
 		case err == nil:
 			pause = shortest
-			m.wg.Go(func() { m.shake(conn, m.enter(conn)) })
+			place := m.enter(conn) // before the next one is taken: those that wait to run count, too
+			m.wg.Go(func() { m.shake(conn, place) })
 		case errors.Is(err, net.ErrClosed) || m.ctx.Err() != nil:
 			return
 		default:

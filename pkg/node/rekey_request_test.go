@@ -106,7 +106,7 @@ func aloneCluster(t *testing.T, change func(*founding), keyFile ...string) *trio
 	if err := d.close(); err != nil {
 		t.Fatal(err)
 	}
-	c := &trio{t: t, nodes: map[string]*Node{}, stops: map[string][]error{}, dirs: map[string]string{"n1": dir}, quiet: map[string]bool{}}
+	c := trioIn(t, dir)
 	t.Cleanup(func() { c.close("n1") })
 	c.open("n1", false)
 	c.leader()

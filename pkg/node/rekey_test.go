@@ -153,3 +153,25 @@ func TestACallThatEndsWithTheRollOverSaysSo(t *testing.T) {
 		t.Errorf("asked again: %+v, %v", again, err)
 	}
 }
+
+// TestTheAuthorityAndTheClusterKeyAreRolledOverAtOnce: the next authority's key
+// is sealed anew like the present one's, whichever of the two comes first.
+func TestTheAuthorityAndTheClusterKeyAreRolledOverAtOnce(t *testing.T) {
+	t.Parallel()
+	c := newTrio(t, "n1", "n2", "n3")
+	r := &rekeying{node: c.leader(), actor: "test", began: time.Now()}
+	c.begun(r)
+	if err := r.node.announceCA(t.Context(), r.node.found(), access.Local("0")); err != nil {
+		t.Fatal(err)
+	}
+	done := c.rekey()
+	c.wantOneKey(done.KeyID)
+	c.until("the next authority to sign", func() error {
+		if f := c.leader().found(); f.OldCA == "" {
+			return errors.New("the one before signs")
+		}
+		return nil
+	})
+	c.wantOneKey(done.KeyID)
+	c.agree()
+}

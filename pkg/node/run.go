@@ -106,7 +106,7 @@ func (n *Node) startRaft() error {
 		return err
 	}
 	transport := n.newTransport()
-	r, err := raft.NewRaft(n.raftConfig(), n.fsm, cached, n.logs, &sparing{snaps, n.spare}, transport)
+	r, err := raft.NewRaft(n.raftConfig(), n.fsm, cached, untilClosed{n.logs}, &sparing{snaps, n.spare}, transport)
 	if err != nil {
 		return errors.Join(fmt.Errorf("start raft: %w", err), transport.Close())
 	}

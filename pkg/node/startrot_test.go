@@ -142,7 +142,7 @@ func TestAStartGoesOnWithoutWhatTheRestReplaces(t *testing.T) {
 // wantSettled starts the only node of a cluster and wants what it had shown.
 func wantSettled(t *testing.T, dir string, shown *store.Image) {
 	t.Helper()
-	c := &trio{t: t, nodes: map[string]*Node{}, stops: map[string][]error{}, dirs: map[string]string{"n1": dir}}
+	c := trioIn(t, dir)
 	n := c.open("n1", false)
 	defer c.close("n1")
 	if n.Readable() == nil && n.Image().Index < shown.Index {

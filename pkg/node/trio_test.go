@@ -49,9 +49,18 @@ type trio struct {
 	recorded map[audit.Event]int    // what leaders did of their own accord, without its index and revision
 }
 
+// trioIn is a trio of which no node was opened, with the directory of n1, if any.
+func trioIn(t *testing.T, dir string) *trio {
+	c := &trio{t: t, nodes: map[string]*Node{}, stops: map[string][]error{}, dirs: map[string]string{}, quiet: map[string]bool{}}
+	if dir != "" {
+		c.dirs["n1"] = dir
+	}
+	return c
+}
+
 func newTrio(t *testing.T, names ...string) *trio {
 	t.Helper()
-	c := &trio{t: t, nodes: map[string]*Node{}, stops: map[string][]error{}, dirs: map[string]string{}, quiet: map[string]bool{}, recorded: map[audit.Event]int{}}
+	c := trioIn(t, "")
 	base := t.TempDir() // before the cleanup, so that it is removed after it
 	t.Cleanup(func() {
 		for name := range c.dirs {
@@ -91,6 +100,9 @@ func (c *trio) open(name string, join bool) *Node {
 			c.mu.Lock()
 			defer c.mu.Unlock()
 			e.Index, e.Revision = min(e.Index, 1), min(e.Revision, 1)
+			if c.recorded == nil { // of a trio that was made by hand
+				c.recorded = map[audit.Event]int{}
+			}
 			c.recorded[e]++
 		},
 		space: func(string) (free, total uint64) {

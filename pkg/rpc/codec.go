@@ -64,7 +64,8 @@ func (c *codec) readFrame() (seq uint64, method string, err error) {
 	if n < 9 || n > MaxFrame {
 		return 0, "", fmt.Errorf("a frame of %d bytes; at most %d are allowed", n, MaxFrame)
 	}
-	if err := c.begun(); err != nil {
+	end := time.Now().Add(frameTimeout)
+	if err := c.until(end); err != nil {
 		return 0, "", err
 	}
 	b, err := readAtMost(c.r, 9)
@@ -80,10 +81,11 @@ func (c *codec) readFrame() (seq uint64, method string, err error) {
 	if err != nil {
 		return 0, "", err
 	}
+	asked := time.Now()
 	if err := c.take(seq, string(name), int(n)); err != nil {
 		return 0, "", err
 	}
-	if err := c.begun(); err != nil { // it may have waited
+	if err := c.until(end.Add(time.Since(asked))); err != nil { // the wait was not the peer's fault
 		c.give(seq)
 		return 0, "", err
 	}
@@ -93,12 +95,12 @@ func (c *codec) readFrame() (seq uint64, method string, err error) {
 	return seq, string(name), err
 }
 
-// begun gives the rest of a frame its time.
-func (c *codec) begun() error {
+// until gives the rest of a frame its time.
+func (c *codec) until(end time.Time) error {
 	if c.caller == nil {
 		return nil
 	}
-	return c.conn.SetReadDeadline(time.Now().Add(frameTimeout))
+	return c.conn.SetReadDeadline(end)
 }
 
 // take waits until there is room for a call of a guest, before the call is read.
@@ -191,6 +193,9 @@ func (c *codec) writeFrame(seq uint64, method string, body any) error {
 	}
 	if _, err = c.conn.Write(b); err != nil {
 		c.conn.Close() // a part of it may be out: nothing after it could be understood
+		if c.caller != nil && c.caller.leave != nil {
+			c.caller.leave() // a call that waits for its turn would find out later
+		}
 	}
 	if s, ok := body.(secret); ok && s.holdsSecret() {
 		clear(payload)

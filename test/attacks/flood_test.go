@@ -33,7 +33,7 @@ func TestIdleConnectionsKeepNobodyOut(t *testing.T) {
 		}
 	}
 	b.goesOn(t, 20)
-	wantBounded(t, n, before, 64)
+	wantBounded(t, n, before, 128)
 	for _, conn := range conns {
 		conn.Close()
 	}
@@ -153,6 +153,6 @@ func TestHalfHandshakesKeepNobodyOut(t *testing.T) {
 	close(stop)
 	flood.Wait()
 	settles(t, c.Nodes[0], before)
-	wantBounded(t, c.Nodes[0], before, 64)
+	wantBounded(t, c.Nodes[0], before, 160)
 	c.nothingLeft(t, b, before)
 }

@@ -3,6 +3,7 @@ package attacks
 import (
 	"encoding/json"
 	"fmt"
+	"reflect"
 	"strings"
 	"testing"
 
@@ -71,6 +72,18 @@ func admins() []attempt {
 		{"to enrol a node", "Cluster.Enrol", rpc.EnrolArgs{NodeID: "evil", Name: "evil", CSR: []byte("x")}},
 		{"to admit a node", "Cluster.Admit", rpc.AdmitArgs{NodeID: "evil", Address: "127.0.0.1:1"}},
 		{"to export a private key", "Cluster.Export", rpc.ExportArgs{Tenant: "acme"}},
+		{"to make a token", "Cluster.CreateToken", tokenArgs("eve", "")},
+		{"to revoke a token", "Cluster.RevokeToken", rpc.TokenRef{ID: "0123456789abcdef"}},
+		{"to list tokens", "Cluster.ListTokens", rpc.ReadOptions{}},
+		{"to list certificates", "Cluster.Certs", rpc.ReadOptions{}},
+		{"to revoke a certificate", "Cluster.Revoke", rpc.RevokeArgs{Serial: strings.Repeat("0", 32)}},
+		{"to roll the authority over", "Cluster.Rotate", rpc.RotateArgs{}},
+		{"to see how far that is", "Cluster.Rotate", rpc.RotateArgs{Look: true}},
+		{"a new cluster key", "Cluster.Rekey", rpc.RekeyArgs{Roll: "4e1b6a52-5a39-4d34-9c5e-0b8b2d1f0a11"}},
+		{"to read the audit log", "Cluster.Audit", rpc.AuditArgs{}},
+		{"to check the audit log", "Cluster.AuditCheck", rpc.AuditCheckArgs{}},
+		{"the cluster key", "Peer.ClusterKey", rpc.ClusterKeyArgs{}},
+		{"a node's certificate", "Peer.Renew", rpc.RenewArgs{}},
 		{"a forwarded write", "Peer.Write", request("p1", mutation.Request{Op: mutation.OpTenantDelete, Name: "globex"})},
 		{"a forwarded removal", "Peer.Remove", rpc.RemoveArgs{Name: "n2"}},
 		{"a forwarded enrolment", "Peer.Enrol", rpc.EnrolArgs{NodeID: "evil", Name: "evil"}},
@@ -217,4 +230,24 @@ func TestADocumentDoesNotLeadIntoAnotherTenant(t *testing.T) {
 // element is one field, by its path.
 func element(path string, value json.RawMessage) store.Element {
 	return store.Element{Path: path, Value: value}
+}
+
+// Every call that there is stands in one of the lists above, but the two that
+// are everybody's.
+func TestEveryCallIsTried(t *testing.T) {
+	tried := map[string]bool{"Cluster.Health": true, "Cluster.Renew": true}
+	for _, list := range [][]attempt{writes("acme"), admins(), reads("globex")} {
+		for _, a := range list {
+			tried[a.method] = true
+		}
+	}
+	calls := reflect.TypeFor[*rpc.Cluster]()
+	for i := range calls.NumMethod() {
+		if name := "Cluster." + calls.Method(i).Name; !tried[name] {
+			t.Errorf("nobody tries %s", name)
+		}
+	}
+	if calls.NumMethod() < 15 {
+		t.Errorf("%d calls", calls.NumMethod())
+	}
 }

@@ -36,6 +36,7 @@ func TestPathTricksInEveryName(t *testing.T) {
 	c.Settled()
 	before, outside := live.Tree(t, c.Nodes[0].Data()), names(t, c.Dir)
 	w := c.dial(t, c.person(access.Admin, "ada", ""), 0, rpc.ProtocolRPC)
+	socket := c.socket(t, 0)
 	number := 0
 	write := func(r mutation.Request) attempt {
 		number++
@@ -77,10 +78,12 @@ func TestPathTricksInEveryName(t *testing.T) {
 			write(mutation.Request{Op: mutation.OpClientSecretRevoke, Tenant: "acme", Name: "web", SecretID: name}),
 			write(mutation.Request{Op: mutation.OpKeyRevoke, Tenant: "acme", KID: name}),
 			{"get a client", "Cluster.Get", rpc.GetArgs{Kind: "client", Tenant: "acme", Name: name, Read: read}},
-			{"enrol a node", "Cluster.Enrol", enrolment(t, name, "4e1b6a52-5a39-4d34-9c5e-0b8b2d1f0a11")},
-			{"enrol a node with the id", "Cluster.Enrol", enrolment(t, "n9", name)},
 			{"a token for", "Cluster.CreateToken", tokenArgs(name, "")},
 			{"a token of the role", "Cluster.CreateToken", rpc.TokenArgs{ID: "0123456789abcdef", Hash: strings.Repeat("a", 64), Role: name, Name: "x", TTL: store.Duration(time.Hour)}},
+		})
+		c.refused(t, socket, name, []attempt{ // where alone a node is enrolled without a token
+			{"enrol a node", "Cluster.Enrol", enrolment(t, name, "4e1b6a52-5a39-4d34-9c5e-0b8b2d1f0a11")},
+			{"enrol a node with the id", "Cluster.Enrol", enrolment(t, "n9", name)},
 		})
 	}
 	for _, id := range ways { // a request id may be "." or ".."; it names no file

@@ -47,6 +47,24 @@ func TestWhatALeaderDoesOfItsOwnAccordIsOnRecord(t *testing.T) {
 	}
 }
 
+// The leader renews its own certificate with no call that could be on record.
+func TestTheRenewalOfALeaderIsOnRecord(t *testing.T) {
+	t.Parallel()
+	c := newTrio(t, "n1")
+	before := c.serials()
+	c.clock.Store(int64(61 * day))
+	c.renewed(before)
+	c.close("n1")
+	if len(c.recorded) != 1 {
+		t.Errorf("on record are %v", c.recorded)
+	}
+	for e, n := range c.recorded {
+		if n != 1 || e.Actor != "node/n1" || e.Serial != before["n1"] || e.Type != "cert.renew" || e.Target != "node/n1" || e.Result != "ok" || len(e.Message) != len("certificate ")+32 {
+			t.Errorf("%d times %+v", n, e)
+		}
+	}
+}
+
 // A holder of a certificate of ours is named when it is refused, and nobody else.
 func TestARefusedHolderOfACertificateIsNamed(t *testing.T) {
 	ca, foreign := newWireCA(t), newWireCA(t)

@@ -8,6 +8,7 @@ import (
 
 	"github.com/cpctl/cpctl/pkg/access"
 	"github.com/cpctl/cpctl/pkg/applier"
+	"github.com/cpctl/cpctl/pkg/audit"
 	"github.com/cpctl/cpctl/pkg/mutation"
 	"github.com/cpctl/cpctl/pkg/pki"
 	"github.com/cpctl/cpctl/pkg/store"
@@ -133,6 +134,10 @@ func (n *Node) askToRenew(csr []byte) (*Enrolment, error) {
 	defer cancel()
 	me := access.Actor{Role: access.Node, Name: n.self.Name, Serial: n.own.Load().id.Serial, Source: n.self.Advertise}
 	e, err := n.Renew(ctx, csr, me)
+	if err == nil { // elsewhere the leader has it on record as a call
+		id, _ := pki.Credentials{CertPEM: e.CertPEM}.Identity()
+		n.cfg.Record(audit.Event{Actor: me.String(), Serial: me.Serial, Source: me.Source, Type: "cert.renew", Target: me.String(), Result: audit.OK, Message: "certificate " + id.Serial})
+	}
 	if !errors.Is(err, store.ErrUnavailable) {
 		return e, err
 	}

@@ -97,7 +97,7 @@ func checkToken(req TokenRequest) error {
 	default:
 		return store.Errorf(store.CodeInvalid, "unknown role %q", req.Role).WithHint("the roles are node, admin, operator and reader; see: cpctl help roles")
 	}
-	if err := checkWord("the name of a "+req.Role, req.Name); err != nil {
+	if err := checkWord("a name of the role "+req.Role, req.Name); err != nil {
 		return err
 	}
 	if ttl := time.Duration(req.TTL); ttl <= 0 || ttl > maxTokenLife {

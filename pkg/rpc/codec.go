@@ -188,11 +188,14 @@ func (c *codec) writeFrame(seq uint64, method string, body any) error {
 	}
 	c.writing.Lock()
 	defer c.writing.Unlock()
-	if err := c.conn.SetWriteDeadline(time.Now().Add(writeTimeout)); err != nil {
-		return err
+	if err = c.conn.SetWriteDeadline(time.Now().Add(writeTimeout)); err == nil {
+		_, err = c.conn.Write(b)
 	}
-	if _, err = c.conn.Write(b); err != nil {
+	if err != nil {
 		c.conn.Close() // a part of it may be out: nothing after it could be understood
+		if c.caller != nil {
+			c.caller.leave() // its next call may be waiting for its turn
+		}
 		if c.caller != nil && c.caller.leave != nil {
 			c.caller.leave() // a call that waits for its turn would find out later
 		}

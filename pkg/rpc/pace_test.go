@@ -3,6 +3,7 @@ package rpc
 import (
 	"context"
 	"errors"
+	"net/rpc"
 	"testing"
 	"time"
 )
@@ -41,5 +42,39 @@ func TestCallsBeyondThePaceWait(t *testing.T) {
 	leave()
 	if err := p.wait(gone); !errors.Is(err, context.Canceled) {
 		t.Errorf("one who is gone: %v", err)
+	}
+}
+
+// The next call of a peer may wait long for its turn. Nobody waits with it once
+// an answer could not be written.
+func TestNobodyWaitsForTheTurnOfAConnectionThatIsGone(t *testing.T) {
+	t.Parallel()
+	ana, _, err := newGuests().enter(person("ana"), ProtocolRPC, nil)
+	if err != nil {
+		t.Fatal(err)
+	}
+	ahead := time.Now().Add(time.Hour)
+	ana.pace.take(1e9, ahead)
+	c, client := pipeOf(t, ana)
+	ended := make(chan error, 1)
+	go func() { ended <- c.ReadRequestHeader(new(rpc.Request)) }()
+	client.Write(framed(1, "Cluster.List", `{"args":{}}`))
+	for spent := 0.0; spent <= 1e9; { // it waits
+		time.Sleep(time.Millisecond)
+		ana.pace.mu.Lock()
+		spent = ana.pace.spent
+		ana.pace.mu.Unlock()
+	}
+	client.Close()
+	if err := c.WriteResponse(&rpc.Response{Seq: 0}, struct{}{}); err == nil {
+		t.Fatal("an answer was written to nobody")
+	}
+	select {
+	case err := <-ended:
+		if err == nil {
+			t.Error("the call was read")
+		}
+	case <-time.After(patience):
+		t.Error("its next call is still waited for")
 	}
 }

@@ -48,9 +48,10 @@ func (s *Server) RecordWith(r Recorder) { s.record.Recorder = r }
 // audited does a method's work, on record if it is one that goes there.
 func audited[A, R any](ctx context.Context, call *Call[A], work func(context.Context) (R, error)) (R, error) {
 	s, by := call.caller.server, call.by()
-	e := s.eventOf(call.method, by, call.From != nil && call.caller.By.Role == access.Node, &call.Args)
+	passedOn := call.From != nil && call.caller.By.Role == access.Node
+	e := s.eventOf(call.method, by, passedOn, &call.Args)
 	v, err := onRecord(ctx, s, e, work)
-	if e == nil && errors.Is(err, store.ErrDenied) {
+	if e == nil && !passedOn && errors.Is(err, store.ErrDenied) {
 		s.refused(by, "read", call.method, err)
 	}
 	return v, err

@@ -386,6 +386,13 @@ func TestAForwardedCallIsOnRecordWhereItBegan(t *testing.T) {
 	if write(&ana, node); n.count() != 0 {
 		t.Errorf("it is on record at the second node, too: %+v", n.last())
 	}
+	f.write = func(context.Context, *mutation.Request) (*mutation.Answer, error) {
+		return nil, store.Errorf(store.CodeDenied, "she may not")
+	}
+	if write(&ana, node); n.count() != 0 {
+		t.Errorf("it is on record at the second node, too, when it is denied: %+v", n.last())
+	}
+	f.write = nil
 	if write(nil, node); n.count() != 1 || n.last().Actor != "node/n2" || n.last().Serial != "0b" {
 		t.Errorf("what a node asks for itself: %+v", n.last())
 	}

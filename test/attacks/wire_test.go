@@ -10,6 +10,7 @@ import (
 	"io"
 	"net"
 	"os"
+	"strings"
 	"testing"
 	"time"
 
@@ -53,6 +54,21 @@ func (c *city) tryDial(who pki.Credentials, n int, protocol string) (*wire, erro
 		return nil, err
 	}
 	return &wire{Conn: over, r: bufio.NewReader(over)}, nil
+}
+
+// socket connects to the socket of a node, as whoever runs the tests.
+func (c *city) socket(t *testing.T, n int) *wire {
+	t.Helper()
+	conn, err := net.Dial("unix", strings.TrimPrefix(c.Nodes[n].Server(), "unix:"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { conn.Close() })
+	conn.SetDeadline(time.Now().Add(live.Patience))
+	if _, err := io.WriteString(conn, rpc.ProtocolRPC+"\n"); err != nil {
+		t.Fatal(err)
+	}
+	return &wire{Conn: conn, r: bufio.NewReader(conn)}
 }
 
 // framed is a frame with a body that need not be JSON.

@@ -120,3 +120,35 @@ func (ch *change) revoke(m *mutation.Mutation) error {
 	}
 	return nil
 }
+
+// unbind takes back the certificates and tokens that bind somebody to a tenant
+// which is deleted: another one may get its slug, and is none of theirs.
+func (ch *change) unbind(slug string) error {
+	var certs []mutation.Certificate
+	for d := range ch.Scan(CertsPrefix) {
+		var c mutation.Certificate
+		if ch.System(d.Path, &c) && c.Tenant == slug && !c.Revoked {
+			certs = append(certs, c)
+		}
+	}
+	for _, c := range certs {
+		c.Revoked, c.LineRevoked, c.Why = true, true, "tenant "+slug+" was deleted by "+ch.Actor
+		if err := ch.PutSystem(CertPath(c.Serial), c); err != nil {
+			return err
+		}
+	}
+	var tokens []mutation.TokenRecord
+	for d := range ch.Scan(TokensPrefix) {
+		var t mutation.TokenRecord
+		if ch.System(d.Path, &t) && t.Tenant == slug && t.UsedAt == 0 && t.RevokedAt == 0 {
+			tokens = append(tokens, t)
+		}
+	}
+	for _, t := range tokens {
+		t.RevokedAt, t.RevokedBy = ch.Time, ch.Actor
+		if err := ch.PutSystem(TokenPath(t.ID), t); err != nil {
+			return err
+		}
+	}
+	return nil
+}

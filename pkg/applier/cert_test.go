@@ -44,6 +44,38 @@ func TestALineIsRenewedUntilItIsRevoked(t *testing.T) {
 	})
 }
 
+// Whoever was bound to a tenant is nobody when another one gets its slug.
+func TestWhoIsBoundToATenantGoesWithIt(t *testing.T) {
+	w := populated(t)
+	other, free := person("c2", "bob"), person("c3", "eve")
+	other.Tenant, free.Tenant = "globex", ""
+	for _, c := range []mutation.Certificate{person("c1", "ana"), other, free} {
+		w.must(w.system(mutation.SysCert, c))
+	}
+	for _, token := range []mutation.Token{bound(oneUse("t1", "reader", "ci"), "acme"), bound(oneUse("t2", "reader", "cd"), "globex"), oneUse("t3", "reader", "ce")} {
+		w.must(w.system(mutation.SysToken, token))
+	}
+	w.must(w.delete(mutation.TenantDelete, "acme", "", 0))
+	for serial, want := range map[string]bool{"c1": true, "c2": false, "c3": false} {
+		var c mutation.Certificate
+		if !w.tx.System(CertPath(serial), &c) || c.Revoked != want || want && c.Why != "tenant acme was deleted by "+actor {
+			t.Errorf("of %s there is on record %+v, want revoked: %v", c.Name, c, want)
+		}
+	}
+	for id, want := range map[string]string{"t1": mutation.TokenRevoked, "t2": mutation.TokenOpen, "t3": mutation.TokenOpen} {
+		var r mutation.TokenRecord
+		if !w.tx.System(TokenPath(id), &r) {
+			t.Fatalf("%s is not on record", id)
+		}
+		if state, _ := r.State(w.now); state != want {
+			t.Errorf("token %s is %s, want %s", id, state, want)
+		}
+	}
+	if !mutation.TenantDelete.Trust() {
+		t.Error("their connections are not looked at")
+	}
+}
+
 func TestWhoWasRemovedAndWhoWasOnlyRevoked(t *testing.T) {
 	w := populated(t)
 	w.must(w.system(mutation.SysCert, cert("a1", "n1", "id1")))

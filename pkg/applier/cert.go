@@ -61,13 +61,15 @@ func (ch *change) issue(c mutation.Certificate) error {
 	if err := ch.PutSystem(CertPath(c.Serial), c); err != nil {
 		return err
 	}
-	ch.forgetExpired()
+	ch.forgetExpired(min(ch.Time, c.IssuedAt))
 	return nil
 }
 
 // forgetExpired drops the records of certificates that ended a while ago. The newest of
-// a node stays: it says who that node is, or that it was removed, for ever.
-func (ch *change) forgetExpired() {
+// a node stays: it says who that node is, or that it was removed, for ever. What is
+// past is told by the clock that a certificate is signed by: command time never falls,
+// so that once a leader's clock was far ahead it would call those of today expired.
+func (ch *change) forgetExpired(now store.Time) {
 	newest := map[string]mutation.Certificate{} // by node id
 	var old []mutation.Certificate
 	for d := range ch.Scan(CertsPrefix) {
@@ -80,7 +82,7 @@ func (ch *change) forgetExpired() {
 				newest[c.NodeID] = c
 			}
 		}
-		if c.NotAfter+keepExpired < ch.Time {
+		if c.NotAfter+keepExpired < now {
 			old = append(old, c)
 		}
 	}

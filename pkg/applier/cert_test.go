@@ -119,19 +119,21 @@ func TestRecordsAreForgottenADayAfterTheirEnd(t *testing.T) {
 		}
 		return serials
 	}
-	issue := func(c mutation.Certificate, at store.Time) {
+	issue := func(c mutation.Certificate, at, commandTime store.Time) {
 		t.Helper()
+		c.IssuedAt = at
 		command := w.command(w.system(mutation.SysCert, c))
-		command.Time = at
+		command.Time = commandTime
 		if res := w.apply(command); res.Refusal != nil {
 			t.Fatal(res.Refusal)
 		}
 	}
-	issue(renewal("b2", "b1", "n2", "id2", 40*hour), old.NotAfter+keepExpired) // the day is not over
+	day := old.NotAfter + keepExpired
+	issue(renewal("b2", "b1", "n2", "id2", 40*hour), day, day+hour) // the day is not over: a leader's clock was ahead once
 	if got, want := on(), []string{"a1", "b1", "b2", "c1", "d1", "d2"}; !slices.Equal(got, want) {
 		t.Errorf("on record are %v, want %v", got, want)
 	}
-	issue(cert("e1", "n5", "id5"), old.NotAfter+keepExpired+hour)
+	issue(cert("e1", "n5", "id5"), day+hour, day+hour+1)
 	if got, want := on(), []string{"a1", "b2", "d2", "e1"}; !slices.Equal(got, want) { // of n1 and n3 it is the last one
 		t.Errorf("on record are %v, want %v", got, want)
 	}

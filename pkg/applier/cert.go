@@ -61,13 +61,15 @@ func (ch *change) issue(c mutation.Certificate) error {
 	if err := ch.PutSystem(CertPath(c.Serial), c); err != nil {
 		return err
 	}
-	ch.forgetExpired()
+	ch.forgetExpired(min(ch.Time, c.IssuedAt))
 	return nil
 }
 
 // forgetExpired drops the records of certificates that ended a while ago. The newest of
-// a node stays: it says who that node is, or that it was removed, for ever.
-func (ch *change) forgetExpired() {
+// a node stays: it says who that node is, or that it was removed, for ever. What is
+// past is told by the clock that a certificate is signed by: command time never falls,
+// so that once a leader's clock was far ahead it would call those of today expired.
+func (ch *change) forgetExpired(now store.Time) {
 	newest := map[string]mutation.Certificate{} // by node id
 	var old []mutation.Certificate
 	for d := range ch.Scan(CertsPrefix) {
@@ -80,7 +82,7 @@ func (ch *change) forgetExpired() {
 				newest[c.NodeID] = c
 			}
 		}
-		if c.NotAfter+keepExpired < ch.Time {
+		if c.NotAfter+keepExpired < now {
 			old = append(old, c)
 		}
 	}
@@ -115,6 +117,38 @@ func (ch *change) revoke(m *mutation.Mutation) error {
 	for _, c := range found {
 		c.Revoked, c.LineRevoked, c.Why = true, r.Line != "", r.Why
 		if err := ch.PutSystem(CertPath(c.Serial), c); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// unbind takes back the certificates and tokens that bind somebody to a tenant
+// which is deleted: another one may get its slug, and is none of theirs.
+func (ch *change) unbind(slug string) error {
+	var certs []mutation.Certificate
+	for d := range ch.Scan(CertsPrefix) {
+		var c mutation.Certificate
+		if ch.System(d.Path, &c) && c.Tenant == slug && !c.Revoked {
+			certs = append(certs, c)
+		}
+	}
+	for _, c := range certs {
+		c.Revoked, c.LineRevoked, c.Why = true, true, "tenant "+slug+" was deleted by "+ch.Actor
+		if err := ch.PutSystem(CertPath(c.Serial), c); err != nil {
+			return err
+		}
+	}
+	var tokens []mutation.TokenRecord
+	for d := range ch.Scan(TokensPrefix) {
+		var t mutation.TokenRecord
+		if ch.System(d.Path, &t) && t.Tenant == slug && t.UsedAt == 0 && t.RevokedAt == 0 {
+			tokens = append(tokens, t)
+		}
+	}
+	for _, t := range tokens {
+		t.RevokedAt, t.RevokedBy = ch.Time, ch.Actor
+		if err := ch.PutSystem(TokenPath(t.ID), t); err != nil {
 			return err
 		}
 	}

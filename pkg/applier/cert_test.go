@@ -44,6 +44,38 @@ func TestALineIsRenewedUntilItIsRevoked(t *testing.T) {
 	})
 }
 
+// Whoever was bound to a tenant is nobody when another one gets its slug.
+func TestWhoIsBoundToATenantGoesWithIt(t *testing.T) {
+	w := populated(t)
+	other, free := person("c2", "bob"), person("c3", "eve")
+	other.Tenant, free.Tenant = "globex", ""
+	for _, c := range []mutation.Certificate{person("c1", "ana"), other, free} {
+		w.must(w.system(mutation.SysCert, c))
+	}
+	for _, token := range []mutation.Token{bound(oneUse("t1", "reader", "ci"), "acme"), bound(oneUse("t2", "reader", "cd"), "globex"), oneUse("t3", "reader", "ce")} {
+		w.must(w.system(mutation.SysToken, token))
+	}
+	w.must(w.delete(mutation.TenantDelete, "acme", "", 0))
+	for serial, want := range map[string]bool{"c1": true, "c2": false, "c3": false} {
+		var c mutation.Certificate
+		if !w.tx.System(CertPath(serial), &c) || c.Revoked != want || want && c.Why != "tenant acme was deleted by "+actor {
+			t.Errorf("of %s there is on record %+v, want revoked: %v", c.Name, c, want)
+		}
+	}
+	for id, want := range map[string]string{"t1": mutation.TokenRevoked, "t2": mutation.TokenOpen, "t3": mutation.TokenOpen} {
+		var r mutation.TokenRecord
+		if !w.tx.System(TokenPath(id), &r) {
+			t.Fatalf("%s is not on record", id)
+		}
+		if state, _ := r.State(w.now); state != want {
+			t.Errorf("token %s is %s, want %s", id, state, want)
+		}
+	}
+	if !mutation.TenantDelete.Trust() {
+		t.Error("their connections are not looked at")
+	}
+}
+
 func TestWhoWasRemovedAndWhoWasOnlyRevoked(t *testing.T) {
 	w := populated(t)
 	w.must(w.system(mutation.SysCert, cert("a1", "n1", "id1")))
@@ -87,19 +119,21 @@ func TestRecordsAreForgottenADayAfterTheirEnd(t *testing.T) {
 		}
 		return serials
 	}
-	issue := func(c mutation.Certificate, at store.Time) {
+	issue := func(c mutation.Certificate, at, commandTime store.Time) {
 		t.Helper()
+		c.IssuedAt = at
 		command := w.command(w.system(mutation.SysCert, c))
-		command.Time = at
+		command.Time = commandTime
 		if res := w.apply(command); res.Refusal != nil {
 			t.Fatal(res.Refusal)
 		}
 	}
-	issue(renewal("b2", "b1", "n2", "id2", 40*hour), old.NotAfter+keepExpired) // the day is not over
+	day := old.NotAfter + keepExpired
+	issue(renewal("b2", "b1", "n2", "id2", 40*hour), day, day+hour) // the day is not over: a leader's clock was ahead once
 	if got, want := on(), []string{"a1", "b1", "b2", "c1", "d1", "d2"}; !slices.Equal(got, want) {
 		t.Errorf("on record are %v, want %v", got, want)
 	}
-	issue(cert("e1", "n5", "id5"), old.NotAfter+keepExpired+hour)
+	issue(cert("e1", "n5", "id5"), day+hour, day+hour+1)
 	if got, want := on(), []string{"a1", "b2", "d2", "e1"}; !slices.Equal(got, want) { // of n1 and n3 it is the last one
 		t.Errorf("on record are %v, want %v", got, want)
 	}

@@ -107,6 +107,9 @@ func (ch *change) deleteTenant(m *mutation.Mutation) error {
 			ch.changed(ref)
 		}
 	}
+	if err := ch.unbind(m.Tenant); err != nil {
+		return err
+	}
 	return ch.Tenants().Delete(m.Tenant)
 }
 

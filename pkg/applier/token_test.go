@@ -108,7 +108,7 @@ func TestTokens(t *testing.T) {
 			ms := after(use("t9", "k", "a1", "reader", "ci"), bound(oneUse("t9", "reader", "ci"), "globex"))(w)
 			w.must(w.delete(mutation.TenantDelete, "globex", "", 0))
 			return ms
-		}, store.CodeNotFound, "globex", "", ""},
+		}, store.CodeDenied, "token t9 was revoked at", "", ""},
 
 		{"what is used a day is forgotten by the next token", after(func() mutation.Token { v := oneUse("t9", "node", "n9"); v.ExpiresAt += 2 * day; return v }(), ana, usedAna, n1, day), "", "", path + " system/tokens/t9.json", ""},
 		{"and what has expired a day ago by the next use", after(func() mutation.Enrol { v := use("t9", "k", "a9", "node", "n9"); return v }(),

@@ -310,7 +310,7 @@ func TestALineIsNotRenewedWithoutEnd(t *testing.T) {
 			t.Errorf("%d renewals %s at once, want %d", got, what, renewalsAtOnce)
 		}
 	}
-	c.clock.Store(int64(4 * day)) // more than a thirtieth of 90 days
+	c.clock.Store(int64(10 * day)) // more than a tenth of 90 days
 	if got := renewals("ci", "c1"); got != renewalsAtOnce {
 		t.Errorf("%d renewals some days later, want %d", got, renewalsAtOnce)
 	}

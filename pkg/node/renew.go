@@ -30,10 +30,10 @@ const (
 	renewWait     = 3 * time.Second // for the leader's answer
 
 	// Whoever may read may renew, and each certificate stays on record until it has
-	// ended. So a line gets at most so many in a thirtieth of their life: one is
+	// ended. So a line gets at most so many in a tenth of their life: one is
 	// enough, and answers are lost, and disks full, now and then.
-	renewalsAtOnce = 16
-	renewalsSpan   = 30
+	renewalsAtOnce = 8
+	renewalsSpan   = 10
 )
 
 // keepCertificate renews this node's certificate in time, and lets it trust whom
@@ -222,7 +222,7 @@ func (n *Node) tooOften(old mutation.Certificate) error {
 	if count < renewalsAtOnce {
 		return nil
 	}
-	return store.Errorf(store.CodeDenied, "the certificate of %s/%s was renewed %d times in the last %s", old.Role, old.Name, count, n.cfg.CertTTL/renewalsSpan).
+	return store.Errorf(store.CodeDenied, "the certificate of %s/%s was renewed %d times in the last %s", old.Role, old.Name, count, store.Duration(n.cfg.CertTTL/renewalsSpan)).
 		WithHint("the last one is good: use that, or wait; if it is lost, an admin revokes it and makes a token: cpctl cert list")
 }
 

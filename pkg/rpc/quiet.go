@@ -1,16 +1,23 @@
 package rpc
 
 import (
+	"crypto/sha256"
 	"sync"
 	"time"
 )
 
 // quiet tells the first of many things that are alike, within a while. Its zero
-// value has seen nothing.
+// value has seen nothing. What it keeps is of one size: a caller may have named a
+// thing by a megabyte.
 type quiet struct {
 	mu   sync.Mutex
-	seen map[string]*hush
+	seen map[thing]*hush
 }
+
+// thing is the SHA-256 of the name of one.
+type thing [sha256.Size]byte
+
+func thingOf(key string) thing { return sha256.Sum256([]byte(key)) }
 
 type hush struct {
 	kind    string
@@ -26,10 +33,11 @@ const (
 // first reports whether a thing is the first for a while, or of another kind than
 // the one before, and how many were not since that one.
 func (q *quiet) first(key, kind string) (yes bool, skipped int) {
+	it := thingOf(key)
 	q.mu.Lock()
 	defer q.mu.Unlock()
 	now := time.Now()
-	h := q.seen[key]
+	h := q.seen[it]
 	if h != nil && h.kind == kind && now.Sub(h.at) < quietFor {
 		h.skipped++
 		return false, 0
@@ -38,25 +46,27 @@ func (q *quiet) first(key, kind string) (yes bool, skipped int) {
 		skipped = h.skipped
 	}
 	if q.seen == nil || len(q.seen) >= quietMost {
-		q.seen = map[string]*hush{}
+		q.seen = map[thing]*hush{}
 	}
-	q.seen[key] = &hush{kind: kind, at: now}
+	q.seen[it] = &hush{kind: kind, at: now}
 	return true, skipped
 }
 
 // has reports whether a thing was seen a while ago, and counts nothing.
 func (q *quiet) has(key string) bool {
+	it := thingOf(key)
 	q.mu.Lock()
 	defer q.mu.Unlock()
-	h := q.seen[key]
+	h := q.seen[it]
 	return h != nil && time.Since(h.at) < quietFor
 }
 
 // forget makes the next one the first.
 func (q *quiet) forget(key string) {
+	it := thingOf(key)
 	q.mu.Lock()
 	defer q.mu.Unlock()
-	delete(q.seen, key)
+	delete(q.seen, it)
 }
 
 // drip lets so many things through at once, and then one a second, whatever they

@@ -9,6 +9,7 @@ import (
 	"os"
 	"path/filepath"
 	"reflect"
+	"runtime"
 	"slices"
 	"strconv"
 	"strings"
@@ -332,6 +333,44 @@ func TestWhoIsDeniedDoesNotFillTheRecord(t *testing.T) {
 	}
 	if write(eve, many+1); !strings.Contains(n.last().Message, " more of its calls before; it may not") {
 		t.Errorf("what is not on record is not counted: %+v", n.last())
+	}
+}
+
+// A request id that is too long is refused, if anybody comes to look at it; while
+// nobody takes requests, each is remembered for its second attempt.
+func TestWhatIsRememberedOfARequestIsSmall(t *testing.T) {
+	n := &notes{}
+	f := &fake{record: n}
+	serveFake(t, f)
+	f.write = func(context.Context, *mutation.Request) (*mutation.Answer, error) {
+		return nil, store.Errorf(store.CodeUnavailable, "too many changes at once")
+	}
+	heap := func() uint64 {
+		n.mu.Lock()
+		n.lines, n.asked, f.writes = nil, nil, nil
+		n.mu.Unlock()
+		runtime.GC()
+		var m runtime.MemStats
+		runtime.ReadMemStats(&m)
+		return m.HeapAlloc
+	}
+	const many, long = 100, 500 << 10
+	before := heap()
+	for i := range many {
+		call := askedBy(access.Actor{Role: access.Reader, Name: "eve", Source: "10.0.0.9:1"}, nil,
+			mutation.Request{ID: fmt.Sprint(i, strings.Repeat("x", long)), Op: mutation.OpTenantCreate, Name: "acme"})
+		call.caller.server, call.method = f.server, "Cluster.Write"
+		var r Reply[*mutation.Answer]
+		(&Cluster{f.server}).Write(call, &r)
+		if r.Err == nil || r.Err.Code != store.CodeUnavailable {
+			t.Fatal(r.Err)
+		}
+	}
+	if f.server.record.open.seen == nil {
+		t.Fatal("nothing is remembered")
+	}
+	if after := heap(); after > before+many*long/4 {
+		t.Errorf("%d KiB are held of %d calls", (after-before)>>10, many)
 	}
 }
 

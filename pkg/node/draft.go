@@ -38,7 +38,7 @@ type plan struct {
 
 func (n *Node) newDraft(req *mutation.Request, by access.Actor) (*draft, error) {
 	action, tenant := access.OfRequest(req)
-	if err := access.Check(by, action, tenant); err != nil {
+	if err := n.may(by, action, tenant); err != nil {
 		return nil, err
 	}
 	if err := store.CheckRequestID(req.ID); err != nil {

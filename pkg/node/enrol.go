@@ -22,7 +22,7 @@ func (n *Node) Enrol(ctx context.Context, req EnrolRequest, by access.Actor) (*E
 	if req.Token != "" {
 		return n.useToken(ctx, req, by)
 	}
-	if err := access.Check(by, access.Members, ""); err != nil {
+	if err := n.may(by, access.Members, ""); err != nil {
 		return nil, err
 	}
 	if err := checkName(req.Name); err != nil {

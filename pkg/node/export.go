@@ -20,7 +20,7 @@ func (n *Node) RecordExport(ctx context.Context, tenant, kid, node string, by ac
 	if _, err := n.leading(ctx); err != nil {
 		return "", 0, err
 	}
-	if err := access.Check(by, access.Export, tenant); err != nil {
+	if err := n.may(by, access.Export, tenant); err != nil {
 		return "", 0, err
 	}
 	if err := n.Changeable(); err != nil {

@@ -199,7 +199,7 @@ func (n *Node) Remove(ctx context.Context, name string, by access.Actor) (Member
 	if _, err := n.leading(ctx); err != nil {
 		return Member{}, 0, err
 	}
-	if err := access.Check(by, access.Members, ""); err != nil {
+	if err := n.may(by, access.Members, ""); err != nil {
 		return Member{}, 0, err
 	}
 	if n.cfg.Probe != nil {

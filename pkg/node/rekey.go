@@ -47,7 +47,7 @@ func (n *Node) Rekey(ctx context.Context, roll string, by access.Actor) (*Rekeye
 	if _, err := n.leading(ctx); err != nil {
 		return nil, err
 	}
-	if err := access.Check(by, access.Rotate, ""); err != nil {
+	if err := n.may(by, access.Rotate, ""); err != nil {
 		return nil, err
 	}
 	if err := store.CheckRequestID(roll); err != nil {

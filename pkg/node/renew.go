@@ -157,7 +157,7 @@ func (n *Node) Renew(ctx context.Context, csr []byte, by access.Actor) (*Enrolme
 	if by.Serial == "" {
 		return nil, store.Errorf(store.CodeInvalid, "%s has no certificate that could be renewed", by)
 	}
-	if err := access.Check(by, access.Renew, by.Tenant); err != nil {
+	if err := n.may(by, access.Renew, by.Tenant); err != nil {
 		return nil, err
 	}
 	old, err := n.renewable(by)

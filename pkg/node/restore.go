@@ -51,7 +51,7 @@ func (n *Node) Restore(ctx context.Context, archive io.Reader, req RestoreReques
 	if _, err := n.leading(ctx); err != nil {
 		return nil, err
 	}
-	if err := access.Check(by, access.Restore, ""); err != nil {
+	if err := n.may(by, access.Restore, ""); err != nil {
 		return nil, err
 	}
 	if err := store.CheckRequestID(req.ID); err != nil {

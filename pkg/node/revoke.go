@@ -20,7 +20,7 @@ func (n *Node) Revoke(ctx context.Context, serial string, by access.Actor) (muta
 	if _, err := n.leading(ctx); err != nil {
 		return c, 0, err
 	}
-	if err := access.Check(by, access.Certs, ""); err != nil {
+	if err := n.may(by, access.Certs, ""); err != nil {
 		return c, 0, err
 	}
 	n.members.Lock() // so that no node is admitted or promoted meanwhile

@@ -42,7 +42,7 @@ func (n *Node) Rotate(ctx context.Context, req RotateRequest, by access.Actor) (
 	if _, err := n.leading(ctx); err != nil {
 		return nil, err
 	}
-	if err := access.Check(by, access.Rotate, ""); err != nil {
+	if err := n.may(by, access.Rotate, ""); err != nil {
 		return nil, err
 	}
 	n.rotating.Lock()

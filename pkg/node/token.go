@@ -39,7 +39,7 @@ func (n *Node) CreateToken(ctx context.Context, req TokenRequest, by access.Acto
 	if _, err := n.leading(ctx); err != nil {
 		return nil, err
 	}
-	if err := access.Check(by, access.Tokens, ""); err != nil {
+	if err := n.may(by, access.Tokens, ""); err != nil {
 		return nil, err
 	}
 	if err := checkToken(req); err != nil {
@@ -54,7 +54,7 @@ func (n *Node) RevokeToken(ctx context.Context, id string, by access.Actor) (*To
 	if _, err := n.leading(ctx); err != nil {
 		return nil, err
 	}
-	if err := access.Check(by, access.Tokens, ""); err != nil {
+	if err := n.may(by, access.Tokens, ""); err != nil {
 		return nil, err
 	}
 	if !pki.TokenID(id) {

@@ -87,7 +87,7 @@ func onMember[A, R any](ctx context.Context, s *Server, id string, within time.D
 		}
 		return r, "", err
 	}
-	if err := access.Check(by, access.Auditing, ""); err != nil {
+	if err := s.allowed(ctx, by, access.Auditing); err != nil {
 		return r, "", err
 	}
 	for _, m := range s.node.Members() {
@@ -109,7 +109,7 @@ func wait(ms int64) time.Duration {
 }
 
 func (s *Server) audit(ctx context.Context, by access.Actor, a AuditArgs) (*AuditReply, error) {
-	if err := s.audits(by); err != nil {
+	if err := s.audits(ctx, by); err != nil {
 		return nil, err
 	}
 	if a.End {
@@ -130,8 +130,8 @@ func (s *Server) audit(ctx context.Context, by access.Actor, a AuditArgs) (*Audi
 	}
 }
 
-func (s *Server) auditCheck(_ context.Context, by access.Actor, _ AuditCheckArgs) (*AuditCheckReply, error) {
-	if err := s.audits(by); err != nil {
+func (s *Server) auditCheck(ctx context.Context, by access.Actor, _ AuditCheckArgs) (*AuditCheckReply, error) {
+	if err := s.audits(ctx, by); err != nil {
 		return nil, err
 	}
 	r, err := s.record.Verify()
@@ -141,8 +141,8 @@ func (s *Server) auditCheck(_ context.Context, by access.Actor, _ AuditCheckArgs
 	return &AuditCheckReply{Report: *r}, nil
 }
 
-func (s *Server) audits(by access.Actor) error {
-	if err := access.Check(by, access.Auditing, ""); err != nil {
+func (s *Server) audits(ctx context.Context, by access.Actor) error {
+	if err := s.allowed(ctx, by, access.Auditing); err != nil {
 		return err
 	}
 	if !s.records() {

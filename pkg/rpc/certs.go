@@ -88,7 +88,7 @@ func (c *Cluster) Certs(call *Call[ReadOptions], reply *Reply[*CertList]) error 
 		if err := access.Check(call.by(), access.Certs, ""); err != nil {
 			return nil, err
 		}
-		img, info, err := c.s.image(ctx, call.Args)
+		img, info, err := c.s.image(ctx, call.by(), call.Args)
 		if err != nil {
 			return nil, err
 		}

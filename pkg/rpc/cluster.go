@@ -70,7 +70,7 @@ func (s *Server) published(ctx context.Context, index uint64) bool {
 // no leader.
 func (c *Cluster) Status(call *Call[struct{}], reply *Reply[*ClusterStatus]) error {
 	return serve(call, reply, func(ctx context.Context) (*ClusterStatus, error) {
-		if err := access.Check(call.by(), access.Status, ""); err != nil {
+		if err := c.s.allowed(ctx, call.by(), access.Status); err != nil {
 			return nil, err
 		}
 		return c.s.status(ctx), nil
@@ -107,7 +107,7 @@ func (c *Cluster) Health(call *Call[struct{}], reply *Reply[*HealthReply]) error
 // snapshots with their sums.
 func (c *Cluster) Check(call *Call[CheckArgs], reply *Reply[*CheckReport]) error {
 	return serve(call, reply, func(ctx context.Context) (*CheckReport, error) {
-		if err := access.Check(call.by(), access.Inspect, ""); err != nil {
+		if err := c.s.allowed(ctx, call.by(), access.Inspect); err != nil {
 			return nil, err
 		}
 		return c.s.check(ctx, call.Args), nil

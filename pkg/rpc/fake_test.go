@@ -35,6 +35,7 @@ type fake struct {
 	dial     func(m Member, protocol string) (net.Conn, error)
 	restore  func(archive io.Reader) (*Restored, error)
 	unread   error // of Readable
+	notGood  error // of Good
 	files    error // of WaitPublished
 	self     *SelfCheck
 	repairs  int // of Check
@@ -89,6 +90,8 @@ func (f *fake) Members() []Member {
 }
 
 func (f *fake) LastHeard(string) (Progress, bool) { return Progress{}, false }
+func (f *fake) Good(access.Actor) error           { return f.notGood }
+
 func (f *fake) Farewell(string, string) (*store.Error, bool) {
 	if f.farewell == nil {
 		return nil, false

@@ -59,6 +59,7 @@ type Node interface {
 	Revoke(ctx context.Context, serial string, by access.Actor) (revoked mutation.Certificate, index uint64, err error) // leader only
 	Rotate(ctx context.Context, args RotateArgs, by access.Actor) (*Authorities, error)                                 // leader only
 
+	Good(by access.Actor) error                                      // what is wrong with somebody's certificate, as far as this node knows
 	Farewell(serial, nodeID string) (why *store.Error, removed bool) // why the holder of a certificate is not served; nil: it is
 	Dial(ctx context.Context, m Member, protocol string) (net.Conn, error)
 	Listener(protocol string) net.Listener

@@ -21,8 +21,9 @@ func (s *Server) readIndex(ctx context.Context) (uint64, error) {
 	return onLeader(ctx, s, s.node.ReadIndex, "Peer.ReadIndex", access.Actor{}, struct{}{})
 }
 
-// image returns the state that a read with these options may be answered from.
-func (s *Server) image(ctx context.Context, o ReadOptions) (*store.Image, ReadInfo, error) {
+// image returns the state that a read with these options may be answered from,
+// to somebody whose certificate is good by that state (a stale one says nothing of it).
+func (s *Server) image(ctx context.Context, by access.Actor, o ReadOptions) (*store.Image, ReadInfo, error) {
 	info := ReadInfo{Node: s.node.Name()}
 	switch {
 	case o.Stale || o.MinIndex > 0:
@@ -42,6 +43,9 @@ func (s *Server) image(ctx context.Context, o ReadOptions) (*store.Image, ReadIn
 			return nil, info, err
 		}
 		if err := s.node.WaitApplied(ctx, index); err != nil {
+			return nil, info, err
+		}
+		if err := s.node.Good(by); err != nil {
 			return nil, info, err
 		}
 	}
@@ -70,7 +74,7 @@ func (c *Cluster) Get(call *Call[GetArgs], reply *Reply[*GetReply]) error {
 		if err := access.Check(call.by(), access.Read, ref.Tenant); err != nil {
 			return nil, err
 		}
-		img, info, err := c.s.image(ctx, a.Read)
+		img, info, err := c.s.image(ctx, call.by(), a.Read)
 		if err != nil {
 			return nil, err
 		}
@@ -129,7 +133,7 @@ func (c *Cluster) List(call *Call[ListArgs], reply *Reply[*ListReply]) error {
 		if err := access.Check(call.by(), access.Read, a.Tenant); err != nil {
 			return nil, err
 		}
-		img, info, err := c.s.image(ctx, a.Read)
+		img, info, err := c.s.image(ctx, call.by(), a.Read)
 		if err != nil {
 			return nil, err
 		}

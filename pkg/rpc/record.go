@@ -172,7 +172,7 @@ func (s *Server) tokenKnown(ctx context.Context, id string) (bool, error) {
 	if s.node.Image().Get(path) != nil {
 		return true, nil
 	}
-	img, _, err := s.image(ctx, ReadOptions{}) // it may be newer than this node is
+	img, _, err := s.image(ctx, access.Actor{}, ReadOptions{}) // it may be newer than this node is
 	return err == nil && img.Get(path) != nil, err
 }
 

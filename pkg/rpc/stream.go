@@ -103,7 +103,7 @@ func (s *Server) sendSnapshot(ctx context.Context, conn io.ReadWriter, by access
 		if err := access.Check(by, access.Save, ""); err != nil {
 			return nil, err
 		}
-		img, _, err := s.image(ctx, ReadOptions{})
+		img, _, err := s.image(ctx, by, ReadOptions{})
 		return img, err
 	})
 	if err != nil {
@@ -130,7 +130,7 @@ func (s *Server) receiveRestore(ctx context.Context, conn io.ReadWriter, req str
 	archive := &chunks{r: conn}
 	var reply streamReply
 	restored, err := onRecord(ctx, s, e, func(ctx context.Context) (*RestoreReply, error) {
-		if err := access.Check(by, access.Restore, ""); err != nil { // before a megabyte of it travels on
+		if err := s.allowed(ctx, by, access.Restore); err != nil { // before a megabyte of it travels on
 			return nil, err
 		}
 		if leader, known := s.node.Leader(); known && leader.ID != s.node.ID() && !between {

@@ -102,7 +102,7 @@ func (c *Cluster) ListTokens(call *Call[ReadOptions], reply *Reply[*TokenList]) 
 		if err := access.Check(call.by(), access.Tokens, ""); err != nil {
 			return nil, err
 		}
-		img, info, err := c.s.image(ctx, call.Args)
+		img, info, err := c.s.image(ctx, call.by(), call.Args)
 		if err != nil {
 			return nil, err
 		}

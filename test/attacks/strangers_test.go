@@ -10,8 +10,10 @@ import (
 	"time"
 
 	"github.com/cpctl/cpctl/pkg/access"
+	"github.com/cpctl/cpctl/pkg/mutation"
 	"github.com/cpctl/cpctl/pkg/pki"
 	"github.com/cpctl/cpctl/pkg/rpc"
+	"github.com/cpctl/cpctl/pkg/store"
 )
 
 // A certificate that is not, or no longer, one of this cluster is none, however
@@ -60,6 +62,18 @@ func TestACertificateHasToBeGoodInEveryWay(t *testing.T) {
 	if err := c.knock(t, certify(t, c.ca, ana, now), rpc.ProtocolRPC); err != nil {
 		t.Errorf("a good certificate: %v", err)
 	}
+	// It is on nobody's record, though: whoever signed it, its holder does and reads nothing.
+	unknown := rpc.NewClient(rpc.Options{Servers: []string{c.at(0)}, Credentials: ptr(certify(t, c.ca, ana, now))})
+	defer unknown.Close()
+	_, wrote := unknown.Write(t.Context(), &mutation.Request{Op: mutation.OpTenantCreate, Name: "initech"})
+	_, read := unknown.Get(t.Context(), rpc.GetArgs{Kind: "tenant", Name: "acme"})
+	_, listed := unknown.Status(t.Context())
+	for what, err := range map[string]error{"wrote": wrote, "read": read, "saw the members": listed} {
+		if !errors.Is(err, store.ErrDenied) || !strings.Contains(err.Error(), "is not on record") {
+			t.Errorf("an admin that nobody let in %s: %v", what, err)
+		}
+	}
+	unknown.Close()
 	b.goesOn(t, 5)
 	settles(t, c.Nodes[0], before)
 }

@@ -128,14 +128,13 @@ func TestNobodyDoesMoreThanTheyMay(t *testing.T) {
 		}
 	}
 	b.end(t)
-	before := c.Settled()
 	forged := []any{
 		nil,
 		access.Local("0"),
 		access.Actor{Role: access.Admin, Name: "root"},
 		access.Actor{Role: access.Node, Name: "n1"},
 	}
-	for _, tt := range []struct {
+	cases := []struct {
 		who  string
 		cert pki.Credentials
 		may  []attempt
@@ -145,7 +144,9 @@ func TestNobodyDoesMoreThanTheyMay(t *testing.T) {
 		{"a reader of acme", c.person(access.Reader, "ci", "acme"), nil, [][]attempt{writes("acme"), writes("globex"), tenantWrites("globex"), reads("globex"), admins()}},
 		{"an operator of acme", c.person(access.Operator, "ana", "acme"), nil, [][]attempt{writes("globex"), writes(store.GlobalOwner)[9:], tenantWrites("globex"), tenantWrites("acme"), reads("globex"), admins()}},
 		{"an operator", c.person(access.Operator, "ana", ""), nil, [][]attempt{admins()}},
-	} {
+	}
+	before := c.Settled()
+	for _, tt := range cases {
 		for node := range c.Nodes {
 			w := c.dial(t, tt.cert, node, rpc.ProtocolRPC)
 			for _, list := range tt.not {
@@ -196,8 +197,8 @@ func TestADocumentDoesNotLeadIntoAnotherTenant(t *testing.T) {
 	t.Parallel()
 	c := found(t, 1)
 	c.Must(c.Servers(0), "client", "create", "web", "-t", "globex", "--redirect-uri", "https://app.example/cb")
-	before := c.Settled()
 	w := c.dial(t, c.person(access.Operator, "ana", "acme"), 0, rpc.ProtocolRPC)
+	before := c.Settled()
 	doc := func(members string) json.RawMessage {
 		return json.RawMessage(`{"kind":"client","client_id":"web",` + members + `"token_endpoint_auth_method":"none","redirect_uris":["https://evil.example/cb"],"grant_types":["authorization_code"]}`)
 	}

@@ -3,6 +3,8 @@ package cmd
 import (
 	"encoding/json"
 	"errors"
+	"io/fs"
+	"log/slog"
 	"os"
 	"path/filepath"
 	"strings"
@@ -205,5 +207,25 @@ func TestWhomANodeJoins(t *testing.T) {
 	}
 	if _, err := j.Enrol(t.Context(), node.EnrolRequest{}); exitCode(err) != 2 || !strings.Contains(err.Error(), "needs a token") {
 		t.Errorf("without a token: %v", err)
+	}
+}
+
+// TestATokenAloneFoundsNoCluster: whoever forgets --join gets no second cluster,
+// and a unit file that lost it still starts its member.
+func TestATokenAloneFoundsNoCluster(t *testing.T) {
+	dir := filepath.Join(t.TempDir(), "n2")
+	r := newWorld().run("node", "--data-dir", dir, "--token-file", "n2.token")
+	r.want(t, 2, "", "cpctl: --token-file needs --join\n  name members of the cluster: --join HOST:PORT[,HOST:PORT]; to found a new cluster, leave out --token-file\n")
+	if _, err := os.Lstat(dir); !errors.Is(err, fs.ErrNotExist) {
+		t.Errorf("the directory was made: %v", err)
+	}
+	if err := errors.Join(os.Mkdir(dir, 0o700), os.WriteFile(filepath.Join(dir, "node.json"), []byte("{}"), 0o600)); err != nil {
+		t.Fatal(err)
+	}
+	var said strings.Builder
+	f, env := nodeFlags{tokenFile: "n2.token"}, &Env{}
+	env.flags.dataDir = dir
+	if j, err := f.joining(env, slog.New(slog.NewTextHandler(&said, nil))); j != nil || err != nil || !strings.Contains(said.String(), "--token-file is ignored") {
+		t.Errorf("in the directory of a member: %v, %v, says %q", j, err, &said)
 	}
 }

@@ -74,7 +74,7 @@ func newTokenCreate(env *Env) *cobra.Command {
 func (e *Env) createToken(ctx context.Context, c Cluster, args rpc.TokenArgs, out string) error {
 	var file *pending
 	if out != "" && out != "-" { // before the token is made: one that cannot be put down is lost
-		f, err := begin(out)
+		f, err := beginNew(out)
 		if err != nil {
 			return err
 		}

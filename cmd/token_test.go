@@ -69,9 +69,6 @@ func TestATokenGoesIntoAFileOfItsOwn(t *testing.T) {
 	w, print := tokenWorld(t)
 	dir := t.TempDir()
 	file := filepath.Join(dir, "n2.token")
-	if err := os.WriteFile(file, []byte("before"), 0o644); err != nil {
-		t.Fatal(err)
-	}
 	r := w.run("token", "create", "--role", "node", "--name", "n2", "--out", file)
 	b, err := os.ReadFile(file)
 	st, statErr := os.Stat(file)
@@ -85,17 +82,34 @@ func TestATokenGoesIntoAFileOfItsOwn(t *testing.T) {
 	if r.code != 0 || r.out != "token/"+token.ID+" created, in "+file+"\n" || !strings.Contains(r.err, "--token-file "+file) {
 		t.Errorf("exit %d, %q, %q", r.code, r.out, r.err)
 	}
-	if r = w.run("token", "create", "--role", "node", "--name", "n2", "--out", file, "-o", "json"); r.code != 0 || strings.Contains(r.out, "cpctl-token") || !strings.Contains(r.out, `"file": "`+file) {
+	more := filepath.Join(dir, "more.token")
+	if r = w.run("token", "create", "--role", "node", "--name", "n2", "--out", more, "-o", "json"); r.code != 0 || strings.Contains(r.out, "cpctl-token") || !strings.Contains(r.out, `"file": "`+more) {
 		t.Errorf("exit %d, %s", r.code, r.out)
 	}
 	w.fail = store.Errorf(store.CodeExists, "taken")
-	before, _ := os.ReadFile(file)
-	if r = w.run("token", "create", "--role", "node", "--name", "n2", "--out", file); r.code != 4 {
+	if r = w.run("token", "create", "--role", "node", "--name", "n2", "--out", filepath.Join(dir, "none.token")); r.code != 4 {
 		t.Errorf("exit %d", r.code)
 	}
-	after, _ := os.ReadFile(file)
-	if left, err := os.ReadDir(dir); err != nil || len(left) != 1 || string(before) != string(after) {
+	if left, err := os.ReadDir(dir); err != nil || len(left) != 2 {
 		t.Errorf("%v is left, %v", left, err)
+	}
+}
+
+// TestATokenIsWrittenOverNothing: an unused token in the file would be lost, and
+// so would notes. It is found out before one is made.
+func TestATokenIsWrittenOverNothing(t *testing.T) {
+	w, _ := tokenWorld(t)
+	dir := t.TempDir()
+	file, link := filepath.Join(dir, "notes.txt"), filepath.Join(dir, "link")
+	if err := errors.Join(os.WriteFile(file, []byte("before"), 0o644), os.Symlink("notes.txt", link)); err != nil {
+		t.Fatal(err)
+	}
+	for _, at := range []string{file, link} {
+		w.run("token", "create", "--role", "node", "--name", "n2", "--out", at).want(t, 4, "",
+			"cpctl: "+at+" exists already, and is not written over\n  name another file, or remove it first\n")
+	}
+	if b, err := os.ReadFile(file); err != nil || string(b) != "before" || len(w.tokens) > 0 {
+		t.Errorf("%q, %v; asked for %v", b, err, w.tokens)
 	}
 }
 

@@ -48,11 +48,7 @@ func linesOf(t *testing.T, dir string) []string {
 // withLogs makes members of a cluster of the logs, by the ids of the nodes; they
 // give two lines at a time. What is not there does not answer.
 func (w *world) withLogs(logs map[string][]string, ids ...string) {
-	st := &rpc.ClusterStatus{}
-	for _, id := range ids {
-		st.Nodes = append(st.Nodes, rpc.NodeStatus{ID: id, Name: strings.Replace(id, "id-", "n", 1)})
-	}
-	w.status = st
+	w.withMembers(ids...)
 	var mu sync.Mutex
 	w.audit = func(a rpc.AuditArgs) (*rpc.AuditReply, error) {
 		mu.Lock()
@@ -76,6 +72,16 @@ func (w *world) withLogs(logs map[string][]string, ids ...string) {
 		}
 		return r, nil
 	}
+}
+
+func (w *world) withMembers(ids ...string) {
+	st := &rpc.ClusterStatus{}
+	for _, id := range ids {
+		st.Nodes = append(st.Nodes, rpc.NodeStatus{ID: id, Name: strings.Replace(id, "id-", "n", 1)})
+	}
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	w.status = st
 }
 
 func TestTheLogsOfAllMembersAreMergedByTime(t *testing.T) {
@@ -164,6 +170,43 @@ func TestFollowGoesOnUntilItIsInterrupted(t *testing.T) {
 		t.Errorf("exit %d, got\n%s", r.code, r.out)
 	}
 	if strings.Count(r.err, `node "n2" is missing here`) != 1 {
+		t.Errorf("stderr: %q", r.err)
+	}
+}
+
+// A member that is removed ends its own log only, and one that joins is followed
+// from its first line.
+func TestFollowGoesOnWhenMembersComeAndGo(t *testing.T) {
+	joined := linesOf(t, recordOf(t, "n3", 1, 2))
+	w := newWorld()
+	ctx, interrupt := context.WithTimeout(context.Background(), 20*time.Second)
+	defer interrupt()
+	w.ctx = ctx
+	w.withLogs(map[string][]string{}, "id-1", "id-2")
+	var mu sync.Mutex
+	asked := 0
+	w.audit = func(a rpc.AuditArgs) (*rpc.AuditReply, error) {
+		mu.Lock()
+		defer mu.Unlock()
+		r := &rpc.AuditReply{Page: audit.Page{Next: a.Behind}}
+		switch {
+		case a.Node == "id-2" && !a.End:
+			w.withMembers("id-1", "id-3")
+			return nil, store.Errorf(store.CodeNotFound, "there is no member with the id %q", a.Node)
+		case a.Node == "id-3" && a.Behind.Seq == 0:
+			r.Lines, r.Next.Seq = joined, 2
+		case a.Node == "id-3":
+			if asked++; asked > 2 { // what came before is printed by then
+				interrupt()
+			}
+		}
+		return r, nil
+	}
+	r := w.with(func(e *Env) { e.followLook = time.Millisecond }, "audit", "--follow", "-o", "json")
+	if got := strings.Split(strings.TrimSpace(r.out), "\n"); r.code != 130 || !slices.Equal(got, joined) {
+		t.Errorf("exit %d, got\n%s", r.code, r.out)
+	}
+	if strings.Count(r.err, `node "n2" is no member any more`) != 1 {
 		t.Errorf("stderr: %q", r.err)
 	}
 }

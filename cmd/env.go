@@ -53,6 +53,8 @@ type Env struct {
 	}
 	told      bool // what there is to say about how the cluster is reached
 	documents int  // printed so far, for the separator of YAML
+
+	followLook time.Duration // of audit --follow; tests have a shorter one
 }
 
 // Cluster is what the commands together need of the wire; each function asks

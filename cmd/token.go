@@ -52,7 +52,7 @@ func newTokenCreate(env *Env) *cobra.Command {
 	fs.StringVar(&args.Name, "name", "", "`NAME` of the node or person, unique in its role")
 	ttl := duration(tokenLife)
 	fs.Var(&ttl, "ttl", "`DURATION` for which it is good, at most 7d")
-	out := fs.String("out", "", "`FILE` for the token, mode 0600 (default stdout)")
+	out := fs.String("out", "", "new `FILE` for the token, mode 0600 (default stdout)")
 	cmd.RunE = func(cmd *cobra.Command, _ []string) error {
 		switch {
 		case args.Role == "":

@@ -126,6 +126,21 @@ func TestTheLogsOfAllMembersAreMergedByTime(t *testing.T) {
 	w.run("audit").want(t, 7, "", "cpctl: operator/ana may not read the audit log\n")
 }
 
+// What is said on stderr is a line each, and names are no empty lines.
+func TestNothingOfAnAuditIsSplitOrBlank(t *testing.T) {
+	w := newWorld()
+	w.withLogs(nil, "id-1", "id-2")
+	lines := linesOf(t, recordOf(t, "n1", 1, 2))
+	lines[0] = strings.Replace(lines[0], `"client/acme/n1"`, `""`, 1)
+	w.audit = func(a rpc.AuditArgs) (*rpc.AuditReply, error) {
+		if a.Node == "id-2" {
+			return &rpc.AuditReply{Silent: "the connection broke\nread tcp: reset"}, nil
+		}
+		return &rpc.AuditReply{Page: audit.Page{Lines: lines, Next: audit.Cursor{Seq: 2}}}, nil
+	}
+	w.run("audit", "-o", "name").want(t, 0, "client/acme/n1\n", "the audit log of node \"n2\" is missing here: the connection broke; read tcp: reset\n")
+}
+
 // --follow begins where the logs end, says once who does not answer, and goes on
 // with one that answers again from there.
 func TestFollowGoesOnUntilItIsInterrupted(t *testing.T) {
@@ -251,9 +266,9 @@ func TestFilesAreVerifiedWithNoNode(t *testing.T) {
 	if r := w.run("audit", "--verify", "--dir", dir); r.code != 11 || !strings.Contains(r.err, "audit.jsonl line 1: it was changed") {
 		t.Errorf("exit %d, %s", r.code, r.err)
 	}
-	if r := w.run("audit", "--verify", "--dir", t.TempDir()); r.code != 2 {
-		t.Errorf("no log: exit %d, %s", r.code, r.err)
-	}
+	empty, hint := t.TempDir(), "\n  --dir is a data directory, or a directory of audit*.jsonl\n"
+	w.run("audit", "--verify", "--dir", empty).want(t, 2, "", "cpctl: "+empty+" holds no audit log: neither audit/ nor audit*.jsonl"+hint)
+	w.run("audit", "--verify", "--dir", empty+"/none").want(t, 2, "", "cpctl: "+empty+"/none: no such file or directory"+hint)
 	w.run("audit", "--dir", dir).want(t, 2, "", "cpctl: --dir goes with --verify\n  the files are lines of JSON: cat, grep and jq show them\n")
 	if len(w.dialled) > 0 {
 		t.Errorf("a node was asked: %v", w.dialled)

@@ -114,7 +114,7 @@ func (e *Env) audit(ctx context.Context, c auditCluster, since *time.Time, follo
 		return err
 	}
 	if follow {
-		return t.follow(ctx, func(line string) error {
+		return t.follow(ctx, c, func(line string) error {
 			if err := out.add(line); err != nil {
 				return err
 			}

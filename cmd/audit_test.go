@@ -48,11 +48,7 @@ func linesOf(t *testing.T, dir string) []string {
 // withLogs makes members of a cluster of the logs, by the ids of the nodes; they
 // give two lines at a time. What is not there does not answer.
 func (w *world) withLogs(logs map[string][]string, ids ...string) {
-	st := &rpc.ClusterStatus{}
-	for _, id := range ids {
-		st.Nodes = append(st.Nodes, rpc.NodeStatus{ID: id, Name: strings.Replace(id, "id-", "n", 1)})
-	}
-	w.status = st
+	w.withMembers(ids...)
 	var mu sync.Mutex
 	w.audit = func(a rpc.AuditArgs) (*rpc.AuditReply, error) {
 		mu.Lock()
@@ -76,6 +72,16 @@ func (w *world) withLogs(logs map[string][]string, ids ...string) {
 		}
 		return r, nil
 	}
+}
+
+func (w *world) withMembers(ids ...string) {
+	st := &rpc.ClusterStatus{}
+	for _, id := range ids {
+		st.Nodes = append(st.Nodes, rpc.NodeStatus{ID: id, Name: strings.Replace(id, "id-", "n", 1)})
+	}
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	w.status = st
 }
 
 func TestTheLogsOfAllMembersAreMergedByTime(t *testing.T) {
@@ -118,6 +124,21 @@ func TestTheLogsOfAllMembersAreMergedByTime(t *testing.T) {
 		return nil, store.Errorf(store.CodeDenied, "operator/ana may not read the audit log")
 	}
 	w.run("audit").want(t, 7, "", "cpctl: operator/ana may not read the audit log\n")
+}
+
+// What is said on stderr is a line each, and names are no empty lines.
+func TestNothingOfAnAuditIsSplitOrBlank(t *testing.T) {
+	w := newWorld()
+	w.withLogs(nil, "id-1", "id-2")
+	lines := linesOf(t, recordOf(t, "n1", 1, 2))
+	lines[0] = strings.Replace(lines[0], `"client/acme/n1"`, `""`, 1)
+	w.audit = func(a rpc.AuditArgs) (*rpc.AuditReply, error) {
+		if a.Node == "id-2" {
+			return &rpc.AuditReply{Silent: "the connection broke\nread tcp: reset"}, nil
+		}
+		return &rpc.AuditReply{Page: audit.Page{Lines: lines, Next: audit.Cursor{Seq: 2}}}, nil
+	}
+	w.run("audit", "-o", "name").want(t, 0, "client/acme/n1\n", "the audit log of node \"n2\" is missing here: the connection broke; read tcp: reset\n")
 }
 
 // --follow begins where the logs end, says once who does not answer, and goes on
@@ -168,6 +189,43 @@ func TestFollowGoesOnUntilItIsInterrupted(t *testing.T) {
 	}
 }
 
+// A member that is removed ends its own log only, and one that joins is followed
+// from its first line.
+func TestFollowGoesOnWhenMembersComeAndGo(t *testing.T) {
+	joined := linesOf(t, recordOf(t, "n3", 1, 2))
+	w := newWorld()
+	ctx, interrupt := context.WithTimeout(context.Background(), 20*time.Second)
+	defer interrupt()
+	w.ctx = ctx
+	w.withLogs(map[string][]string{}, "id-1", "id-2")
+	var mu sync.Mutex
+	asked := 0
+	w.audit = func(a rpc.AuditArgs) (*rpc.AuditReply, error) {
+		mu.Lock()
+		defer mu.Unlock()
+		r := &rpc.AuditReply{Page: audit.Page{Next: a.Behind}}
+		switch {
+		case a.Node == "id-2" && !a.End:
+			w.withMembers("id-1", "id-3")
+			return nil, store.Errorf(store.CodeNotFound, "there is no member with the id %q", a.Node)
+		case a.Node == "id-3" && a.Behind.Seq == 0:
+			r.Lines, r.Next.Seq = joined, 2
+		case a.Node == "id-3":
+			if asked++; asked > 2 { // what came before is printed by then
+				interrupt()
+			}
+		}
+		return r, nil
+	}
+	r := w.with(func(e *Env) { e.followLook = time.Millisecond }, "audit", "--follow", "-o", "json")
+	if got := strings.Split(strings.TrimSpace(r.out), "\n"); r.code != 130 || !slices.Equal(got, joined) {
+		t.Errorf("exit %d, got\n%s", r.code, r.out)
+	}
+	if strings.Count(r.err, `node "n2" is no member any more`) != 1 {
+		t.Errorf("stderr: %q", r.err)
+	}
+}
+
 func TestVerifyTellsWhoseChainIsBroken(t *testing.T) {
 	w := newWorld()
 	w.withLogs(nil, "id-1", "id-2", "id-3")
@@ -208,9 +266,9 @@ func TestFilesAreVerifiedWithNoNode(t *testing.T) {
 	if r := w.run("audit", "--verify", "--dir", dir); r.code != 11 || !strings.Contains(r.err, "audit.jsonl line 1: it was changed") {
 		t.Errorf("exit %d, %s", r.code, r.err)
 	}
-	if r := w.run("audit", "--verify", "--dir", t.TempDir()); r.code != 2 {
-		t.Errorf("no log: exit %d, %s", r.code, r.err)
-	}
+	empty, hint := t.TempDir(), "\n  --dir is a data directory, or a directory of audit*.jsonl\n"
+	w.run("audit", "--verify", "--dir", empty).want(t, 2, "", "cpctl: "+empty+" holds no audit log: neither audit/ nor audit*.jsonl"+hint)
+	w.run("audit", "--verify", "--dir", empty+"/none").want(t, 2, "", "cpctl: "+empty+"/none: no such file or directory"+hint)
 	w.run("audit", "--dir", dir).want(t, 2, "", "cpctl: --dir goes with --verify\n  the files are lines of JSON: cat, grep and jq show them\n")
 	if len(w.dialled) > 0 {
 		t.Errorf("a node was asked: %v", w.dialled)

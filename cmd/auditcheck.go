@@ -55,7 +55,11 @@ func (e *Env) verifyDir(dir string) error {
 	}
 	report, err := audit.Verify(dir)
 	if errors.Is(err, fs.ErrNotExist) {
-		return usagef("%s", fileReason(dir, err)).WithHint("--dir is a data directory, or a directory of audit*.jsonl")
+		says := fileReason(dir, err)
+		if _, err := os.Stat(dir); err == nil {
+			says = dir + " holds no audit log: neither audit/ nor audit*.jsonl"
+		}
+		return usagef("%s", says).WithHint("--dir is a data directory, or a directory of audit*.jsonl")
 	}
 	if err != nil {
 		return err
@@ -92,7 +96,7 @@ func (e *Env) showVerified(r *auditReport) error {
 		text := "whole"
 		switch {
 		case l.Silent != "":
-			text = "not verified: " + l.Silent
+			text = "not verified: " + oneLine(l.Silent)
 		case l.Fault != nil:
 			text = fmt.Sprintf("broken at %s line %d: %s", l.Fault.File, l.Fault.Line, l.Fault.Problem)
 		case l.Lines > 0:

@@ -45,6 +45,9 @@ func (t *auditTable) add(line string) error {
 		return err
 	}
 	if e.flags.output == formatName {
+		if l.Target == "" { // what a line such as that of a start is about has no name
+			return nil
+		}
 		return e.line(l.Target)
 	}
 	row := []string{l.Time.UTC().Format(time.RFC3339), l.Node, l.Actor, l.Type, l.Target, l.Result}

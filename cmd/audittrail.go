@@ -1,14 +1,17 @@
 package cmd
 
 import (
+	"cmp"
 	"context"
 	"encoding/json"
+	"errors"
 	"slices"
 	"sync"
 	"time"
 
 	"github.com/cpctl/cpctl/pkg/audit"
 	"github.com/cpctl/cpctl/pkg/rpc"
+	"github.com/cpctl/cpctl/pkg/store"
 )
 
 // trails are the audit logs of the members.
@@ -17,6 +20,7 @@ type trails struct {
 	c     auditor
 	since time.Time
 	all   []*trail
+	look  time.Duration // followLook; tests are in a hurry
 }
 
 // trail is the log of one member, a page of it at a time.
@@ -27,18 +31,20 @@ type trail struct {
 	at     time.Time
 	more   bool
 	silent bool // it did not answer
+	gone   bool // it is no member any more
 	end    bool // it has yet to say where its log ends
 }
 
 // The waiting of --follow: the server holds a call until there is a line.
 const (
 	followWait  = 25 * time.Second
-	followPause = time.Second // before a member that did not answer is asked again
+	followPause = time.Second      // before a member that did not answer is asked again
+	followLook  = 10 * time.Second // between two looks at who is a member
 )
 
 // openTrails asks all members at once for their first pages, or where they end.
 func (e *Env) openTrails(ctx context.Context, c auditor, nodes []rpc.NodeStatus, since *time.Time) (*trails, error) {
-	t := &trails{env: e, c: c}
+	t := &trails{env: e, c: c, look: cmp.Or(e.followLook, followLook)}
 	if since != nil {
 		t.since = *since
 	}
@@ -74,6 +80,11 @@ func (t *trails) ask(ctx context.Context, one *trail, args rpc.AuditArgs) page {
 
 // take takes an answer, and says what is missing: once, if a member is silent.
 func (t *trails) take(p page) error {
+	if errors.Is(p.err, store.ErrNotFound) { // removed meanwhile; the others are worth reading
+		p.of.gone, p.of.lines, p.of.more = true, nil, false
+		t.env.note("node %q is no member any more: its audit log is not read here", p.of.node.Name)
+		return nil
+	}
 	if p.err != nil {
 		return p.err
 	}
@@ -133,18 +144,37 @@ func (t *trails) merged(ctx context.Context, show func(string) error) error {
 }
 
 // follow shows what comes, until the context ends.
-func (t *trails) follow(ctx context.Context, show func(string) error) error {
+func (t *trails) follow(ctx context.Context, c statuser, show func(string) error) error {
 	ctx, cancel := context.WithCancel(ctx)
-	pages := make(chan page)
+	pages, members := make(chan page), make(chan []rpc.NodeStatus)
 	var asked sync.WaitGroup
 	defer asked.Wait()
 	defer cancel()
-	for _, one := range t.all {
+	ask := func(one *trail) {
 		own := *one
-		asked.Go(func() { t.keepAsking(ctx, own, pages) })
+		asked.Go(func() { t.keepAsking(ctx, own, one, pages) })
 	}
+	for _, one := range t.all {
+		if !one.gone {
+			ask(one)
+		}
+	}
+	asked.Go(func() { t.keepLooking(ctx, c, members) })
 	for {
 		select {
+		case nodes := <-members:
+			for _, n := range nodes {
+				one := t.of(n.ID)
+				if one != nil && !one.gone {
+					continue
+				}
+				if one == nil { // all that it has on record is new
+					one = &trail{node: n}
+					t.all = append(t.all, one)
+				}
+				one.gone = false
+				ask(one)
+			}
 		case p := <-pages:
 			if err := t.take(p); err != nil {
 				return err
@@ -160,9 +190,30 @@ func (t *trails) follow(ctx context.Context, show func(string) error) error {
 	}
 }
 
-// keepAsking passes on the pages of one member; it has a trail of its own.
-func (t *trails) keepAsking(ctx context.Context, one trail, pages chan<- page) {
-	for shared := t.of(one.node.ID); ctx.Err() == nil; {
+// keepLooking passes on who the members are now. A server that cannot say is
+// asked again, and those that ask for pages find out what is wrong.
+func (t *trails) keepLooking(ctx context.Context, c statuser, members chan<- []rpc.NodeStatus) {
+	for {
+		select {
+		case <-time.After(t.look):
+		case <-ctx.Done():
+			return
+		}
+		st, err := c.Status(ctx)
+		if err != nil {
+			continue
+		}
+		select {
+		case members <- st.Nodes:
+		case <-ctx.Done():
+		}
+	}
+}
+
+// keepAsking passes on the pages of one member; it has a trail of its own. It
+// ends with the membership.
+func (t *trails) keepAsking(ctx context.Context, one trail, shared *trail, pages chan<- page) {
+	for ctx.Err() == nil {
 		p := t.ask(ctx, &one, rpc.AuditArgs{WaitMS: followWait.Milliseconds()})
 		pause := followPause
 		if p.err == nil && p.reply.Silent == "" {
@@ -173,6 +224,9 @@ func (t *trails) keepAsking(ctx context.Context, one trail, pages chan<- page) {
 		case pages <- p:
 		case <-ctx.Done():
 		}
+		if p.err != nil {
+			return
+		}
 		select {
 		case <-time.After(pause):
 		case <-ctx.Done():
@@ -180,6 +234,10 @@ func (t *trails) keepAsking(ctx context.Context, one trail, pages chan<- page) {
 	}
 }
 
+// of is the trail of a member, nil if it has none yet.
 func (t *trails) of(id string) *trail {
-	return t.all[slices.IndexFunc(t.all, func(o *trail) bool { return o.node.ID == id })]
+	if i := slices.IndexFunc(t.all, func(o *trail) bool { return o.node.ID == id }); i >= 0 {
+		return t.all[i]
+	}
+	return nil
 }

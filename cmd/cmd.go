@@ -35,6 +35,9 @@ func run(ctx context.Context, env *Env, args []string) int {
 	root := newRoot(&e)
 	root.SetArgs(e.args) // never nil: cobra would take os.Args
 	err := root.ExecuteContext(ctx)
+	if err == nil {
+		err = e.unknown
+	}
 	if out.err != nil {
 		if errors.Is(out.err, syscall.EPIPE) || errors.Is(out.err, io.ErrClosedPipe) {
 			return 0 // the reader has seen enough

@@ -51,8 +51,11 @@ type Env struct {
 		is   *config.Context
 		err  error
 	}
-	told      bool // what there is to say about how the cluster is reached
-	documents int  // printed so far, for the separator of YAML
+	unknown   error // the command that help was asked about with --help
+	told      bool  // what there is to say about how the cluster is reached
+	documents int   // printed so far, for the separator of YAML
+
+	followLook time.Duration // of audit --follow; tests have a shorter one
 }
 
 // Cluster is what the commands together need of the wire; each function asks

@@ -181,6 +181,8 @@ func TestUsageErrors(t *testing.T) {
 	for _, tt := range []struct{ args, err string }{
 		{"tenant gt", "unknown command \"gt\" for \"cpctl tenant\"\n  did you mean \"get\"? see: cpctl tenant --help"},
 		{"frobnicate", "unknown command \"frobnicate\" for \"cpctl\"\n  see: cpctl --help"},
+		{"clientt --help", "unknown command \"clientt\" for \"cpctl\"\n  did you mean \"client\"? see: cpctl --help"},
+		{"tenant -h gt", "unknown command \"gt\" for \"cpctl tenant\"\n  did you mean \"get\"? see: cpctl tenant --help"},
 		{"tenant creat acme --issuer x", "unknown command \"creat\" for \"cpctl tenant\"\n  did you mean \"create\"? see: cpctl tenant --help"},
 		{"help tenat", "unknown command \"tenat\" for \"cpctl\"\n  did you mean \"tenant\"? see: cpctl --help"},
 		{"tenant create a --dispaly-name x", "unknown flag --dispaly-name\n  did you mean --display-name? see: cpctl tenant create --help"},

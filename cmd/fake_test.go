@@ -158,7 +158,11 @@ func (f *fake) List(ctx context.Context, a rpc.ListArgs) (*rpc.ListReply, error)
 	return r, nil
 }
 
-func (f *fake) Status(context.Context) (*rpc.ClusterStatus, error) { return f.status, f.fail }
+func (f *fake) Status(context.Context) (*rpc.ClusterStatus, error) {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	return f.status, f.fail
+}
 
 func (f *fake) Health(context.Context, bool) (*rpc.HealthReply, error) { return f.health, f.fail }
 

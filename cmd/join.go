@@ -2,8 +2,12 @@ package cmd
 
 import (
 	"context"
+	"errors"
+	"io/fs"
 	"log/slog"
 	"net"
+	"os"
+	"path/filepath"
 	"strings"
 
 	"github.com/cpctl/cpctl/pkg/node"
@@ -29,7 +33,7 @@ var _ node.Joiner = (*joining)(nil)
 // joining is nil without --join.
 func (f *nodeFlags) joining(env *Env, log *slog.Logger) (*joining, error) {
 	if f.join == "" {
-		return nil, nil
+		return nil, f.tokenAlone(env, log)
 	}
 	j := &joining{env: env, servers: strings.Split(f.join, ","), file: f.tokenFile, log: log}
 	sockets := 0
@@ -48,6 +52,22 @@ func (f *nodeFlags) joining(env *Env, log *slog.Logger) (*joining, error) {
 		return nil, usagef("--join %q names sockets and addresses", f.join).WithHint("a socket needs no token, an address does: give the one or the other")
 	}
 	return j, nil
+}
+
+// tokenAlone refuses --token-file without --join: whoever has a token wants into
+// a cluster, and an empty directory would found another. One that belongs to a
+// cluster needs neither.
+func (f *nodeFlags) tokenAlone(env *Env, log *slog.Logger) error {
+	if f.tokenFile == "" {
+		return nil
+	}
+	dir := env.dataDir()
+	if _, err := os.Lstat(filepath.Join(dir, "node.json")); errors.Is(err, fs.ErrNotExist) {
+		return usagef("--token-file needs --join").
+			WithHint("name members of the cluster: --join HOST:PORT[,HOST:PORT]; to found a new cluster, leave out --token-file")
+	}
+	log.Info("this directory belongs to a cluster already: --token-file is ignored", "directory", dir)
+	return nil
 }
 
 // client asks at the sockets as whoever runs this process, at addresses as the

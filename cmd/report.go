@@ -93,9 +93,12 @@ func (e *Env) late(err error) error {
 // note tells people something that is not what was asked for. -q hides it.
 func (e *Env) note(format string, args ...any) {
 	if !e.flags.quiet {
-		fmt.Fprintln(e.Err, clean(fmt.Sprintf(format, args...)))
+		fmt.Fprintln(e.Err, clean(oneLine(fmt.Sprintf(format, args...))))
 	}
 }
+
+// oneLine is a text of several lines, such as joined errors, in one.
+func oneLine(s string) string { return strings.ReplaceAll(strings.TrimSpace(s), "\n", "; ") }
 
 // each does the work for every name, tries all, reports each failure as it
 // comes, and returns the code of the first.

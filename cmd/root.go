@@ -33,6 +33,14 @@ without one the node of this machine. "cpctl help roles" says who may do what.`,
 	root.SetOut(env.Out)
 	root.SetErr(env.Err)
 	root.SetFlagErrorFunc(flagError)
+	show := root.HelpFunc()
+	root.SetHelpFunc(func(cmd *cobra.Command, args []string) {
+		if words := cmd.Flags().Args(); cmd.HasSubCommands() && len(words) > 0 { // nosuch --help
+			env.unknown = unknownCommand(cmd, words[0])
+			return
+		}
+		show(cmd, args)
+	})
 	env.flags.add(root.PersistentFlags())
 	root.AddGroup(
 		&cobra.Group{ID: "objects", Title: "What the cluster holds:"},

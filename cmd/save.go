@@ -3,8 +3,11 @@ package cmd
 import (
 	"errors"
 	"fmt"
+	"io/fs"
 	"os"
 	"path/filepath"
+
+	"github.com/cpctl/cpctl/pkg/store"
 )
 
 // pending is a file that is being written: under a temporary name, 0600, until
@@ -36,6 +39,15 @@ func begin(path string) (*pending, error) {
 		return nil, usagef("cannot write in %s", fileReason(filepath.Dir(path), err))
 	}
 	return &pending{File: f, path: path}, nil
+}
+
+// beginNew is begin for a file that must not be there yet: what stands there may
+// be a token that nobody has used, and there is no second copy of one.
+func beginNew(path string) (*pending, error) {
+	if st, err := os.Lstat(path); err == nil && (st.Mode().IsRegular() || st.Mode()&fs.ModeSymlink != 0) {
+		return nil, store.Errorf(store.CodeExists, "%s exists already, and is not written over", path).WithHint("name another file, or remove it first")
+	}
+	return begin(path)
 }
 
 // commit leaves the whole file at its path, durable. After an error what was

@@ -52,7 +52,7 @@ func newTokenCreate(env *Env) *cobra.Command {
 	fs.StringVar(&args.Name, "name", "", "`NAME` of the node or person, unique in its role")
 	ttl := duration(tokenLife)
 	fs.Var(&ttl, "ttl", "`DURATION` for which it is good, at most 7d")
-	out := fs.String("out", "", "`FILE` for the token, mode 0600 (default stdout)")
+	out := fs.String("out", "", "new `FILE` for the token, mode 0600 (default stdout)")
 	cmd.RunE = func(cmd *cobra.Command, _ []string) error {
 		switch {
 		case args.Role == "":
@@ -74,7 +74,7 @@ func newTokenCreate(env *Env) *cobra.Command {
 func (e *Env) createToken(ctx context.Context, c Cluster, args rpc.TokenArgs, out string) error {
 	var file *pending
 	if out != "" && out != "-" { // before the token is made: one that cannot be put down is lost
-		f, err := begin(out)
+		f, err := beginNew(out)
 		if err != nil {
 			return err
 		}

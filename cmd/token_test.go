@@ -3,6 +3,8 @@ package cmd
 import (
 	"encoding/json"
 	"errors"
+	"io/fs"
+	"log/slog"
 	"os"
 	"path/filepath"
 	"strings"
@@ -67,9 +69,6 @@ func TestATokenGoesIntoAFileOfItsOwn(t *testing.T) {
 	w, print := tokenWorld(t)
 	dir := t.TempDir()
 	file := filepath.Join(dir, "n2.token")
-	if err := os.WriteFile(file, []byte("before"), 0o644); err != nil {
-		t.Fatal(err)
-	}
 	r := w.run("token", "create", "--role", "node", "--name", "n2", "--out", file)
 	b, err := os.ReadFile(file)
 	st, statErr := os.Stat(file)
@@ -83,17 +82,34 @@ func TestATokenGoesIntoAFileOfItsOwn(t *testing.T) {
 	if r.code != 0 || r.out != "token/"+token.ID+" created, in "+file+"\n" || !strings.Contains(r.err, "--token-file "+file) {
 		t.Errorf("exit %d, %q, %q", r.code, r.out, r.err)
 	}
-	if r = w.run("token", "create", "--role", "node", "--name", "n2", "--out", file, "-o", "json"); r.code != 0 || strings.Contains(r.out, "cpctl-token") || !strings.Contains(r.out, `"file": "`+file) {
+	more := filepath.Join(dir, "more.token")
+	if r = w.run("token", "create", "--role", "node", "--name", "n2", "--out", more, "-o", "json"); r.code != 0 || strings.Contains(r.out, "cpctl-token") || !strings.Contains(r.out, `"file": "`+more) {
 		t.Errorf("exit %d, %s", r.code, r.out)
 	}
 	w.fail = store.Errorf(store.CodeExists, "taken")
-	before, _ := os.ReadFile(file)
-	if r = w.run("token", "create", "--role", "node", "--name", "n2", "--out", file); r.code != 4 {
+	if r = w.run("token", "create", "--role", "node", "--name", "n2", "--out", filepath.Join(dir, "none.token")); r.code != 4 {
 		t.Errorf("exit %d", r.code)
 	}
-	after, _ := os.ReadFile(file)
-	if left, err := os.ReadDir(dir); err != nil || len(left) != 1 || string(before) != string(after) {
+	if left, err := os.ReadDir(dir); err != nil || len(left) != 2 {
 		t.Errorf("%v is left, %v", left, err)
+	}
+}
+
+// TestATokenIsWrittenOverNothing: an unused token in the file would be lost, and
+// so would notes. It is found out before one is made.
+func TestATokenIsWrittenOverNothing(t *testing.T) {
+	w, _ := tokenWorld(t)
+	dir := t.TempDir()
+	file, link := filepath.Join(dir, "notes.txt"), filepath.Join(dir, "link")
+	if err := errors.Join(os.WriteFile(file, []byte("before"), 0o644), os.Symlink("notes.txt", link)); err != nil {
+		t.Fatal(err)
+	}
+	for _, at := range []string{file, link} {
+		w.run("token", "create", "--role", "node", "--name", "n2", "--out", at).want(t, 4, "",
+			"cpctl: "+at+" exists already, and is not written over\n  name another file, or remove it first\n")
+	}
+	if b, err := os.ReadFile(file); err != nil || string(b) != "before" || len(w.tokens) > 0 {
+		t.Errorf("%q, %v; asked for %v", b, err, w.tokens)
 	}
 }
 
@@ -205,5 +221,25 @@ func TestWhomANodeJoins(t *testing.T) {
 	}
 	if _, err := j.Enrol(t.Context(), node.EnrolRequest{}); exitCode(err) != 2 || !strings.Contains(err.Error(), "needs a token") {
 		t.Errorf("without a token: %v", err)
+	}
+}
+
+// TestATokenAloneFoundsNoCluster: whoever forgets --join gets no second cluster,
+// and a unit file that lost it still starts its member.
+func TestATokenAloneFoundsNoCluster(t *testing.T) {
+	dir := filepath.Join(t.TempDir(), "n2")
+	r := newWorld().run("node", "--data-dir", dir, "--token-file", "n2.token")
+	r.want(t, 2, "", "cpctl: --token-file needs --join\n  name members of the cluster: --join HOST:PORT[,HOST:PORT]; to found a new cluster, leave out --token-file\n")
+	if _, err := os.Lstat(dir); !errors.Is(err, fs.ErrNotExist) {
+		t.Errorf("the directory was made: %v", err)
+	}
+	if err := errors.Join(os.Mkdir(dir, 0o700), os.WriteFile(filepath.Join(dir, "node.json"), []byte("{}"), 0o600)); err != nil {
+		t.Fatal(err)
+	}
+	var said strings.Builder
+	f, env := nodeFlags{tokenFile: "n2.token"}, &Env{}
+	env.flags.dataDir = dir
+	if j, err := f.joining(env, slog.New(slog.NewTextHandler(&said, nil))); j != nil || err != nil || !strings.Contains(said.String(), "--token-file is ignored") {
+		t.Errorf("in the directory of a member: %v, %v, says %q", j, err, &said)
 	}
 }

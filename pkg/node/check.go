@@ -56,6 +56,7 @@ func (n *Node) Check(ctx context.Context, repair bool) *SelfCheck {
 			c.Hint = n.recovery()
 		}
 	}
+	n.checkModes(c, repair) // behind that: nothing is lost
 	if len(c.Faults) > 0 {
 		n.cfg.Log.Warn("a check found faults", "count", len(c.Faults), "first", c.Faults[0].Path, "problem", c.Faults[0].Problem, "repair", repair)
 	}

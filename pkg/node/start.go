@@ -134,6 +134,9 @@ func (n *Node) become(ctx context.Context) (*founding, error) {
 	if err := n.dir.tidy(); err != nil {
 		return nil, err
 	}
+	if err := n.dir.checkModes(); err != nil {
+		return nil, err
+	}
 	id, err := n.dir.load()
 	if err != nil {
 		return nil, err

@@ -4,6 +4,7 @@ import (
 	"context"
 	"encoding/json"
 	"errors"
+	"fmt"
 	"net/rpc"
 	"time"
 
@@ -96,6 +97,9 @@ const answerTime = 200 * time.Millisecond
 // side may or may not have done it.
 var errBroken = errors.New("the connection broke")
 
+// broken is errBroken with its cause, in one line.
+func broken(cause error) error { return fmt.Errorf("%w: %w", errBroken, cause) }
+
 // do makes one call and waits for it until the context ends.
 func do[A, R any](ctx context.Context, c *rpc.Client, method string, from *access.Actor, args A) (R, error) {
 	call := Call[A]{From: from, Args: args}
@@ -109,11 +113,11 @@ func do[A, R any](ctx context.Context, c *rpc.Client, method string, from *acces
 	select {
 	case <-pending.Done:
 	case <-ctx.Done():
-		return zero, errors.Join(errBroken, ctx.Err())
+		return zero, broken(ctx.Err())
 	}
 	switch {
 	case errors.Is(pending.Error, rpc.ErrShutdown):
-		return zero, errors.Join(errBroken, pending.Error)
+		return zero, broken(pending.Error)
 	case pending.Error != nil:
 		var server rpc.ServerError
 		if errors.As(pending.Error, &server) { // net/rpc's own: unknown method, arguments that cannot be read
@@ -123,7 +127,7 @@ func do[A, R any](ctx context.Context, c *rpc.Client, method string, from *acces
 		if errors.As(pending.Error, &syntax) || errors.Is(pending.Error, errTooLarge) {
 			return zero, store.Errorf(store.CodeInvalid, "%v", pending.Error)
 		}
-		return zero, errors.Join(errBroken, pending.Error)
+		return zero, broken(pending.Error)
 	case reply.Err != nil && reply.Gone != "":
 		return zero, &Goodbye{Err: reply.Err, Removed: reply.Gone == goneRemoved}
 	case reply.Err != nil:

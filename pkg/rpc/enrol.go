@@ -81,11 +81,11 @@ func enrolAt(ctx context.Context, server string, ca [32]byte, args EnrolArgs) (*
 		return nil, err
 	}
 	if err := writeJSON(conn, req); err != nil {
-		return nil, errors.Join(errBroken, err)
+		return nil, broken(err)
 	}
 	var reply Reply[*Enrolment]
 	if err := readJSON(conn, maxHead, &reply); err != nil {
-		return nil, errors.Join(errBroken, err)
+		return nil, broken(err)
 	}
 	if reply.Err != nil {
 		return nil, reply.Err

@@ -129,6 +129,9 @@ func (c *Cluster) List(call *Call[ListArgs], reply *Reply[*ListReply]) error {
 		}
 		if a.Kind == "tenant" {
 			a.Tenant = "" // all of them are listed, so the right to all of them is needed
+			if err := mayListTenants(call.by()); err != nil {
+				return nil, err
+			}
 		}
 		if err := access.Check(call.by(), access.Read, a.Tenant); err != nil {
 			return nil, err
@@ -143,6 +146,16 @@ func (c *Cluster) List(call *Call[ListArgs], reply *Reply[*ListReply]) error {
 		r := &ListReply{ReadInfo: info, Items: []json.RawMessage{}}
 		return r, r.fill(img, a)
 	})
+}
+
+// mayListTenants says to those who are bound to a tenant what they may do
+// instead; it refuses nobody whom the table lets pass.
+func mayListTenants(by access.Actor) error {
+	if by.Tenant == "" || access.Check(by, access.Read, by.Tenant) != nil || access.Check(by, access.Read, "") == nil {
+		return nil // the table has the words
+	}
+	return store.Errorf(store.CodeDenied, "%s may not list all tenants: it is bound to tenant %q", by, by.Tenant).
+		WithHint("see: cpctl tenant get %s", by.Tenant)
 }
 
 // fill adds documents until the page is full. Continue names the last one that

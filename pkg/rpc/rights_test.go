@@ -3,6 +3,7 @@ package rpc
 import (
 	"context"
 	"log/slog"
+	"strings"
 	"testing"
 
 	"github.com/cpctl/cpctl/pkg/access"
@@ -60,6 +61,25 @@ func TestReadingIsForThoseWhoMayRead(t *testing.T) {
 		}
 		if err := ask(access.Local("0")); err != nil && err.Code == store.CodeDenied {
 			t.Errorf("%s: an administrator was denied: %v", name, err)
+		}
+	}
+}
+
+func TestWhoIsBoundToATenantHearsWhatToAskFor(t *testing.T) {
+	t.Parallel()
+	s, err := NewServer(&fake{leads: true, img: stateWith(t, nil)}, slog.New(slog.DiscardHandler))
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, tt := range []struct{ by, says, hint string }{
+		{"reader", `reader/ci@acme may not list all tenants: it is bound to tenant "acme"`, "see: cpctl tenant get acme"},
+		{"nobody", "nobody/ci@acme may not read", "what the role nobody may do: cpctl help roles"},
+	} {
+		var r Reply[*ListReply]
+		by := access.Actor{Role: access.Role(tt.by), Name: "ci", Tenant: "acme", Source: "10.0.0.9:1"}
+		(&Cluster{s}).List(askedBy(by, nil, ListArgs{Kind: "tenant"}), &r)
+		if r.Err == nil || r.Err.Code != store.CodeDenied || !strings.HasPrefix(r.Err.Message, tt.says) || r.Err.Hint != tt.hint {
+			t.Errorf("%s: %+v, want %s, %s", tt.by, r.Err, tt.says, tt.hint)
 		}
 	}
 }

@@ -26,7 +26,9 @@ func newCertList(env *Env) *cobra.Command {
 		Use: "list", Aliases: []string{"ls"}, Short: "List the certificates on record and when they expire",
 		Long: `List the certificates that this cluster has issued, by role and name, with the moment
 of their end. They renew themselves when two thirds of their life are over: the one
-before is then "renewed", and good until it ends. Expired ones are forgotten after a day.`,
+before is then "renewed", and good until it ends. A "retired" one is of an authority that
+was forgotten (cpctl cluster rotate-ca --retire): its holder is shut out. Expired ones are
+forgotten after a day. With -o wide: the authority that signed each.`,
 		Args: named(), ValidArgsFunction: cobra.NoFileCompletions,
 	}
 	read := newReadFlags(cmd)
@@ -46,7 +48,7 @@ func (e *Env) listCerts(ctx context.Context, c certifier, read *readFlags) error
 	t := table{titles: []string{"SERIAL", "ROLE", "NAME", "TENANT", "EXPIRES", "STATE"}}
 	wide := e.flags.output == formatWide
 	if wide {
-		t.titles = append(t.titles, "ISSUED", "LINE", "WHY")
+		t.titles = append(t.titles, "ISSUED", "AUTHORITY", "LINE", "WHY")
 	}
 	var names []string
 	for _, i := range r.Items {
@@ -57,7 +59,7 @@ func (e *Env) listCerts(ctx context.Context, c certifier, read *readFlags) error
 		l.Items, names = append(l.Items, item), append(names, "cert/"+i.Serial)
 		row := []string{i.Serial, i.Role, i.Name, i.Tenant, e.when(i.NotAfter), i.State}
 		if wide {
-			row = append(row, e.when(i.Issued), i.Line, i.Why)
+			row = append(row, e.when(i.Issued), fmt.Sprintf("%.12s", i.Authority), i.Line, i.Why)
 		}
 		t.rows = append(t.rows, row)
 	}

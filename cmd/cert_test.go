@@ -11,7 +11,7 @@ import (
 func certWorld() *world {
 	w := newWorld()
 	w.certs = []rpc.CertInfo{
-		{Serial: "0a", Role: "node", Name: "n1", NodeID: "id1", State: rpc.CertRenewed, Issued: store.TimeOf(noon.Add(-time.Hour)), NotAfter: store.TimeOf(noon.Add(50 * time.Hour)), Line: "0a"},
+		{Serial: "0a", Role: "node", Name: "n1", NodeID: "id1", State: rpc.CertRenewed, Issued: store.TimeOf(noon.Add(-time.Hour)), NotAfter: store.TimeOf(noon.Add(50 * time.Hour)), Line: "0a", Authority: "aaaaaaaaaaaaaaaa"},
 		{Serial: "0b", Role: "operator", Name: "ana", Tenant: "acme", State: rpc.CertRevoked, Issued: store.TimeOf(noon), NotAfter: store.TimeOf(noon.Add(-time.Hour)), Revoked: true, Why: "revoked by unix/0", Line: "0b"},
 	}
 	return w
@@ -24,9 +24,9 @@ func TestCertificatesAreListedWithTheirEnd(t *testing.T) {
 		"0b       operator   ana    acme     1h        revoked\n", "")
 	certWorld().run("cert", "list", "-o", "name").want(t, 0, "cert/0a\ncert/0b\n", "")
 	certWorld().run("cert", "list", "-o", "wide").want(t, 0, ""+
-		"SERIAL   ROLE       NAME   TENANT   EXPIRES                STATE     ISSUED                 LINE   WHY\n"+
-		"0a       node       n1     -        2026-02-13T02:00:00Z   renewed   2026-02-10T23:00:00Z   0a     -\n"+
-		"0b       operator   ana    acme     2026-02-10T23:00:00Z   revoked   2026-02-11T00:00:00Z   0b     revoked by unix/0\n", "")
+		"SERIAL   ROLE       NAME   TENANT   EXPIRES                STATE     ISSUED                 AUTHORITY      LINE   WHY\n"+
+		"0a       node       n1     -        2026-02-13T02:00:00Z   renewed   2026-02-10T23:00:00Z   aaaaaaaaaaaa   0a     -\n"+
+		"0b       operator   ana    acme     2026-02-10T23:00:00Z   revoked   2026-02-11T00:00:00Z   -              0b     revoked by unix/0\n", "")
 	certWorld().run("cert", "list", "-o", "json").want(t, 0, `{
   "format_version": "1.0",
   "kind": "certificate_list",
@@ -43,7 +43,8 @@ func TestCertificatesAreListedWithTheirEnd(t *testing.T) {
       "not_after": "2026-02-13T02:00:00Z",
       "revoked": false,
       "why": "",
-      "line": "0a"
+      "line": "0a",
+      "authority": "aaaaaaaaaaaaaaaa"
     },
     {
       "serial": "0b",
@@ -56,7 +57,8 @@ func TestCertificatesAreListedWithTheirEnd(t *testing.T) {
       "not_after": "2026-02-10T23:00:00Z",
       "revoked": true,
       "why": "revoked by unix/0",
-      "line": "0b"
+      "line": "0b",
+      "authority": ""
     }
   ]
 }

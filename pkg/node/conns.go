@@ -16,7 +16,8 @@ import (
 type conns struct {
 	mu   sync.Mutex
 	open map[*held]bool
-	bad  func(*held) error // why the other end is not good; nil: it always is
+	bad  func(*held) error         // why the other end is not good; nil: it always is
+	met  func(pki.Identity, error) // is told who was dialled and showed a certificate, and whether that is known; nil: nobody
 }
 
 // held is one connection below TLS. Closing it ends what is above it at once,
@@ -93,11 +94,17 @@ func (c *conns) dial(ctx context.Context, cfg *tls.Config, address string) (net.
 	h := c.hold(raw)
 	conn := tls.Client(h, cfg)
 	if err := conn.HandshakeContext(ctx); err != nil {
+		if c.met != nil {
+			c.met(shownBy(err), err)
+		}
 		return nil, errors.Join(err, ignoreClosed(h.Close()))
 	}
 	if err := c.enter(h, conn.ConnectionState()); err != nil {
 		h.Close()
 		return nil, err
+	}
+	if c.met != nil {
+		c.met(h.id, nil)
 	}
 	return conn, nil
 }

@@ -70,6 +70,8 @@ func (n *Node) standing() string {
 		return "certificate_revoked"
 	case n.cfg.Now().After(n.own.Load().ends):
 		return "certificate_expired"
+	case n.strangers.only():
+		return "authority_replaced"
 	}
 	return ""
 }

@@ -140,6 +140,7 @@ type Node struct {
 	renewing  sync.Mutex            // one renewal of a person at a time: they are counted
 	rotating  sync.Mutex            // one step of a roll-over of the authority at a time
 	refused   atomic.Pointer[error] // why the others do not talk to this node
+	strangers strangers
 	closing   chan struct{}
 	stopped   sync.Once
 	done      sync.WaitGroup

@@ -15,16 +15,23 @@ import (
 // trace is 4 below slog's debug.
 func raftLogger(log *slog.Logger) hclog.Logger {
 	l := hclog.NewInterceptLogger(&hclog.LoggerOptions{Name: "raft", Level: hclog.Off, Output: io.Discard})
-	l.RegisterSink(slogSink{log.Handler()})
+	l.RegisterSink(slogSink{log.Handler(), newQuiet()})
 	return l
 }
 
-type slogSink struct{ h slog.Handler }
+type slogSink struct {
+	h     slog.Handler
+	quiet *quiet
+}
 
 // Accept implements hclog.SinkAdapter.
 func (s slogSink) Accept(name string, level hclog.Level, msg string, args ...any) {
-	ctx, lv := context.Background(), slogLevel(level)
+	ctx, lv := context.Background(), slogLevel(levelOf(level, args))
 	if !s.h.Enabled(ctx, lv) {
+		return
+	}
+	left, ok := s.quiet.pass(msg, args)
+	if !ok {
 		return
 	}
 	r := slog.NewRecord(time.Now(), lv, msg, 0)
@@ -34,6 +41,9 @@ func (s slogSink) Accept(name string, level hclog.Level, msg string, args ...any
 	}
 	if len(args) == 1 {
 		r.AddAttrs(slog.Any(hclog.MissingKey, logValue(args[0])))
+	}
+	if left > 0 {
+		r.AddAttrs(slog.Int("left_out", left))
 	}
 	_ = s.h.Handle(ctx, r) // there is nowhere to report that a log line was lost
 }

@@ -42,6 +42,7 @@ func Open(ctx context.Context, cfg Config) (n *Node, err error) {
 	n = &Node{cfg: cfg, dir: dir, closing: make(chan struct{}), notes: make(chan bool, 64), stale: make(chan struct{}, 1), look: make(chan struct{}, 1),
 		swept: make(chan struct{}, 1), trust: make(chan struct{}, 1), rekeying: make(chan struct{}, 1)}
 	n.open = newConns(n.barred)
+	n.open.met = n.met
 	n.rekeying <- struct{}{}
 	opened := n // a return of an error sets n to nil
 	defer func() {

@@ -40,7 +40,7 @@ type Progress struct {
 
 	Serial   string // of the certificate that it uses
 	Trusts   string // names the authorities that it trusts (pki.BundleID)
-	Standing string // certificate_revoked, certificate_expired; "" if its certificate is good
+	Standing string // certificate_revoked, certificate_expired, authority_replaced; "" if its certificate is good
 
 	Seen time.Time `json:"-"` // when this node last heard it, by this node's clock
 }

@@ -82,7 +82,7 @@ type NodeStatus struct {
 	Address        string `json:"address"`
 	Role           string `json:"role"`   // leader, follower, non-voter
 	State          string `json:"state"`  // alive, degraded, lost
-	Reason         string `json:"reason"` // "", disk_full, io_error, clock_skew, cluster_key, certificate_revoked, certificate_expired, audit_log
+	Reason         string `json:"reason"` // "", disk_full, io_error, clock_skew, cluster_key, certificate_revoked, certificate_expired, authority_replaced, audit_log
 	AppliedIndex   uint64 `json:"applied_index"`
 	PublishedIndex uint64 `json:"published_index"`
 	Revision       uint64 `json:"revision"`

@@ -9,6 +9,7 @@ import (
 	"github.com/cpctl/cpctl/pkg/access"
 	"github.com/cpctl/cpctl/pkg/applier"
 	"github.com/cpctl/cpctl/pkg/mutation"
+	"github.com/cpctl/cpctl/pkg/pki"
 	"github.com/cpctl/cpctl/pkg/store"
 )
 
@@ -17,6 +18,7 @@ const (
 	CertGood    = "good"
 	CertRenewed = "renewed" // there is a newer one of its line; it is good until it ends
 	CertExpired = "expired"
+	CertRetired = "retired" // the authority that signed it is no longer trusted: cluster rotate-ca --retire
 	CertRevoked = "revoked"
 )
 
@@ -39,6 +41,8 @@ type CertInfo struct {
 	Revoked  bool       `json:"revoked"`
 	Why      string     `json:"why"`
 	Line     string     `json:"line"` // serial of the first one, of which this is a renewal
+
+	Authority string `json:"authority"` // id of the one that signed it; "" of an old record: the founding one
 }
 
 // RevokeArgs names the certificate to take back.
@@ -97,7 +101,7 @@ func (c *Cluster) Certs(call *Call[ReadOptions], reply *Reply[*CertList]) error 
 }
 
 func certsOf(img *store.Image, now store.Time) []CertInfo {
-	all, newest := []mutation.Certificate{}, map[string]mutation.Certificate{}
+	all, newest, trusted := []mutation.Certificate{}, map[string]mutation.Certificate{}, trustedIn(img)
 	for d := range img.Scan(applier.CertsPrefix) {
 		var c mutation.Certificate
 		if !img.System(d.Path, &c) {
@@ -113,19 +117,33 @@ func certsOf(img *store.Image, now store.Time) []CertInfo {
 	})
 	out := make([]CertInfo, len(all))
 	for i, c := range all {
-		out[i] = certInfo(c, newest[c.LineOf()].Serial, now)
+		out[i] = certInfo(c, newest[c.LineOf()].Serial, trusted, now)
 	}
 	return out
 }
 
-func certInfo(c mutation.Certificate, newest string, now store.Time) CertInfo {
+// trustedIn are the authorities that a certificate may be of, by id.
+func trustedIn(img *store.Image) (ids []string) {
+	var f mutation.Found
+	img.System(applier.ClusterPath, &f)
+	for _, ca := range []string{f.OldCA, f.CA, f.NextCA} {
+		if ca != "" {
+			ids = append(ids, pki.AuthorityID([]byte(ca)))
+		}
+	}
+	return ids
+}
+
+func certInfo(c mutation.Certificate, newest string, trusted []string, now store.Time) CertInfo {
 	i := CertInfo{Serial: c.Serial, Role: c.Role, Name: c.Name, Tenant: c.Tenant, NodeID: c.NodeID, State: CertGood,
-		Issued: c.IssuedAt, NotAfter: c.NotAfter, Revoked: c.Revoked, Why: c.Why, Line: c.LineOf()}
+		Issued: c.IssuedAt, NotAfter: c.NotAfter, Revoked: c.Revoked, Why: c.Why, Line: c.LineOf(), Authority: c.Authority}
 	switch {
 	case c.Revoked:
 		i.State = CertRevoked
 	case c.NotAfter <= now:
 		i.State = CertExpired
+	case c.Authority != "" && !slices.Contains(trusted, c.Authority):
+		i.State = CertRetired
 	case c.Serial != newest:
 		i.State = CertRenewed
 	}
@@ -150,7 +168,7 @@ func (s *Server) revokeHere(ctx context.Context, args RevokeArgs, by access.Acto
 	if err != nil {
 		return nil, err
 	}
-	return &RevokeReply{Certificate: certInfo(c, c.Serial, store.TimeOf(time.Now())), Index: index}, nil
+	return &RevokeReply{Certificate: certInfo(c, c.Serial, trustedIn(s.node.Image()), store.TimeOf(time.Now())), Index: index}, nil
 }
 
 // Rotate is a step of a roll-over of the authority.

@@ -57,8 +57,8 @@ func (c *Client) distrusted(server string, err *tls.CertificateVerificationError
 	var invalid x509.CertificateInvalidError
 	switch {
 	case errors.As(err, new(x509.UnknownAuthorityError)):
-		return store.Errorf(store.CodeDenied, "server %s is of another cluster than this context: its certificate has another authority", server).
-			WithHint("see where the commands go: cpctl context show\nif it is the cluster that is meant, log in anew: %s", c.login())
+		return store.Errorf(store.CodeDenied, "server %s is of another cluster than this context, or the authority of the cluster was replaced since: its certificate has another one", server).
+			WithHint("see where the commands go: cpctl context show\nif it is the cluster that is meant (cpctl cluster rotate-ca was used), log in anew with a new token: %s", c.login())
 	case errors.As(err, &invalid) && invalid.Reason == x509.Expired:
 		at := invalid.Cert
 		return store.Errorf(store.CodeDenied, "the certificate of server %s is good from %s to %s, and the clock of this machine says %s",
@@ -84,8 +84,8 @@ func (c *Client) alerted(server, alert string) *store.Error {
 		return refused("by its clock it has expired or is not good yet").
 			WithHint("compare the clocks of both machines; if it has expired, log in anew: %s", c.login())
 	case alertUnknownCA:
-		return refused("it was not issued by that cluster").
-			WithHint("see where the commands go and as whom: cpctl context show\nif it is the cluster that is meant, log in anew: %s", c.login())
+		return refused("it was not issued by that cluster, or by an authority that was replaced since").
+			WithHint("see where the commands go and as whom: cpctl context show\nif it is the cluster that is meant (cpctl cluster rotate-ca was used), log in anew with a new token: %s", c.login())
 	case alertBad, alertRevoked, alertUnknown, alertDenied, alertRequired:
 		return refused("it was revoked, or is of a time before the cluster was recovered").
 			WithHint("log in anew with a new token: %s", c.login())

@@ -258,10 +258,10 @@ func TestARestoreIsOnRecord(t *testing.T) {
 	}
 	n.fail = store.Errorf(store.CodeUnavailable, "no disk")
 	f.restore = func(io.Reader) (*Restored, error) { t.Error("restored without a record"); return nil, nil }
-	if _, err := c.Restore(within(t, time.Second), strings.NewReader(archive), RestoreArgs{RequestID: "r2"}); !errors.Is(err, store.ErrUnavailable) {
+	if _, err := c.Restore(within(t, 4*time.Second), strings.NewReader(archive), RestoreArgs{RequestID: "r2"}); !errors.Is(err, store.ErrUnavailable) {
 		t.Errorf("got %v, want unavailable", err)
 	}
-	if err := err2(c.Snapshot(within(t, time.Second), io.Discard)); !errors.Is(err, store.ErrUnavailable) {
+	if err := err2(c.Snapshot(within(t, 4*time.Second), io.Discard)); !errors.Is(err, store.ErrUnavailable) {
 		t.Errorf("a snapshot: got %v, want unavailable", err)
 	}
 }

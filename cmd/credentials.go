@@ -16,7 +16,7 @@ const maxPEM = 1 << 20
 
 // options are how to reach the cluster, and as whom.
 func (e *Env) options() (rpc.Options, error) {
-	o := rpc.Options{Log: e.log()}
+	o := rpc.Options{Log: e.log(), Waiting: func(server, why string) { e.note("waiting for %s: %s", server, why) }}
 	var err error
 	if o.Servers, err = e.servers(); err != nil {
 		return o, err

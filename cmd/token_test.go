@@ -1,6 +1,7 @@
 package cmd
 
 import (
+	"context"
 	"encoding/json"
 	"errors"
 	"io/fs"
@@ -228,7 +229,11 @@ func TestWhomANodeJoins(t *testing.T) {
 // and a unit file that lost it still starts its member.
 func TestATokenAloneFoundsNoCluster(t *testing.T) {
 	dir := filepath.Join(t.TempDir(), "n2")
-	r := newWorld().run("node", "--data-dir", dir, "--token-file", "n2.token")
+	w := newWorld()
+	ctx, stop := context.WithTimeout(context.Background(), 5*time.Second) // of a node that does start
+	defer stop()
+	w.ctx = ctx
+	r := w.run("node", "--data-dir", dir, "--listen", "127.0.0.1:0", "--token-file", "n2.token")
 	r.want(t, 2, "", "cpctl: --token-file needs --join\n  name members of the cluster: --join HOST:PORT[,HOST:PORT]; to found a new cluster, leave out --token-file\n")
 	if _, err := os.Lstat(dir); !errors.Is(err, fs.ErrNotExist) {
 		t.Errorf("the directory was made: %v", err)

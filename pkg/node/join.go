@@ -53,6 +53,9 @@ func (n *Node) enrol(ctx context.Context) (*identity, error) {
 	if err := n.cfg.Join.Ready(); err != nil {
 		return nil, fmt.Errorf("join the cluster: %w", err)
 	}
+	if err := free(n.cfg.Listen); err != nil {
+		return nil, err
+	}
 	me, csr, err := n.newcomer()
 	if err != nil {
 		return nil, err

@@ -59,6 +59,16 @@ func checkWord(what, name string) error {
 	return nil
 }
 
+// free tells whether the port can be opened, before a token is spent on a node
+// that others cannot reach.
+func free(address string) error {
+	ln, err := net.Listen("tcp", address)
+	if err != nil {
+		return err
+	}
+	return ln.Close()
+}
+
 // listen opens the port. Port 0 picks one the first time and keeps it.
 func (n *Node) listen() error {
 	want := n.cfg.Listen

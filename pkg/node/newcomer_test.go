@@ -5,10 +5,13 @@ import (
 	"context"
 	"errors"
 	"log/slog"
+	"net"
 	"os"
 	"path/filepath"
 	"strings"
 	"testing"
+
+	"golang.org/x/sys/unix"
 
 	"github.com/cpctl/cpctl/pkg/access"
 	"github.com/cpctl/cpctl/pkg/applier"
@@ -52,6 +55,28 @@ func (d *doorway) Admit(ctx context.Context, req AdmitRequest, own pki.Credentia
 
 func (d *doorway) config(dir string) Config {
 	return Config{Dir: dir, Name: "n2", Listen: "127.0.0.1:0", Log: slog.New(slog.DiscardHandler), Join: d, Stop: func(error) {}}
+}
+
+func TestAPortThatIsTakenCostsNoToken(t *testing.T) {
+	t.Parallel()
+	taken, err := net.Listen("tcp", "127.0.0.1:0")
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer taken.Close()
+	c := newTrio(t, "n1")
+	d := &doorway{trio: c, token: c.makeToken(access.Node, "n2", "")}
+	cfg := d.config(filepath.Join(t.TempDir(), "n2"))
+	cfg.Listen = taken.Addr().String()
+	if n, err := Open(context.Background(), cfg); !errors.Is(err, unix.EADDRINUSE) {
+		if err == nil {
+			n.Close()
+		}
+		t.Errorf("opened, %v", err)
+	}
+	if len(d.asked) > 0 {
+		t.Errorf("the token was shown: %v", d.asked)
+	}
 }
 
 // TestACrashBeforeTheAnswerDoesNotCostTheToken: the node asks again with the key

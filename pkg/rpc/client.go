@@ -18,10 +18,11 @@ import (
 
 // Options say whom a client talks to.
 type Options struct {
-	Servers     []string         // "unix:PATH" or "HOST:PORT", tried in this order
-	Credentials *pki.Credentials // who the caller is, for HOST:PORT; nil: nobody
-	Login       string           // the command that makes new credentials, for hints; "": in general terms
-	Log         *slog.Logger     // attempts and answers; nil: nobody wants to know
+	Servers     []string                 // "unix:PATH" or "HOST:PORT", tried in this order
+	Credentials *pki.Credentials         // who the caller is, for HOST:PORT; nil: nobody
+	Login       string                   // the command that makes new credentials, for hints; "": in general terms
+	Waiting     func(server, why string) // told once when a call has waited for a while; nil: nobody wants to know
+	Log         *slog.Logger             // attempts and answers; nil: nobody wants to know
 }
 
 // Client is an operator's end of the wire. It dials when it is first used, and
@@ -34,6 +35,7 @@ type Client struct {
 	conn *link
 	at   int                // the server in use, or to be tried first
 	last map[string]outcome // by server
+	told bool               // that a call waits
 }
 
 // The pauses between attempts: short enough that an election is not made
@@ -42,6 +44,20 @@ const (
 	firstPause = 20 * time.Millisecond
 	maxPause   = 100 * time.Millisecond
 )
+
+// longWait is how long a call waits before somebody is told what for.
+const longWait = 2500 * time.Millisecond
+
+// waiting tells once that a call that began then still waits.
+func (c *Client) waiting(began time.Time, server, why string) {
+	c.mu.Lock()
+	first := !c.told && c.opts.Waiting != nil && time.Since(began) >= longWait
+	c.told = c.told || first
+	c.mu.Unlock()
+	if first {
+		c.opts.Waiting(server, why)
+	}
+}
 
 // NewClient returns a client that has not dialled yet.
 func NewClient(o Options) *Client {

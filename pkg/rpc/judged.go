@@ -93,18 +93,28 @@ func (c *Client) note(server string, raw *judged, err error) *store.Error {
 
 // hopeless is the refusal that stands once every server was asked: one refused,
 // and none of the others can be reached. Until then another one may take us.
+// That one has no such host tells nothing of the others.
 func (c *Client) hopeless() *store.Error {
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	var refusal *store.Error
+	missing, unreached := 0, 0
 	for _, server := range c.opts.Servers {
 		o, asked := c.last[server]
-		if !asked || o.answered {
+		switch {
+		case !asked || o.answered:
 			return nil
+		case o.refusal == nil:
+			unreached++
+		case o.refusal.Code == store.CodeUnavailable:
+			missing++
 		}
-		if refusal == nil {
+		if o.refusal != nil && (refusal == nil || refusal.Code == store.CodeUnavailable) {
 			refusal = o.refusal
 		}
+	}
+	if missing > 0 && unreached > 0 && refusal.Code == store.CodeUnavailable {
+		return nil
 	}
 	return refusal
 }

@@ -27,8 +27,9 @@ var (
 )
 
 // refused makes of what TLS says of a server, or the server of us, an error of
-// CodeDenied that says what to do. It is nil for anything else, such as a
-// connection that cannot be made: only there a later attempt may fare better.
+// CodeDenied that says what to do, and of a host that does not exist one of
+// CodeUnavailable. It is nil for anything else, such as a connection that cannot
+// be made: only there a later attempt may fare better.
 func (c *Client) refused(server string, err error) *store.Error {
 	var own *store.Error
 	if errors.As(err, &own) {
@@ -40,6 +41,15 @@ func (c *Client) refused(server string, err error) *store.Error {
 			return own
 		}
 		return nil
+	}
+	var unnamed *net.DNSError
+	if errors.As(err, &unnamed) && unnamed.IsNotFound {
+		return store.Errorf(store.CodeUnavailable, "cannot connect to %s: there is no such host", server).
+			WithHint("is the name right? see: cpctl context show")
+	}
+	if errors.As(err, new(tls.RecordHeaderError)) {
+		return store.Errorf(store.CodeDenied, "server %s is no node: it does not speak TLS", server).
+			WithHint("the address is that of --listen, not of --http; see: cpctl context show")
 	}
 	var theirs *tls.CertificateVerificationError
 	if errors.As(err, &theirs) {

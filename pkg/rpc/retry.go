@@ -86,6 +86,9 @@ func retry[R any](ctx context.Context, c *Client, attempt func(context.Context, 
 			said[server] = reason(err)
 		}
 		c.opts.Log.Debug("not done yet", "server", server, "error", err)
+		if !spent(ctx) {
+			c.waiting(began, server, said[server])
+		}
 		if !rest(ctx, &pause) {
 			return zero, final(c.timedOut(said, time.Since(began)))
 		}

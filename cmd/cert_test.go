@@ -146,3 +146,11 @@ func TestWhoIsShutOutByARetirementIsSaidBefore(t *testing.T) {
 		"there is no authority before the one that signs: nothing to retire\n")
 	sent(look, force)
 }
+
+func TestTheCallerIsToldThatARetirementShutsThemOut(t *testing.T) {
+	w, c := dueWorld(t, 0)
+	w.certs = []rpc.CertInfo{{Serial: contextHolder(&c).Serial, Role: "operator", Name: "ana", State: rpc.CertGood, Authority: "aaaaaaaaaaaaaaaa"}}
+	w.authorities = []rpc.Authorities{{Phase: "switched", Signs: "bbbbbbbbbbbbbbbb", Other: "aaaaaaaaaaaaaaaa", Waiting: []string{}}}
+	w.run("cluster", "rotate-ca", "--retire", "--force", "--yes").want(t, 0, "authority bbbbbbbbbbbb signs, aaaaaaaaaaaa is still trusted\n",
+		"shut out until they log in again with a new token: operator/ana (you)\n")
+}

@@ -427,7 +427,9 @@ func TestTheAuthorityIsReplacedUnderWhoeverUsesIt(t *testing.T) {
 	if next.KeyPEM, err = pki.EncodeKeyPEM(signer); err != nil {
 		t.Fatal(err)
 	}
-	c.Must(c.Servers(0), "cluster", "rotate-ca", "--retire")
+	live.Until(t, "the leader has heard that every node uses its newest", func() bool {
+		return c.Cpctl(c.Servers(0), nil, "cluster", "rotate-ca", "--retire").Exit == 0
+	})
 	live.Until(t, "the old authority is gone", func() bool {
 		for _, n := range c.Nodes {
 			if b, err := os.ReadFile(filepath.Join(n.Dir, "tls", "ca.crt")); err != nil || strings.Count(string(b), "BEGIN CERTIFICATE") != 1 {

@@ -1,6 +1,7 @@
 package cmd
 
 import (
+	"slices"
 	"testing"
 	"time"
 
@@ -107,14 +108,49 @@ func TestARollOverOfTheAuthorityIsToldAndAwaited(t *testing.T) {
   "waiting": []
 }
 `, "")
-	w.rotated = nil
-	w.run("cluster", "rotate-ca", "--retire", "--force").want(t, 2, "", "cpctl: refusing to forget the authority before without confirmation; pass --yes\n")
 	w.run("cluster", "rotate-ca", "--force").want(t, 2, "", "cpctl: --force is for --retire\n")
-	if len(w.rotated) != 0 {
-		t.Errorf("sent %+v", w.rotated)
+}
+
+func TestWhoIsShutOutByARetirementIsSaidBefore(t *testing.T) {
+	old, next := "aaaaaaaaaaaaaaaa", "bbbbbbbbbbbbbbbb"
+	one := rpc.Authorities{Phase: "one", Signs: next, Waiting: []string{}}
+	switched := rpc.Authorities{Phase: "switched", Signs: next, Other: old, Waiting: []string{}}
+	w := newWorld()
+	w.certs = []rpc.CertInfo{
+		{Serial: "01", Role: "admin", Name: "ana", State: rpc.CertGood, Authority: old},
+		{Serial: "02", Role: "operator", Name: "ten", Tenant: "acme", State: rpc.CertGood, Authority: old},
+		{Serial: "03", Role: "reader", Name: "bob", State: rpc.CertRenewed, Authority: old},
+		{Serial: "04", Role: "reader", Name: "bob", State: rpc.CertGood, Authority: next},
+		{Serial: "05", Role: "reader", Name: "eve", State: rpc.CertRevoked, Authority: old},
 	}
-	w.run("cluster", "rotate-ca", "--retire", "--force", "--yes").want(t, 0, "authority bbbbbbbbbbbb signs, and no other is trusted\n", "")
-	if len(w.rotated) != 1 || !w.rotated[0].Retire || !w.rotated[0].Force {
-		t.Errorf("sent %+v", w.rotated)
+	sent := func(want ...rpc.RotateArgs) {
+		t.Helper()
+		if !slices.Equal(w.rotated, want) {
+			t.Errorf("sent %+v", w.rotated)
+		}
+		w.rotated = nil
 	}
+	look, force := rpc.RotateArgs{Look: true}, rpc.RotateArgs{Retire: true, Force: true}
+	out := "shut out until they log in again with a new token: admin/ana, operator/ten@acme\n"
+	w.authorities = []rpc.Authorities{switched}
+	w.run("cluster", "rotate-ca", "--retire", "--force").want(t, 2, "", "cpctl: refusing to forget the authority before without confirmation; pass --yes\n")
+	sent(look)
+	w.terminal, w.stdin, w.env["NO_COLOR"] = true, "n\n", "1"
+	w.run("cluster", "rotate-ca", "--retire", "--force").want(t, 2, "", out+"forget the authority before? [y/N] cpctl: not confirmed; nothing was changed\n")
+	sent(look)
+	w.authorities = []rpc.Authorities{switched, one}
+	w.run("cluster", "rotate-ca", "--retire", "--force", "--yes").want(t, 0, "authority bbbbbbbbbbbb signs, and no other is trusted\n", out)
+	sent(look, force)
+	w.authorities = []rpc.Authorities{one}
+	w.run("cluster", "rotate-ca", "--retire", "--force").want(t, 0, "authority bbbbbbbbbbbb signs, and no other is trusted\n",
+		"there is no authority before the one that signs: nothing to retire\n")
+	sent(look, force)
+}
+
+func TestTheCallerIsToldThatARetirementShutsThemOut(t *testing.T) {
+	w, c := dueWorld(t, 0)
+	w.certs = []rpc.CertInfo{{Serial: contextHolder(&c).Serial, Role: "operator", Name: "ana", State: rpc.CertGood, Authority: "aaaaaaaaaaaaaaaa"}}
+	w.authorities = []rpc.Authorities{{Phase: "switched", Signs: "bbbbbbbbbbbbbbbb", Other: "aaaaaaaaaaaaaaaa", Waiting: []string{}}}
+	w.run("cluster", "rotate-ca", "--retire", "--force", "--yes").want(t, 0, "authority bbbbbbbbbbbb signs, aaaaaaaaaaaa is still trusted\n",
+		"shut out until they log in again with a new token: operator/ana (you)\n")
 }

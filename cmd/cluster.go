@@ -204,7 +204,7 @@ func newClusterRemove(env *Env) *cobra.Command {
 	cmd.Flags().BoolVarP(&yes, "yes", "y", false, "do not ask")
 	cmd.RunE = func(cmd *cobra.Command, args []string) error {
 		what := "remove node " + string(quoted(args[0])) + " from the cluster"
-		if err := env.confirm(cmd.Context(), yes, what, "its certificate is revoked; it cannot come back with its data", ""); err != nil {
+		if err := env.confirm(cmd.Context(), yes, what, "its certificate will be revoked; it cannot come back with its data", ""); err != nil {
 			return err
 		}
 		return env.client(cmd.Context(), func(ctx context.Context, c Cluster) error { return env.remove(ctx, c, args[0]) })

@@ -3,11 +3,13 @@ package cmd
 import (
 	"context"
 	"fmt"
+	"slices"
 	"strings"
 	"time"
 
 	"github.com/spf13/cobra"
 
+	"github.com/cpctl/cpctl/pkg/access"
 	"github.com/cpctl/cpctl/pkg/rpc"
 	"github.com/cpctl/cpctl/pkg/store"
 )
@@ -18,15 +20,16 @@ func newRotateCA(env *Env) *cobra.Command {
 		Long: `Replace the authority (CA) that signs the certificates of nodes and people. It takes
 two commands, with time between them:
 
-  cpctl cluster rotate-ca            the members come to trust a new authority beside the
-                                     one of today; once all of them do, the new one signs,
-                                     and the nodes renew their certificates at once
-  cpctl cluster rotate-ca --retire   the old one is forgotten
+    cpctl cluster rotate-ca           the members come to trust a new authority beside the
+                                      one of today; once all of them do, the new one signs,
+                                      and the nodes renew their certificates at once
+    cpctl cluster rotate-ca --retire  the old one is forgotten
 
 Between the two, certificates of both are good, and people go on working: they come to
 know the new authority when their certificate is renewed. The first step goes on by
 itself, also under another leader; given again, the command says whom it waits for. The
-second is refused while somebody's newest certificate is still of the old authority.`,
+second is refused while somebody's newest certificate is still of the old authority;
+with --force it is not, and says whom it shuts out: they log in again with new tokens.`,
 		Args: named(), ValidArgsFunction: cobra.NoFileCompletions,
 	}
 	var args rpc.RotateArgs
@@ -41,13 +44,66 @@ second is refused while somebody's newest certificate is still of the old author
 			return usagef("--force is for --retire")
 		}
 		if args.Force {
-			if err := env.confirm(cmd.Context(), yes, "forget the authority before", "whoever still has a certificate of it is shut out", ""); err != nil {
+			if err := env.confirmRetirement(cmd.Context(), yes); err != nil {
 				return err
 			}
 		}
 		return env.client(cmd.Context(), func(ctx context.Context, c Cluster) error { return env.rotateCA(ctx, c, args, wait) })
 	}
 	return cmd
+}
+
+// confirmRetirement asks before people are shut out, and says whom that meets.
+// It does not ask if there is nothing to retire: the cluster says so.
+func (e *Env) confirmRetirement(ctx context.Context, yes bool) error {
+	var a *rpc.Authorities
+	var certs *rpc.CertList
+	err := e.client(ctx, func(ctx context.Context, c Cluster) (err error) {
+		if a, err = c.Rotate(ctx, rpc.RotateArgs{Look: true}); err == nil {
+			certs, err = c.Certs(ctx, rpc.ReadOptions{})
+		}
+		return err
+	})
+	if err != nil {
+		return err
+	}
+	if a.Phase != "switched" {
+		if a.Phase == "one" {
+			e.note("there is no authority before the one that signs: nothing to retire")
+		}
+		return nil
+	}
+	warning := "nobody's newest certificate is of it"
+	if out := e.shutOut(certs.Items, a.Other); len(out) > 0 {
+		warning = "shut out until they log in again with a new token: " + strings.Join(out, ", ")
+	}
+	if yes {
+		e.note("%s", warning)
+	}
+	return e.confirm(ctx, yes, "forget the authority before", warning, "")
+}
+
+// shutOut names those whose newest certificate is of an authority.
+func (e *Env) shutOut(certs []rpc.CertInfo, authority string) (out []string) {
+	own := ""
+	if c, err := e.chosen(); err == nil && c != nil {
+		if h := contextHolder(c); h != nil {
+			own = h.Serial
+		}
+	}
+	for _, i := range certs {
+		if i.State != rpc.CertGood || i.Authority != authority {
+			continue
+		}
+		name := access.Actor{Role: access.Role(i.Role), Name: i.Name, Tenant: i.Tenant}.String()
+		if own != "" && i.Serial == own {
+			name += " (you)"
+		}
+		if !slices.Contains(out, name) {
+			out = append(out, name)
+		}
+	}
+	return out
 }
 
 // rotation is the JSON of `cluster rotate-ca`.

@@ -46,7 +46,7 @@ func (ch *change) issuable(c mutation.Certificate) error {
 			continue
 		}
 		if known = true; other.Revoked {
-			return store.Errorf(store.CodeDenied, "certificate %s was revoked: %s", other.Serial, other.Why).
+			return store.Errorf(store.CodeDenied, "certificate %s %s", other.Serial, other.Fate()).
 				WithHint("log in again with a new token")
 		}
 	}

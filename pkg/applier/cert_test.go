@@ -34,7 +34,7 @@ func TestALineIsRenewedUntilItIsRevoked(t *testing.T) {
 		{"a renewal is of the line", sys(mutation.SysCert, second, first), "", "", CertPath("a2"), ""},
 		{"a renewal may be of a renewal's line", sys(mutation.SysCert, renewal("a3", "a1", "n1", "id1", 9), first, second), "", "", CertPath("a3"), ""},
 		{"a renewal of nothing is refused", sys(mutation.SysCert, second), store.CodeDenied, "certificate a1 is not on record", "", ""},
-		{"a line that was taken back is not renewed", sys(mutation.SysCert, second, first, line), store.CodeDenied, "certificate a1 was revoked: revoked by unix/0", "", ""},
+		{"a line that was taken back is not renewed", sys(mutation.SysCert, second, first, line), store.CodeDenied, "certificate a1 was revoked by unix/0", "", ""},
 		{"nor is a person's", sys(mutation.SysCert, ana3, ana, ana2, mutation.Revoke{Line: "c1", Why: "lost"}), store.CodeDenied, "was revoked: lost", "", ""},
 		{"a line is taken back as a whole, and no other", sys(mutation.SysRevoke, mutation.Revoke{Line: "c1", Why: "lost"}, ana, ana2, first, second), "", "", CertPath("c1") + " " + CertPath("c2"), ""},
 		{"a renewal's serial is no line", sys(mutation.SysRevoke, mutation.Revoke{Line: "c2", Why: "lost"}, ana, ana2), "", "", "", ""},

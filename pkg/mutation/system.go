@@ -5,6 +5,7 @@ import (
 	"encoding/json"
 	"errors"
 	"io"
+	"strings"
 
 	"github.com/cpctl/cpctl/pkg/store"
 )
@@ -59,6 +60,15 @@ type Certificate struct {
 
 // Removed reports whether it is of a node that was removed.
 func (c *Certificate) Removed() bool { return c.Revoked && !c.LineRevoked && c.NodeID != "" }
+
+// Fate says of a revoked certificate what became of it: "was revoked by admin/ana",
+// "was revoked: tenant acme was deleted by unix/0".
+func (c *Certificate) Fate() string {
+	if strings.HasPrefix(c.Why, "revoked by ") {
+		return "was " + c.Why
+	}
+	return "was revoked: " + c.Why
+}
 
 // LineOf is the serial by which a certificate and all its renewals are known.
 func (c *Certificate) LineOf() string {

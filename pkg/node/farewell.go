@@ -25,7 +25,7 @@ func (n *Node) Farewell(serial, nodeID string) (why *store.Error, removed bool) 
 	if nodeID != "" {
 		hint = "a node comes back with an empty data directory: remove it, if it is a member still, and join again"
 	}
-	return store.Errorf(store.CodeDenied, "certificate %s was revoked: %s", serial, record.Why).WithHint("%s", hint), record.Removed()
+	return store.Errorf(store.CodeDenied, "certificate %s %s", serial, record.Fate()).WithHint("%s", hint), record.Removed()
 }
 
 // ErrRevoked is in the error of a probe by which another node said that this

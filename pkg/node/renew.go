@@ -200,7 +200,7 @@ func (n *Node) renewable(by access.Actor) (mutation.Certificate, error) {
 	case old.Serial == "":
 		return old, store.Errorf(store.CodeDenied, "certificate %s is not on record", by.Serial)
 	case old.Revoked:
-		return old, store.Errorf(store.CodeDenied, "certificate %s was revoked: %s", by.Serial, old.Why)
+		return old, store.Errorf(store.CodeDenied, "certificate %s %s", by.Serial, old.Fate())
 	case old.Role != string(by.Role) || old.Name != by.Name || old.Tenant != by.Tenant:
 		return old, store.Errorf(store.CodeDenied, "certificate %s is not that of %s", by.Serial, by)
 	case old.NotAfter <= store.TimeOf(n.cfg.Now()) && by.Role != access.Node: // a node may ask on a connection that is older

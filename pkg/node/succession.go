@@ -179,14 +179,14 @@ func (n *Node) signedBefore(f mutation.Found) (out []string) {
 			newest[c.LineOf()] = c
 		}
 	}
-	add := func(role, name string) {
-		if s := role + "/" + name; !slices.Contains(out, s) {
+	add := func(role, name, tenant string) {
+		if s := (access.Actor{Role: access.Role(role), Name: name, Tenant: tenant}).String(); !slices.Contains(out, s) {
 			out = append(out, s)
 		}
 	}
 	for _, c := range newest {
 		if c.Authority != signs && !c.Revoked && c.NotAfter > now {
-			add(c.Role, c.Name)
+			add(c.Role, c.Name, c.Tenant)
 		}
 	}
 	for _, m := range n.Members() { // one may not have got its newest yet
@@ -195,7 +195,7 @@ func (n *Node) signedBefore(f mutation.Found) (out []string) {
 			p, ok = n.Progress(), true
 		}
 		if !ok || certificateOf(img, p.Serial).Authority != signs {
-			add("node", m.Name)
+			add("node", m.Name, "")
 		}
 	}
 	slices.SortFunc(out, cmp.Compare)

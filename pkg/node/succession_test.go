@@ -16,14 +16,16 @@ import (
 )
 
 // enrolled is a person with a certificate of the leader's.
-func (c *trio) enrolled(name string) pki.Credentials {
+func (c *trio) enrolled(name string) pki.Credentials { return c.enrolledIn(name, "") }
+
+func (c *trio) enrolledIn(name, tenant string) pki.Credentials {
 	c.t.Helper()
 	leader := c.leader()
 	csr, signer, err := pki.NewCSR(name)
 	if err != nil {
 		c.t.Fatal(err)
 	}
-	e, record, err := leader.sign(csr, pki.Identity{Role: access.Operator, Name: name, ClusterID: leader.ClusterID(), Generation: leader.self.Generation})
+	e, record, err := leader.sign(csr, pki.Identity{Role: access.Operator, Name: name, Tenant: tenant, ClusterID: leader.ClusterID(), Generation: leader.self.Generation})
 	if err != nil {
 		c.t.Fatal(err)
 	}
@@ -98,7 +100,7 @@ func TestTheAuthorityIsRolledOver(t *testing.T) {
 	t.Parallel()
 	c := newTrio(t, "n1", "n2", "n3")
 	c.must(tenantNamed("acme"))
-	ana, eve := c.enrolled("ana"), c.enrolled("eve")
+	ana, eve := c.enrolled("ana"), c.enrolledIn("eve", "acme")
 	before := c.serials()
 	first := c.phase(CAOne).Signs
 	away := "n1"
@@ -149,7 +151,7 @@ func TestTheAuthorityIsRolledOver(t *testing.T) {
 		t.Error(err)
 	}
 	_, err = c.rotate(RotateRequest{Retire: true})
-	if !errors.Is(err, store.ErrRefused) || !strings.Contains(err.Error(), "operator/ana, operator/eve") || strings.Contains(err.Error(), "bob") {
+	if !errors.Is(err, store.ErrRefused) || !strings.Contains(err.Error(), "operator/ana, operator/eve@acme") || strings.Contains(err.Error(), "bob") {
 		t.Errorf("retired while ana and eve need it: %v", err)
 	}
 	if _, err := c.rotate(RotateRequest{}); !errors.Is(err, store.ErrRefused) {

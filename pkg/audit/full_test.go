@@ -6,6 +6,7 @@ import (
 	"errors"
 	"log/slog"
 	"path/filepath"
+	"runtime"
 	"strings"
 	"sync"
 	"sync/atomic"
@@ -240,5 +241,30 @@ func TestALogOnADiskThatFailsIsOpenedLater(t *testing.T) {
 	l.Close()
 	if all := lines(t, dir); len(all) != 2 || all[0].Type != TypeLost {
 		t.Errorf("%d lines, the first is %+v", len(all), all[0])
+	}
+}
+
+// A node whose disk is well again says so by itself, whether anybody asks it for
+// something or not.
+func TestTheLogMendsItselfWithoutANewLine(t *testing.T) {
+	var f faultdisk.Disk
+	dir := filepath.Join(t.TempDir(), "audit")
+	l := Open(Options{Dir: dir, Node: "n1", Disk: &f})
+	defer l.Close()
+	l.Record(event(1))
+	f.Set(full)
+	l.Record(event(2))
+	if l.Failing() == "" {
+		t.Fatal("it writes on a full disk")
+	}
+	f.Set(nil)
+	for deadline := time.Now().Add(30 * time.Second); l.Failing() != ""; {
+		if time.Now().After(deadline) {
+			t.Fatalf("it still fails: %s", l.Failing())
+		}
+		runtime.Gosched()
+	}
+	if all := lines(t, dir); len(all) != 2 || all[1].Type != TypeLost {
+		t.Errorf("%+v, want the line that tells of the one that was lost", all)
 	}
 }

@@ -31,8 +31,13 @@ func (l *Log) onDisk(ctx context.Context, r *round) error {
 func (l *Log) syncs() {
 	defer close(l.ended)
 	var later <-chan time.Time
+	again := time.NewTicker(againAfter)
+	defer again.Stop()
 	for {
 		select {
+		case <-again.C:
+			l.mend()
+			continue
 		case <-l.dirty:
 			if later == nil {
 				later = time.After(syncWithin)
@@ -46,6 +51,16 @@ func (l *Log) syncs() {
 		}
 		later = nil
 		l.sync()
+	}
+}
+
+// mend tries whether lines can be written again, so that the node is well again
+// when its disk is, and not with the next line, which may be long in coming.
+func (l *Log) mend() {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	if l.failure != nil && l.ready() == nil && l.confess() == nil {
+		signal(l.dirty) // the sync that follows proves it
 	}
 }
 

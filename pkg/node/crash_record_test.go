@@ -129,16 +129,11 @@ func record(t *testing.T) (*recording, []*crash.Op) {
 	r.start()
 	r.published()
 	other := filepath.Join(base, "script")
-	if err := os.CopyFS(other, os.DirFS(r.dir)); err != nil {
-		t.Fatal(err)
-	}
+	copyTo(t, other, r.dir)
 	for _, name := range []string{"raft", "data", "lock"} { // it goes on from the founding
 		if err := os.RemoveAll(filepath.Join(other, name)); err != nil {
 			t.Fatal(err)
 		}
-	}
-	if err := os.Chmod(other, 0o700); err != nil {
-		t.Fatal(err)
 	}
 	r.script = writeScript(t, other)
 	r.reader.Store(newFileReader(r.script, r.dir))

@@ -36,7 +36,7 @@ func TestTheLeaderJudgesTheCertificateOfWhoAsks(t *testing.T) {
 	for _, who := range []struct {
 		by   access.Actor
 		says string
-	}{{eve, "was revoked: revoked by admin/ada"}, {old, "was retired"}, {unknown, "is not on record"}} {
+	}{{eve, "was revoked by admin/ada"}, {old, "was retired"}, {unknown, "is not on record"}} {
 		for what, do := range map[string]func() error{
 			"write":  func() error { _, err := n.Write(ctx, tenantNamed("acme"), who.by); return err },
 			"token":  func() error { _, err := n.RevokeToken(ctx, "0123456789abcdef", who.by); return err },

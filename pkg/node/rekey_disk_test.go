@@ -18,14 +18,16 @@ import (
 	"github.com/cpctl/cpctl/pkg/pki"
 )
 
-// keyDisk notes when cluster.key is saved while raft/committed is not synced,
-// and fails its saves when told to.
+// keyDisk notes when cluster.key is saved before raft/committed was synced, and
+// fails its saves when told to. What is written to the marker behind that sync is
+// about later entries.
 type keyDisk struct {
 	disk.Real
 	mu     sync.Mutex
 	fail   error        // of cluster.key
 	files  error        // of data/
-	marker map[int]bool // descriptors of raft/committed; whether a write awaits its sync
+	marker map[int]bool // descriptors of raft/committed
+	synced bool         // one of them, by who waits for it
 	early  []string
 	saves  int
 }
@@ -44,7 +46,7 @@ func (d *keyDisk) Datasync(fd int) error {
 	d.mu.Lock()
 	defer d.mu.Unlock()
 	if d.marker[fd] && !strings.Contains(string(debug.Stack()), "syncWrites") { // in the background it comes in time by luck only
-		d.marker[fd] = false
+		d.synced = true
 	}
 	return err
 }
@@ -54,10 +56,8 @@ func (d *keyDisk) Create(dir int, name string, mode uint32) (int, error) {
 		d.mu.Lock()
 		fail := d.fail
 		d.saves++
-		for _, unsynced := range d.marker {
-			if unsynced {
-				d.early = append(d.early, name)
-			}
+		if !d.synced {
+			d.early = append(d.early, name)
 		}
 		d.mu.Unlock()
 		if fail != nil {
@@ -121,10 +121,10 @@ func TestAKeyIsGivenUpOnceTheStateThatRetiredItIsOnTheDisk(t *testing.T) {
 	c.begun(r)
 	c.switchNow(r)
 	c.all(r)
-	c.retireNow(r)
 	d.mu.Lock()
-	d.early = nil // a key that comes needs no older state
+	d.early, d.synced = nil, false // a key that comes needs no older state
 	d.mu.Unlock()
+	c.retireNow(r)
 	c.until("the old key to go", func() error {
 		if _, err := n.tendKeys(n.Image()); err != nil {
 			return err
@@ -231,12 +231,7 @@ func TestEveryFileThatACrashMayLeaveWorks(t *testing.T) {
 					}
 				}
 				dir := filepath.Join(filepath.Dir(whole), "crash-"+file)
-				if err := os.CopyFS(dir, os.DirFS(whole)); err != nil {
-					t.Fatal(err)
-				}
-				if err := os.Chmod(dir, 0o700); err != nil {
-					t.Fatal(err)
-				}
+				copyTo(t, dir, whole)
 				c.dirs["n1"] = dir
 				c.putKeyFile("n1", b)
 				c.open("n1", false)

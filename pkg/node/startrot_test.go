@@ -67,10 +67,16 @@ func aloneNode(t *testing.T) (dir string, shown *store.Image) {
 func copyDir(t *testing.T, dir string) string {
 	t.Helper()
 	to := filepath.Join(t.TempDir(), "n1")
+	copyTo(t, to, dir)
+	return to
+}
+
+// copyTo copies a data directory with its modes, which count.
+func copyTo(t *testing.T, to, dir string) {
+	t.Helper()
 	if out, err := exec.Command("cp", "-a", dir, to).CombinedOutput(); err != nil {
 		t.Fatalf("%v: %s", err, out)
 	}
-	return to
 }
 
 func TestAStartNamesWhatIsMissingOrDamaged(t *testing.T) {

@@ -37,6 +37,7 @@ func FuzzFrame(f *testing.F) {
 	f.Add(framed(1, "", "{}"))
 	f.Add([]byte{0x7f, 0xff, 0xff, 0xff})
 	f.Add([]byte{0, 0x0f, 0xff, 0xff, 1, 2, 3})
+	f.Add([]byte{0, 0x0f, 0xff, 0xff, 0, 0, 0, 0, 0, 0, 0, 1, 0, '{', '}'}) // a whole header, and a body that does not come
 	f.Add(framed(7, "Cluster.Write", `{"timeout_ms":5000,"args":{"id":"r1","op":"client.create","tenant":"acme","patch":{"a":[1,{}]}}}`))
 	f.Add(append(framed(1, "Cluster.Get", `null`), framed(2, "Cluster.Status", `{"args":{}}`)...))
 	f.Add(framed(3, "Peer.Write", `{"args":{"set":[{},{},{},{},{},{},{},{}],"seed":"AAAA"}}`))

@@ -80,3 +80,13 @@ func (n *Node) ReadIndex(ctx context.Context) (uint64, error) {
 		return index, nil
 	})
 }
+
+// confirmed waits until this node has applied everything that was committed when
+// it was called, and knows that it still leads.
+func (n *Node) confirmed(ctx context.Context) error {
+	index, err := n.ReadIndex(ctx)
+	if err != nil {
+		return err
+	}
+	return n.WaitApplied(ctx, index)
+}

@@ -121,16 +121,6 @@ func (n *Node) refusedEarly(ctx context.Context, m mutation.Mutation, by access.
 	return nil
 }
 
-// confirmed waits until this node has applied everything that was committed when
-// it was called, and knows that it still leads.
-func (n *Node) confirmed(ctx context.Context) error {
-	index, err := n.ReadIndex(ctx)
-	if err != nil {
-		return err
-	}
-	return n.WaitApplied(ctx, index)
-}
-
 // shown judges a token that somebody shows for a public key: whether it is one
 // of this cluster's, with this secret, for such a newcomer, and still good.
 // again: it has given that key its certificate, which is in the record.

@@ -69,11 +69,7 @@ func (n *Node) Restore(ctx context.Context, archive io.Reader, req RestoreReques
 		return nil, err
 	}
 	defer done()
-	index, err := n.ReadIndex(ctx)
-	if err != nil {
-		return nil, err
-	}
-	if err := n.WaitApplied(ctx, index); err != nil {
+	if err := n.confirmed(ctx); err != nil {
 		return nil, err
 	}
 	return n.restore(ctx, c, req, by)

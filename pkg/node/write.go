@@ -104,11 +104,7 @@ var errNothingLeft = store.Errorf(store.CodeInternal, "nothing to propose")
 // dry run, or nothing to change. Such an answer depends on the state, so it is
 // given only from a state that is confirmed to be no older than the request.
 func (n *Node) early(ctx context.Context, d *draft) (*mutation.Answer, error) {
-	index, err := n.ReadIndex(ctx)
-	if err != nil {
-		return nil, err
-	}
-	if err := n.WaitApplied(ctx, index); err != nil {
+	if err := n.confirmed(ctx); err != nil {
 		return nil, err
 	}
 	img := n.Image()

@@ -59,7 +59,11 @@ func TestNobodyWaitsForTheTurnOfAConnectionThatIsGone(t *testing.T) {
 	ended := make(chan error, 1)
 	go func() { ended <- c.ReadRequestHeader(new(rpc.Request)) }()
 	client.Write(framed(1, "Cluster.List", `{"args":{}}`))
+	deadline := time.Now().Add(patience)
 	for spent := 0.0; spent <= 1e9; { // it waits
+		if time.Now().After(deadline) {
+			t.Fatal("the call takes no turn")
+		}
 		time.Sleep(time.Millisecond)
 		ana.pace.mu.Lock()
 		spent = ana.pace.spent

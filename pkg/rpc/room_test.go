@@ -21,12 +21,15 @@ func TestRoomIsGivenInTurn(t *testing.T) {
 	waits := func(size int64, n int) chan error {
 		got := make(chan error, 1)
 		go func() { got <- r.take(soon(t), size) }()
-		for {
+		for deadline := time.Now().Add(patience); ; {
 			r.mu.Lock()
 			there := r.waiting.Len()
 			r.mu.Unlock()
 			if there == n {
 				return got
+			}
+			if time.Now().After(deadline) {
+				t.Fatalf("%d wait, want %d", there, n)
 			}
 			time.Sleep(time.Millisecond)
 		}

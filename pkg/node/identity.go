@@ -19,6 +19,8 @@ const (
 	phaseFounding = "founding" // the first node of a cluster that is not on record yet
 	phaseJoining  = "joining"  // it has a certificate but is no member yet
 	phaseMember   = "member"
+	phaseLeft     = "left"    // it was a member, and was told to leave
+	phaseRemoved  = "removed" // it was a member, and others have removed it
 )
 
 // identity is node.json: who this node is, for ever.
@@ -32,6 +34,7 @@ type identity struct {
 	Listen        string `json:"listen"`
 	Advertise     string `json:"advertise"`
 	Voter         bool   `json:"voter"`
+	Gone          string `json:"gone,omitempty"` // why it is no longer a member
 }
 
 // dataDir is the data directory, locked.

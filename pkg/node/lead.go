@@ -161,7 +161,9 @@ func (n *Node) tend(l *leadership) {
 		if time.Since(failed) > retireBackoff && !n.retireKeys(l) {
 			failed = time.Now()
 		}
+		n.finishRemovals()
 		n.promote()
+		n.removeLost(l)
 		n.succeed()
 		n.yield()
 	}

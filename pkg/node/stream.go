@@ -23,7 +23,8 @@ type streamLayer struct {
 	net.Listener
 	advertise raftAddr
 	dialTLS   func(nodeID string) (*tls.Config, error)
-	open      *conns // keeps what was dialled
+	open      *conns                              // keeps what was dialled
+	at        func(nodeID, address string) string // where a node is that is not where it was; nil: all are
 	callers   callers
 }
 
@@ -63,6 +64,9 @@ func (s *streamLayer) Dial(address raft.ServerAddress, timeout time.Duration) (n
 	nodeID, hostport, err := splitAddress(address)
 	if err != nil {
 		return nil, err
+	}
+	if s.at != nil {
+		hostport = s.at(nodeID, hostport)
 	}
 	config, err := s.dialTLS(nodeID)
 	if err != nil {

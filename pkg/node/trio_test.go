@@ -41,7 +41,11 @@ type trio struct {
 	nodes map[string]*Node
 	stops map[string][]error // what Stop was told
 	dirs  map[string]string
-	quiet map[string]bool // nodes without a vote
+	quiet map[string]bool                // nodes without a vote
+	at    map[string]string              // where nodes listen; a port that they pick and keep if it is not said
+	seek  map[string][]string            // where they look for each other
+	step  func(n *Node, at string) error // in a removal
+	mute  map[string]bool                // nodes that answer no probe
 
 	disk     disk.FS                // of the nodes that are opened from now on; the real one if nil
 	stale    []byte                 // the cluster.key that a new node gets; the leader's if nil
@@ -90,11 +94,11 @@ func newTrio(t *testing.T, names ...string) *trio {
 
 func (c *trio) open(name string, join bool) *Node {
 	c.t.Helper()
-	cfg := Config{Dir: c.dirs[name], Name: name, Listen: "127.0.0.1:0", Log: slog.New(slog.DiscardHandler), SnapshotInterval: time.Hour, NonVoter: c.quiet[name], disk: c.disk,
+	cfg := Config{Dir: c.dirs[name], Name: name, Listen: c.listen(name), Log: slog.New(slog.DiscardHandler), SnapshotInterval: time.Hour, NonVoter: c.quiet[name], disk: c.disk, steady: time.Millisecond,
 		HeartbeatTimeout: time.Second, ElectionTimeout: time.Second,
 		Now:   func() time.Time { return time.Now().Add(time.Duration(c.clock.Load())) },
 		Stop:  func(err error) { c.mu.Lock(); c.stops[name] = append(c.stops[name], err); c.mu.Unlock() },
-		Probe: c.probe, FetchKey: c.fetchKey,
+		Probe: c.probe, FetchKey: c.fetchKey, Move: c.move, step: c.stepped, Seek: c.seek[name],
 		Renew: func(ctx context.Context, _ Member, csr []byte) (*Enrolment, error) { return c.renew(ctx, name, csr) },
 		Record: func(e audit.Event) {
 			c.mu.Lock()
@@ -180,11 +184,53 @@ func (c *trio) renew(ctx context.Context, name string, csr []byte) (*Enrolment, 
 
 func (c *trio) probe(_ context.Context, m Member) (Progress, error) {
 	for _, n := range c.running() {
-		if n.ID() == m.ID {
+		c.mu.Lock()
+		mute := c.mute[n.Name()]
+		c.mu.Unlock()
+		if n.ID() == m.ID && !mute {
 			return n.Progress(), nil
 		}
 	}
 	return Progress{}, fmt.Errorf("%s does not run", m.Name)
+}
+
+func (c *trio) listen(name string) string {
+	if at, ok := c.at[name]; ok {
+		return at
+	}
+	return "127.0.0.1:0"
+}
+
+func (c *trio) stepped(n *Node, at string) error {
+	c.mu.Lock()
+	step := c.step
+	c.mu.Unlock()
+	if step == nil {
+		return nil
+	}
+	return step(n, at)
+}
+
+// move reaches a member where it says that it is, as Peer.Join does over the port,
+// and asks the leader that it knows.
+func (c *trio) move(ctx context.Context, m Member, req AdmitRequest) error {
+	for _, n := range c.running() {
+		if n.ID() != m.ID || n.Address() != m.Address {
+			continue
+		}
+		err := n.Admit(ctx, req)
+		leader, known := n.Leader()
+		if !errors.Is(err, store.ErrUnavailable) || !known {
+			return err
+		}
+		for _, l := range c.running() {
+			if l.ID() == leader.ID && l.Address() == leader.Address {
+				return l.Admit(ctx, req)
+			}
+		}
+		return err
+	}
+	return store.Errorf(store.CodeUnavailable, "nobody is at %s", m.Address)
 }
 
 func (c *trio) fetchKey(_ context.Context, m Member, keyID string) ([]byte, error) {

@@ -11,6 +11,7 @@ import (
 	"slices"
 	"strings"
 	"sync"
+	"sync/atomic"
 	"testing"
 	"time"
 
@@ -53,6 +54,10 @@ type fake struct {
 	cluster  []byte   // of ClusterKey
 	server   *Server  // that serves it
 	record   Recorder // nil: nobody
+
+	remove    func(RemoveArgs) (*Removal, error) // nil: done
+	departing atomic.Int32
+	departed  chan string // who told it to
 }
 
 func (f *fake) Name() string                                { return "n1" }
@@ -223,9 +228,26 @@ func (f *fake) RevokeToken(context.Context, string, access.Actor) (*Recorded, er
 	return nil, nil
 }
 
-func (f *fake) Remove(context.Context, string, access.Actor) (Member, int, error) {
-	return Member{Name: "n2"}, 2, nil
+func (f *fake) Remove(_ context.Context, args RemoveArgs, _ access.Actor) (*Removal, error) {
+	if f.remove != nil {
+		return f.remove(args)
+	}
+	return &Removal{Gone: Member{Name: "n2"}, Voters: 2}, nil
 }
+
+func (f *fake) Promote(context.Context, string, access.Actor) (*Promotion, error) {
+	return &Promotion{Member: Member{Name: "n4"}, Voters: 4, CanLose: 1, Changed: true}, nil
+}
+
+func (f *fake) SetAutoremove(context.Context, mutation.Autoremove, access.Actor) (uint64, error) {
+	return 9, nil
+}
+
+func (f *fake) Departing() func() { f.departing.Add(1); return func() { f.departing.Add(-1) } }
+
+func (f *fake) Depart(by string) { f.departed <- by }
+
+func (f *fake) Roster() ([]Member, uint64) { return f.Members(), 5 }
 
 func (f *fake) Restore(_ context.Context, archive io.Reader, _ RestoreArgs, _ access.Actor) (*Restored, error) {
 	return f.restore(archive)

@@ -233,6 +233,12 @@ func conclude(e *audit.Event, reply any, err error) {
 		e.Message = v.Phase + ", authority " + v.Signs + " signs"
 	case *RekeyReply:
 		e.Index, e.Message = v.Index, v.Phase+", key "+v.KeyID
+	case *PromoteReply:
+		if e.Target = "node/" + v.Promoted.Name; !v.Changed {
+			e.Result = audit.Unchanged
+		}
+	case *AutoremoveReply:
+		e.Index = v.Index
 	case *RemoveReply:
 		e.Target = "node/" + v.Removed.Name
 	}

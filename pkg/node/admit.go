@@ -14,6 +14,9 @@ import (
 // never taken out and put in again.
 func (n *Node) Admit(ctx context.Context, req AdmitRequest) error {
 	if _, err := n.leading(ctx); err != nil {
+		if req.Moved {
+			n.heardOf(ctx, req)
+		}
 		return err
 	}
 	record, ok := n.records()[req.NodeID]

@@ -6,6 +6,7 @@ import (
 	"io"
 	"os"
 	"path/filepath"
+	"sync"
 
 	"golang.org/x/sys/unix"
 
@@ -42,6 +43,9 @@ type dataDir struct {
 	path string
 	lock *os.File
 	disk disk.FS
+
+	saving sync.Mutex
+	parted bool // node.json says that this node is gone, which is its last word
 }
 
 func (d *dataDir) file(parts ...string) string {
@@ -135,7 +139,15 @@ func (d *dataDir) tidy() error {
 	return nil
 }
 
-func (d *dataDir) save(id *identity) error { return d.saveRecord("node.json", id) }
+func (d *dataDir) save(id *identity) error {
+	d.saving.Lock()
+	defer d.saving.Unlock()
+	if d.parted {
+		return nil
+	}
+	d.parted = id.Gone != ""
+	return d.saveRecord("node.json", id)
+}
 
 // saveSecrets makes the cluster key and the certificate durable, before anybody
 // counts on this node having them.

@@ -50,7 +50,7 @@ func (s *logStore) followSnapshots(snaps raft.SnapshotStore, stale func()) error
 		}
 		return snapshotMark{list[0].ID, list[0].Index, list[0].Term}, nil
 	}
-	s.stale = stale
+	s.stale, s.snaps = stale, snaps
 	mark, err := s.newest()
 	s.begins.Store(&mark)
 	if err != nil {
@@ -70,6 +70,7 @@ func (s *logStore) followSnapshots(snaps raft.SnapshotStore, stale func()) error
 	if err := s.guarded(func() error { return s.db.DeleteRange(first, last) }); err != nil {
 		return fmt.Errorf("raft log %s: delete entries %d to %d, which a snapshot holds: %w", s.path, first, last, err)
 	}
+	s.deleted(first, last)
 	return nil
 }
 
@@ -109,6 +110,7 @@ func (s *logStore) DeleteRange(min, max uint64) error {
 	if err := s.guarded(func() error { return s.db.DeleteRange(min, max) }); err != nil {
 		return s.fail(fmt.Errorf("raft log %s: delete entries %d to %d: %w", s.path, min, max, err))
 	}
+	s.deleted(min, max)
 	if stale {
 		s.stale()
 	}

@@ -43,6 +43,8 @@ type logStore struct {
 	writing sync.Mutex // one append or deletion at a time
 	tail    logTail    // the last entry
 	noted   *publish.Marker
+	conf    *confMark // the newest configuration in it; nil: not looked for yet, or there is none
+	snaps   raft.SnapshotStore
 
 	newest func() (snapshotMark, error) // nil until followSnapshots
 	stale  func()
@@ -141,6 +143,7 @@ func (s *logStore) StoreLogs(entries []*raft.Log) error {
 		return s.fail(fmt.Errorf("raft log %s: write entries %d to %d: %w", s.path, entries[0].Index, entries[len(entries)-1].Index, err))
 	}
 	s.tail = tail
+	s.stored(entries)
 	if err := s.noted.Write(tail); err != nil {
 		return s.fail(err)
 	}

@@ -122,11 +122,19 @@ func departures(img *store.Image) (l mutation.LeavingNodes) {
 	return l
 }
 
-// configuration is the newest one, and the index of its entry.
+// configuration is the newest one, and the index of its entry, which raft does not
+// tell (see logStore.membership): what the log has must be what raft has.
 func (n *Node) configuration() ([]Member, uint64, error) {
 	current := n.raft().GetConfiguration()
 	if err := current.Error(); err != nil {
 		return nil, 0, notProposed(err.Error())
 	}
-	return n.membersOf(current.Configuration()), current.Index(), nil
+	logged, err := n.logs.membership()
+	if err != nil {
+		return nil, 0, err
+	}
+	if c := current.Configuration(); logged.index == 0 || !slices.Equal(c.Servers, logged.is.Servers) {
+		return nil, 0, notProposed("the members are changing")
+	}
+	return n.membersOf(current.Configuration()), logged.index, nil
 }

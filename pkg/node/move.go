@@ -2,12 +2,9 @@ package node
 
 import (
 	"context"
-	"crypto/tls"
 	"errors"
-	"sync"
 	"time"
 
-	"github.com/cpctl/cpctl/pkg/pki"
 	"github.com/cpctl/cpctl/pkg/store"
 )
 
@@ -93,80 +90,4 @@ func (n *Node) tellLeader(all []Member) error {
 		}
 	}
 	return err
-}
-
-// hints say where members are that are not where the configuration says.
-type hints struct {
-	mu     sync.Mutex
-	known  map[string]hint // by node id
-	asking bool
-	last   time.Time
-}
-
-type hint struct {
-	instead string // of this address, as long as the configuration has it
-	is      string
-}
-
-// at is where a member is to be dialled.
-func (h *hints) at(nodeID, address string) string {
-	h.mu.Lock()
-	defer h.mu.Unlock()
-	if k, ok := h.known[nodeID]; ok && k.instead == address {
-		return k.is
-	}
-	return address
-}
-
-const (
-	seekAfter = 3 * time.Second // without a leader
-	seekEvery = 2 * time.Second
-)
-
-// seek looks for other members where --join says when this node has had no leader
-// for a while: all of them may have moved at once. Whoever answers there proves by
-// its certificate which member it is.
-func (n *Node) seek(all []Member) {
-	if len(n.cfg.Seek) == 0 || len(all) < 2 || n.Leads() {
-		return
-	}
-	if s := n.SinceContact(); s >= 0 && s < seekAfter {
-		return
-	}
-	n.hints.mu.Lock()
-	defer n.hints.mu.Unlock()
-	if n.hints.asking || time.Since(n.hints.last) < seekEvery {
-		return
-	}
-	n.hints.asking = true
-	n.goRun(func() {
-		for _, address := range n.cfg.Seek {
-			n.seekAt(all, address)
-		}
-		n.hints.mu.Lock()
-		defer n.hints.mu.Unlock()
-		n.hints.asking, n.hints.last = false, time.Now()
-	})
-}
-
-func (n *Node) seekAt(all []Member, address string) {
-	conn, err := n.dial(context.Background(), "", address, ProtocolRPC)
-	if err != nil {
-		n.cfg.Log.Debug("nobody is found", "address", address, "error", err)
-		return
-	}
-	defer conn.Close()
-	id, err := pki.IdentityOf(conn.(*tls.Conn).ConnectionState().PeerCertificates[0])
-	if err != nil || id.NodeID == n.self.NodeID {
-		return
-	}
-	for _, m := range all {
-		if m.ID != id.NodeID || n.hints.at(m.ID, m.Address) == address {
-			continue
-		}
-		n.hints.mu.Lock()
-		n.hints.known[m.ID] = hint{instead: m.Address, is: address}
-		n.hints.mu.Unlock()
-		n.cfg.Log.Info("found a member where --join says", "name", m.Name, "address", address, "known", m.Address)
-	}
 }

@@ -93,8 +93,8 @@ func (n *Node) Remove(ctx context.Context, req RemoveRequest, by access.Actor) (
 // one that was thought of when the members were others.
 func (n *Node) removable(all []Member, index uint64, gone Member, req RemoveRequest) error {
 	q := n.quorumWithout(all, gone)
-	if req.Members != 0 && req.Members != index {
-		return store.Errorf(store.CodeRefused, "node %q was not removed: the members have changed since that was asked (entry %d, now %d); now %s", nameOf(gone), req.Members, index, q).
+	if pending := departures(n.Image()); req.Members != 0 && (req.Members != index || len(pending.Nodes) > 0) {
+		return store.Errorf(store.CodeRefused, "node %q was not removed: the members have changed since that was asked; now %s", nameOf(gone), q).
 			WithHint("see: cpctl cluster members; if it is to be removed all the same, ask again")
 	}
 	if !gone.Voter {

@@ -118,7 +118,7 @@ func (n *Node) newTransport() *raft.NetworkTransport {
 	layer := newStreamLayer(n.mux.Listener(ProtocolRaft), string(joinAddress(n.self.NodeID, n.self.Advertise)), func(nodeID string) (*tls.Config, error) {
 		return n.dialTLS(nodeID, ProtocolRaft)
 	})
-	layer.open, layer.at = n.open, n.hints.at
+	layer.open, layer.hints = n.open, &n.hints
 	return raft.NewNetworkTransportWithConfig(&raft.NetworkTransportConfig{Stream: layer, MaxPool: maxPool, Timeout: rpcTimeout,
 		MaxRPCsInFlight: callsInFlight, Logger: raftLogger(n.cfg.Log)})
 }

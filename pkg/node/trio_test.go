@@ -214,8 +214,14 @@ func (c *trio) stepped(n *Node, at string) error {
 // move reaches a member where it says that it is, as Peer.Join does over the port,
 // and asks the leader that it knows.
 func (c *trio) move(ctx context.Context, m Member, req AdmitRequest) error {
+	at := m.Address
 	for _, n := range c.running() {
-		if n.ID() != m.ID || n.Address() != m.Address {
+		if n.ID() == req.NodeID {
+			at = n.hints.at(m.ID, m.Address)
+		}
+	}
+	for _, n := range c.running() {
+		if n.ID() != m.ID || n.Address() != at {
 			continue
 		}
 		err := n.Admit(ctx, req)
@@ -230,7 +236,7 @@ func (c *trio) move(ctx context.Context, m Member, req AdmitRequest) error {
 		}
 		return err
 	}
-	return store.Errorf(store.CodeUnavailable, "nobody is at %s", m.Address)
+	return store.Errorf(store.CodeUnavailable, "nobody is at %s", at)
 }
 
 func (c *trio) fetchKey(_ context.Context, m Member, keyID string) ([]byte, error) {

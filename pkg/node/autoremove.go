@@ -35,9 +35,13 @@ func (n *Node) SetAutoremove(ctx context.Context, a mutation.Autoremove, by acce
 	if err := n.may(by, access.Members, ""); err != nil {
 		return 0, err
 	}
-	if a.After != 0 && (time.Duration(a.After) < MinAutoremove || a.MinVoters < 1) {
-		return 0, store.Errorf(store.CodeInvalid, "a member is lost for %s at least before it is removed, and %d voters cannot be all that have to answer", store.Duration(MinAutoremove), a.MinVoters).
-			WithHint("for example: cpctl cluster autoremove --after 10m --min-voters 3")
+	const example = "for example: cpctl cluster autoremove --after 10m --min-voters 3"
+	switch after := time.Duration(a.After); {
+	case after == 0:
+	case after < MinAutoremove:
+		return 0, store.Errorf(store.CodeInvalid, "%s is too short to call a member lost that only restarts: it is %s at least", after, MinAutoremove).WithHint(example)
+	case a.MinVoters < 1:
+		return 0, store.Errorf(store.CodeInvalid, "at least one voter has to answer, not %d", a.MinVoters).WithHint(example)
 	}
 	m, err := payload(mutation.SysAutoremove, a)
 	if err != nil {

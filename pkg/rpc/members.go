@@ -96,7 +96,16 @@ func (c *Cluster) Remove(call *Call[RemoveArgs], reply *Reply[*RemoveReply]) err
 }
 
 func (s *Server) remove(ctx context.Context, args RemoveArgs, by access.Actor) (*RemoveReply, error) {
-	return onLeader(ctx, s, func(ctx context.Context) (*RemoveReply, error) { return s.removeHere(ctx, args, by) }, "Peer.Remove", by, args)
+	r, err := onLeader(ctx, s, func(ctx context.Context) (*RemoveReply, error) { return s.removeHere(ctx, args, by) }, "Peer.Remove", by, args)
+	var bye *Goodbye
+	if !errors.As(err, &bye) || !bye.Removed {
+		return r, err
+	}
+	if args.Name == s.node.Name() || args.Name == s.node.ID() { // the answer was overtaken by what it is about
+		return &RemoveReply{Removed: NodeStatus{Name: s.node.Name(), ID: s.node.ID()}, CanLose: -1}, nil
+	}
+	return nil, store.Errorf(store.CodeDenied, "nothing was changed: the node that was asked, %q, is no member any more: %s", s.node.Name(), bye.Err.Message).
+		WithHint("ask another one with --server; see: cpctl cluster members")
 }
 
 func (s *Server) removeHere(ctx context.Context, args RemoveArgs, by access.Actor) (*RemoveReply, error) {
@@ -196,7 +205,7 @@ func (s *Server) autoremoveHere(ctx context.Context, args AutoremoveArgs, by acc
 
 // farewellTime is how long a node that leaves waits for whoever told it to: they
 // hang up when they have the answer.
-const farewellTime = time.Second
+const farewellTime = 5 * time.Second
 
 // leavePause is between attempts to find a leader that takes this node out.
 const leavePause = 50 * time.Millisecond
@@ -234,10 +243,6 @@ func (s *Server) takeLeave(ctx context.Context, args LeaveArgs, by access.Actor)
 	for {
 		ask.AgeUS = args.AgeUS + time.Since(began).Microseconds()
 		r, err := s.remove(ctx, ask, by)
-		var bye *Goodbye
-		if errors.As(err, &bye) && bye.Removed { // the answer was overtaken by what it was about
-			return &RemoveReply{Removed: NodeStatus{Name: s.node.Name(), ID: s.node.ID()}, CanLose: -1}, nil
-		}
 		if !errors.Is(err, store.ErrUnavailable) && !errors.Is(err, store.ErrUnknown) {
 			return r, err
 		}

@@ -16,6 +16,10 @@ type confMark struct {
 func (s *logStore) membership() (confMark, error) {
 	s.writing.Lock()
 	defer s.writing.Unlock()
+	return s.lookConf()
+}
+
+func (s *logStore) lookConf() (confMark, error) {
 	if c := s.conf; c != nil {
 		return *c, nil
 	}
@@ -61,4 +65,18 @@ func (s *logStore) deleted(min, max uint64) {
 	if s.conf != nil && min <= s.conf.index && s.conf.index <= max {
 		s.conf = nil
 	}
+}
+
+// keptConf tells the node when the log that is kept after an install has a newer
+// configuration than the snapshot: raft has just taken the snapshot's for the one in
+// force, and would not read the one behind it again. Writing is locked.
+func (s *logStore) keptConf() error {
+	c, err := s.lookConf()
+	if err != nil {
+		return s.fail(err)
+	}
+	if c.index > s.begins.Load().index {
+		s.stale()
+	}
+	return nil
 }

@@ -102,7 +102,7 @@ func (s *logStore) DeleteRange(min, max uint64) error {
 		return s.fail(err)
 	}
 	if keep {
-		return nil
+		return s.keptConf()
 	}
 	if err := s.shorten(min, max); err != nil {
 		return s.fail(err)

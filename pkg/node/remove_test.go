@@ -9,6 +9,7 @@ import (
 	"testing"
 
 	"github.com/google/uuid"
+	"github.com/hashicorp/raft"
 
 	"github.com/cpctl/cpctl/pkg/access"
 	"github.com/cpctl/cpctl/pkg/store"
@@ -122,6 +123,33 @@ func TestAKillAtEveryStepOfARemoval(t *testing.T) {
 			c.must(tenantNamed("acme"))
 			c.agree()
 		})
+	}
+}
+
+// Raft itself does not tell the index of a configuration, and takes none for any.
+func TestAChangeOfMembersIsOfTheOnesThatWereSeen(t *testing.T) {
+	t.Parallel()
+	c := newTrio(t, "n1", "n2")
+	leader := c.leader()
+	all, index := leader.Roster()
+	if index == 0 || len(all) != 2 {
+		t.Fatalf("entry %d: %+v", index, all)
+	}
+	gone := all[0]
+	if gone.ID == leader.ID() {
+		gone = all[1]
+	}
+	remove := func(index uint64) error {
+		return leader.reconfigure(func(r *raft.Raft) raft.IndexFuture { return r.RemoveServer(raft.ServerID(gone.ID), index, patience) })
+	}
+	if err := remove(index - 1); !errors.Is(err, store.ErrUnavailable) || !leader.isMember(gone.ID) {
+		t.Errorf("of members before those: %v", err)
+	}
+	if err := remove(index); err != nil || leader.isMember(gone.ID) {
+		t.Errorf("of those: %v", err)
+	}
+	if _, now := leader.Roster(); now <= index {
+		t.Errorf("they are of entry %d, and were of %d", now, index)
 	}
 }
 

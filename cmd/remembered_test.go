@@ -28,8 +28,8 @@ func TestWhatBecameOfARequest(t *testing.T) {
 
 	// A script that looks at the exit code alone must not take this for done.
 	w.request = &rpc.RequestState{FormatVersion: "1", Kind: "request", ID: "r3", State: rpc.RequestNotSeen, Changed: []string{}, Seen: seen}
-	w.run("request", "get", "r3").want(t, 3, "request   r3\nstate     not seen yet\n",
-		"cpctl: request r3 was not seen until index 40, which proves nothing\n"+
+	w.run("request", "get", "r3").want(t, 3, "",
+		"cpctl: request r3: not seen yet, until index 40; that proves nothing\n"+
 			"  it may be on its way; to settle it, send the same command again with --request-id r3\n")
 	w.run("request", "get", "a/b").want(t, 2, "", "cpctl: request id \"a/b\" must be 1 to 64 of A-Z, a-z, 0-9, \".\", \"_\" and \"-\"\n")
 }

@@ -53,22 +53,15 @@ func (e *Env) request(ctx context.Context, c rememberer, id string, read *readFl
 		return err
 	}
 	e.age(read, r.Seen)
-	if err := e.show(r, "request/"+id, func() error { return e.pairs(requestLines(e, r)) }); err != nil {
-		return err
-	}
-	if r.State == rpc.RequestNotSeen {
-		return store.Errorf(store.CodeNotFound, "request %s was not seen until index %d, which proves nothing", id, r.Seen.Index).
+	if r.State == rpc.RequestNotSeen { // no success for a script
+		return store.Errorf(store.CodeNotFound, "request %s: %s, until index %d; that proves nothing", id, r.State, r.Seen.Index).
 			WithHint("it may be on its way; to settle it, send the same command again with --request-id %s", id)
 	}
-	return nil
+	return e.show(r, "request/"+id, func() error { return e.pairs(requestLines(e, r)) })
 }
 
 func requestLines(e *Env, r *rpc.RequestState) []pair {
-	lines := []pair{{"request", r.ID}, {"state", r.State}}
-	if r.State == rpc.RequestNotSeen {
-		return lines
-	}
-	lines = append(lines, pair{"operation", r.Operation}, pair{"time", e.when(r.Time)}, pair{"index", r.Index}, pair{"revision", r.Revision})
+	lines := []pair{{"request", r.ID}, {"state", r.State}, {"operation", r.Operation}, {"time", e.when(r.Time)}, {"index", r.Index}, {"revision", r.Revision}}
 	if r.Refusal != nil {
 		return append(lines, pair{"refusal", r.Refusal.Message})
 	}

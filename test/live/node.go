@@ -57,7 +57,7 @@ func (n *Node) Start() {
 	c.Env = Environ(filepath.Dir(n.Log), n.Env...)
 	c.Stdout, c.Stderr = log, log
 	n.ours = false
-	if n.process, err = launch(c); err != nil {
+	if n.process, err = launches().launch(c); err != nil {
 		n.t.Fatalf("start node %s: %v", n.Name, err)
 	}
 }

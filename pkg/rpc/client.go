@@ -5,7 +5,6 @@ import (
 	"crypto/rand"
 	"errors"
 	"log/slog"
-	"net/rpc"
 	"sync"
 	"time"
 
@@ -94,7 +93,7 @@ func (c *Client) Write(ctx context.Context, req *mutation.Request) (*mutation.An
 		rand.Read(req.Seed) // never fails
 	}
 	unknown := false
-	return retry(ctx, c, func(ctx context.Context, conn *rpc.Client) (*mutation.Answer, error) {
+	return retry(ctx, c, func(ctx context.Context, conn *link) (*mutation.Answer, error) {
 		req.AgeUS = max(time.Since(born).Microseconds(), 0)
 		return do[mutation.Request, *mutation.Answer](ctx, conn, "Cluster.Write", nil, *req)
 	}, func(err error) (bool, error) {

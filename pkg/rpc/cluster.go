@@ -36,6 +36,8 @@ func onLeader[A, R any](ctx context.Context, s *Server, here func(context.Contex
 	if m.ID == s.node.ID() {
 		return v, err
 	}
+	ctx, end := s.underLeader(ctx, m)
+	defer end()
 	return ask[A, R](ctx, s.peers, m, method, &by, args)
 }
 

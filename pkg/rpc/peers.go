@@ -41,7 +41,7 @@ func (p *peers) get(ctx context.Context, m Member, to peer) (*link, error) {
 	}
 	var made *link
 	ready := make(chan struct{})
-	made = newLink(conn, func() { <-ready; p.drop(to, made) })
+	made = newLink(conn, func() { <-ready; p.drop(to, made) }, nil)
 	close(ready)
 	c = made
 	p.mu.Lock()

@@ -35,9 +35,9 @@ type link struct {
 	pinging atomic.Bool
 }
 
-func newLink(conn net.Conn, dead func()) *link {
+func newLink(conn net.Conn, dead func(), answered func(Stamp)) *link {
 	raw := &judged{Conn: conn}
-	return &link{Client: rpc.NewClientWithCodec(clientCodec{codec: newCodec(raw, nil), dead: dead}), raw: raw}
+	return &link{Client: rpc.NewClientWithCodec(clientCodec{codec: newCodec(raw, nil), dead: dead, answered: answered}), raw: raw}
 }
 
 // ping asks for a sign of life, one at a time.
@@ -47,7 +47,7 @@ func (l *link) ping(service string) {
 	}
 	go func() {
 		done := make(chan *rpc.Call, 1)
-		l.Go(service+"."+pingMethod, &Call[struct{}]{}, &Reply[struct{}]{}, done)
+		l.Go(service+"."+pingMethod, &Call[struct{}]{}, nil, done)
 		<-done // also when the connection ends; any answer will do
 		l.pinging.Store(false)
 	}()

@@ -138,7 +138,17 @@ func identify(id *string) (born time.Time, timeless bool, err error) {
 
 // Get returns one document as it is shown to people.
 func (c *Client) Get(ctx context.Context, args GetArgs) (*GetReply, error) {
-	return repeat[GetArgs, *GetReply](ctx, c, "Cluster.Get", args)
+	r, err := repeat[GetArgs, *GetReply](ctx, c, "Cluster.Get", args)
+	return r, args.Read.instead(err)
+}
+
+// instead adds to the error of a read that found no leader what would do without.
+func (o ReadOptions) instead(err error) error {
+	var e *store.Error
+	if !errors.As(err, &e) || e.Code != store.CodeUnavailable || o.Stale || !strings.HasPrefix(e.Message, noLeader) {
+		return err
+	}
+	return e.WithHint("%s\nwhat a node knew last: the same command with --stale", e.Hint)
 }
 
 // List returns the documents of a kind, sorted by name: all of them, or the
@@ -149,7 +159,7 @@ func (c *Client) List(ctx context.Context, args ListArgs) (*ListReply, error) {
 	for {
 		page, err := repeat[ListArgs, *ListReply](ctx, c, "Cluster.List", args)
 		if err != nil {
-			return nil, err
+			return nil, args.Read.instead(err)
 		}
 		if all == nil {
 			all = page

@@ -111,8 +111,11 @@ func whyNot(ctx context.Context, err error) string {
 	if context.Cause(ctx) == errDeposed {
 		return errDeposed.Error()
 	}
-	if overdue(err) {
-		return "not in time"
+	switch {
+	case overdue(err):
+		return "the time is over"
+	case errors.Is(err, errSilent):
+		return errSilent.Error()
 	}
 	return reason(err)
 }

@@ -167,6 +167,9 @@ func (c *Client) next(conn *link, broken bool) {
 	}
 }
 
+// noLeader begins the error of a call that found servers and no leader.
+const noLeader = "no leader among"
+
 // noAnswer is what is told of a server that took a call and says nothing.
 const noAnswer = "gives no answer"
 
@@ -218,7 +221,7 @@ func (c *Client) timedOut(said map[string]string, after time.Duration) *store.Er
 		}
 		return e
 	}
-	what := "no leader among"
+	what := noLeader
 	if !slices.ContainsFunc(lines, func(l string) bool { return strings.Contains(l, "lead") || strings.Contains(l, "elected") }) {
 		what = "not done by" // the lines say what it waits for
 	}

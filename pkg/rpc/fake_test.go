@@ -119,6 +119,8 @@ func (f *fake) Listener(protocol string) net.Listener {
 }
 
 func (f *fake) Leader() (Member, bool) {
+	f.mu.Lock()
+	defer f.mu.Unlock()
 	if f.leader == nil {
 		return Member{}, false
 	}

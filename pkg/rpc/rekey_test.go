@@ -68,10 +68,10 @@ func TestOnlyNodesGetTheClusterKey(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	if _, err := do[ClusterKeyArgs, *ClusterKeyReply](soon(t), conn.Client, "Peer.ClusterKey", nil, ClusterKeyArgs{"1"}); err == nil || !strings.Contains(err.Error(), "can't find service") {
+	if _, err := do[ClusterKeyArgs, *ClusterKeyReply](soon(t), conn, "Peer.ClusterKey", nil, ClusterKeyArgs{"1"}); err == nil || !strings.Contains(err.Error(), "can't find service") {
 		t.Errorf("the socket gives the cluster key away: %v", err)
 	}
-	if _, err := do[ClusterKeyArgs, *ClusterKeyReply](soon(t), conn.Client, "Cluster.ClusterKey", nil, ClusterKeyArgs{"1"}); err == nil {
+	if _, err := do[ClusterKeyArgs, *ClusterKeyReply](soon(t), conn, "Cluster.ClusterKey", nil, ClusterKeyArgs{"1"}); err == nil {
 		t.Error("operators may ask for the cluster key")
 	}
 	s := &Server{node: f, log: c.opts.Log}

@@ -45,16 +45,20 @@ type fake struct {
 	restored []byte
 	restore  rpc.RestoreArgs
 	removed  string
-	exports  []rpc.ExportArgs
-	check    *rpc.CheckReport
-	checked  []rpc.CheckArgs
-	audit    func(rpc.AuditArgs) (*rpc.AuditReply, error)
-	chains   map[string]*rpc.AuditCheckReply // by node id
-	tokens   []rpc.TokenArgs
-	token    *rpc.TokenReply
-	listed   []rpc.Token
-	revoked  []string
-	rekey    []rpc.RekeyReply // one answer after the other; the last one ends it
+
+	transfers   []rpc.TransferArgs
+	transferred *rpc.Transferred
+
+	exports []rpc.ExportArgs
+	check   *rpc.CheckReport
+	checked []rpc.CheckArgs
+	audit   func(rpc.AuditArgs) (*rpc.AuditReply, error)
+	chains  map[string]*rpc.AuditCheckReply // by node id
+	tokens  []rpc.TokenArgs
+	token   *rpc.TokenReply
+	listed  []rpc.Token
+	revoked []string
+	rekey   []rpc.RekeyReply // one answer after the other; the last one ends it
 
 	certs       []rpc.CertInfo
 	certRevoked string
@@ -165,6 +169,11 @@ func (f *fake) Status(context.Context) (*rpc.ClusterStatus, error) {
 }
 
 func (f *fake) Health(context.Context, bool) (*rpc.HealthReply, error) { return f.health, f.fail }
+
+func (f *fake) Transfer(_ context.Context, a rpc.TransferArgs) (*rpc.Transferred, error) {
+	f.transfers = append(f.transfers, a)
+	return f.transferred, f.fail
+}
 
 func (f *fake) Remove(_ context.Context, a rpc.RemoveArgs) (*rpc.RemoveReply, error) {
 	f.removed = a.Name

@@ -20,6 +20,8 @@ var acts = map[string]func(args any) audit.Event{
 	"Cluster.Check":       ofCheck,
 	"Cluster.Remove":      ofRemove,
 	"Peer.Remove":         ofRemove,
+	"Cluster.Transfer":    ofTransfer,
+	"Peer.Transfer":       ofTransfer,
 	"Cluster.Enrol":       ofEnrol,
 	"Peer.Enrol":          ofEnrol,
 	"Cluster.Admit":       ofAdmit,
@@ -46,7 +48,7 @@ var acts = map[string]func(args any) audit.Event{
 // reads are the calls that change nothing and give away nothing that must be
 // known later. Peer.Check repairs what Cluster.Check was asked to.
 var reads = []string{"Cluster.Get", "Cluster.List", "Cluster.Status", "Cluster.Health", "Cluster.ListTokens", "Cluster.Certs", "Cluster.Audit", "Cluster.AuditCheck",
-	"Peer.ReadIndex", "Peer.Progress", "Peer.Check", "Peer.Audit", "Peer.AuditCheck"}
+	"Peer.ReadIndex", "Peer.Ready", "Peer.Progress", "Peer.Check", "Peer.Audit", "Peer.AuditCheck"}
 
 func ofWrite(args any) audit.Event {
 	r := args.(*mutation.Request)

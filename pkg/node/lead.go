@@ -75,9 +75,8 @@ func (n *Node) follow(birth *founding) {
 // leaders committed is applied as well. The founder puts the cluster on record
 // in the same entry's command.
 func (n *Node) begin(l *leadership, birth *founding) {
-	if n.median.Load() == nil && n.cfg.Probe != nil && birth == nil { // just started: the first time counts as well
-		n.probeAll()
-		n.lookAtClock()
+	if n.median.Load() == nil && birth == nil { // just started: the first time counts as well
+		n.askAround()
 	}
 	for {
 		err := n.epoch(birth)
@@ -188,6 +187,9 @@ func (n *Node) yield() {
 	case n.lacksKey(n.Image()):
 		why = "cluster_key"
 	case n.skew() != 0 && n.mayYieldAgain():
+		if n.askAround(); n.skew() == 0 { // all clocks were set at once
+			return
+		}
 		why = clockSkew
 	default:
 		return

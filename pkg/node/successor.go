@@ -25,9 +25,7 @@ const ledWithin = 64
 // leadership over asks here.
 func (n *Node) successors() []successor {
 	commit := n.raft().CommitIndex() // before they are asked: what comes meanwhile they need not have
-	if n.cfg.Probe != nil {
-		n.probeAll()
-	}
+	n.askAround()
 	var out []successor
 	for _, m := range n.Members() {
 		if !m.Voter || m.ID == n.self.NodeID {

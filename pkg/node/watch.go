@@ -180,6 +180,14 @@ func (n *Node) watch() {
 	}
 }
 
+// askAround finds out at once how the others are, and what time it is.
+func (n *Node) askAround() {
+	if n.cfg.Probe != nil {
+		n.probeAll()
+		n.lookAtClock()
+	}
+}
+
 // probeAll asks every other member how it is, all at once.
 func (n *Node) probeAll() {
 	ctx, cancel := context.WithTimeout(context.Background(), 2*watchEvery)

@@ -58,6 +58,9 @@ type fake struct {
 	revoked  []string
 	rekey    []rpc.RekeyReply // one answer after the other; the last one ends it
 
+	transfers   []rpc.TransferArgs
+	transferred *rpc.Transferred
+
 	certs       []rpc.CertInfo
 	certRevoked string
 	rotated     []rpc.RotateArgs
@@ -172,6 +175,11 @@ func (f *fake) Status(context.Context) (*rpc.ClusterStatus, error) {
 }
 
 func (f *fake) Health(context.Context, bool) (*rpc.HealthReply, error) { return f.health, f.fail }
+
+func (f *fake) Transfer(_ context.Context, a rpc.TransferArgs) (*rpc.Transferred, error) {
+	f.transfers = append(f.transfers, a)
+	return f.transferred, f.fail
+}
 
 func (f *fake) Remove(_ context.Context, a rpc.RemoveArgs) (*rpc.RemoveReply, error) {
 	f.removed = a.Name

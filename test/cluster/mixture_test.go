@@ -1,0 +1,99 @@
+package cluster
+
+import (
+	"flag"
+	"fmt"
+	"math/rand/v2"
+	"testing"
+	"time"
+
+	"github.com/cpctl/cpctl/test/histories"
+	"github.com/cpctl/cpctl/test/live"
+)
+
+var (
+	mixFor    = flag.Duration("for", 0, "how long the mixture of faults goes on, at least; 0: as long as it takes")
+	mixFaults = flag.Int("faults", 0, "how many faults the mixture has, at least; 0: as many as end soon")
+	mixSeed   = flag.Uint64("seed", 0, "decides the faults of the mixture, and what its clients ask for; 0: another one each time")
+	mixNodes  = flag.Int("nodes", 5, "voters of the mixture's cluster")
+)
+
+// Snapshots are taken after a few entries, and the log behind them is as short
+// as it may be, so that a node that was away is given a snapshot.
+var mixtureFlags = []string{"--snapshot-threshold", "16", "--snapshot-interval", "1s", "--trailing-logs", "1024"}
+
+// Invariant 2 and "any node answers", with everything that can happen to a
+// cluster, several things at a time: what its clients were told has an order that
+// explains it, every acknowledged write took effect once, and all nodes agree.
+func TestAMixtureOfFaults(t *testing.T) {
+	faults := *mixFaults
+	if faults == 0 && *mixFor == 0 {
+		if faults = 12; testing.Short() {
+			faults = 4
+		}
+	}
+	seed := *mixSeed
+	if seed == 0 {
+		seed = uint64(time.Now().UnixNano())
+	}
+	m := newMixture(t, live.Found(t, *mixNodes, mixtureFlags...), seed)
+	for m.counted < faults || m.now() < *mixFor {
+		m.part(m.draw(faults - m.counted))
+	}
+	m.report()
+}
+
+// The same of a cluster to which nothing happens: many clients at once, on every
+// node. It is short, and finds what needs no fault to go wrong.
+func TestEveryNodeAnswersManyClientsAlike(t *testing.T) {
+	m := newMixture(t, live.Found(t, 3, mixtureFlags...), uint64(time.Now().UnixNano()))
+	for range 2 {
+		m.part(nil)
+	}
+	if m.tally.operations[histories.Read] == nil || m.tally.operations[histories.Update][histories.Done] < 20 {
+		t.Errorf("too little was done to say anything: %v", m.tally.operations)
+	}
+	m.report()
+}
+
+// mixture is a cluster with clients whose histories are judged, part by part: a
+// part has faults, their end, and documents of its own.
+type mixture struct {
+	*live.Cluster // with nodes that have left
+	t             *testing.T
+	seed          uint64
+	began         time.Time
+	ledger        *histories.Ledger
+	number        int // of parts
+	present       *part
+	schedule      []*happening
+	counted       int // faults
+	tally         tally
+	gone          map[*live.Node]bool // asked to leave, and has left
+	away          map[*live.Node]bool // killed, and not started again yet
+	paused        map[*live.Node]bool
+	leaving       map[*live.Node]bool // asked to leave: it may end by itself
+	links         *links              // nil where there is no network between nodes
+}
+
+func newMixture(t *testing.T, c *live.Cluster, seed uint64) *mixture {
+	m := &mixture{Cluster: c, t: t, seed: seed, began: time.Now(), tally: newTally(), gone: map[*live.Node]bool{},
+		away: map[*live.Node]bool{}, paused: map[*live.Node]bool{}, leaving: map[*live.Node]bool{}}
+	m.ledger = histories.NewLedger(c.Settled().Nodes[0].Revision)
+	m.tally.term = c.Status().Term
+	t.Cleanup(m.confess)
+	return m
+}
+
+// now is the time on the clock of the clients.
+func (m *mixture) now() time.Duration { return time.Since(m.began) }
+
+// rng is a source for one purpose of one part.
+func (m *mixture) rng(purpose uint64) *rand.Rand {
+	return rand.New(rand.NewPCG(m.seed, uint64(m.number)<<32|purpose))
+}
+
+// command repeats a run.
+func (m *mixture) command() string {
+	return fmt.Sprintf("go test ./test/cluster -v -run '^%s$' -timeout 0 -args -seed %d -faults %d -nodes %d", m.t.Name(), m.seed, m.counted, *mixNodes)
+}

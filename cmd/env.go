@@ -31,7 +31,7 @@ type Env struct {
 
 	Root   bool                // runs as the superuser: the data directory is the system's
 	Getenv func(string) string // nil: no environment
-	Now    func() time.Time    // for the ages that people read; nil: time.Now
+	Now    func() time.Time    // of nodes, and for the ages that people read; nil: time.Now
 
 	// ReadSecret reads a line from the terminal without echo.
 	ReadSecret func() ([]byte, error)

@@ -5,8 +5,6 @@ import (
 	"fmt"
 	"math/rand/v2"
 	"slices"
-	"strings"
-	"syscall"
 	"time"
 
 	"github.com/cpctl/cpctl/test/live"
@@ -14,16 +12,24 @@ import (
 
 // faults are those that happen, about as often as they weigh.
 var faults = []*fault{
-	{"kill", 3, 0, 3 * time.Second, nil, killLeader},
-	{"kill", 2, 0, 3 * time.Second, nil, killFollower},
-	{"kill all", 2, 0, time.Second, nil, killAll},
-	{"pause", 4, 100 * time.Millisecond, 10 * time.Second, nil, pauseLeader},
-	{"pause", 1, 100 * time.Millisecond, 5 * time.Second, nil, pauseFollower},
-	{"rolling", 1, 0, 0, nil, rollingRestart},
-	{"restore", 3, 0, 2 * time.Second, nil, restoreUnderLoad},
-	{"behind", 1, 0, 20 * time.Second, nil, leaveBehind},
-	{"join", 1, 0, 0, nil, join},
-	{"leave", 1, 0, 0, nil, leave},
+	{"kill", 3, 0, 3 * time.Second, killLeader},
+	{"kill", 2, 0, 3 * time.Second, killFollower},
+	{"kill all", 2, 0, time.Second, killAll},
+	{"pause", 4, 100 * time.Millisecond, 10 * time.Second, pauseLeader},
+	{"pause", 1, 100 * time.Millisecond, 5 * time.Second, pauseFollower},
+	{"rolling", 1, 0, 0, rollingRestart},
+	{"clock", 2, 0, time.Second, setClock},
+	{"isolate", 3, 500 * time.Millisecond, 6 * time.Second, isolateLeader},
+	{"halves", 3, 500 * time.Millisecond, 6 * time.Second, halves},
+	{"one way", 3, 500 * time.Millisecond, 6 * time.Second, oneWay},
+	{"ring", 2, 500 * time.Millisecond, 6 * time.Second, ring},
+	{"flapping", 2, time.Second, 6 * time.Second, flapping},
+	{"slow", 2, time.Second, 6 * time.Second, slowLinks},
+	{"stalling", 2, time.Second, 6 * time.Second, stalling},
+	{"restore", 3, 0, 2 * time.Second, restoreUnderLoad},
+	{"behind", 1, 0, 20 * time.Second, leaveBehind},
+	{"join", 1, 0, 0, join},
+	{"leave", 1, 0, 0, leave},
 }
 
 // leads is the node that says it leads and can prove it, or else one that says
@@ -103,21 +109,11 @@ func (m *mixture) pause(n *live.Node) (string, func()) {
 	if n == nil {
 		return "", nil
 	}
-	m.signal(n, syscall.SIGSTOP)
-	m.paused[n] = true
-	return n.Name, func() { m.resume(n) }
-}
-
-func (m *mixture) resume(n *live.Node) {
-	if m.paused[n] {
-		delete(m.paused, n)
-		m.signal(n, syscall.SIGCONT)
-	}
-}
-
-func (m *mixture) signal(n *live.Node, s syscall.Signal) {
-	if err := syscall.Kill(n.PID(), s); err != nil {
-		m.t.Fatalf("%s to node %s: %v", s, n.Name, err)
+	n.Pause()
+	return n.Name, func() {
+		if n.Paused() {
+			n.Resume()
+		}
 	}
 }
 
@@ -152,69 +148,16 @@ func rollingRestart(m *mixture, p plan) (string, func()) {
 	return suffixed(names(nodes), ", one after the other"), nil
 }
 
-// join adds a node. Whether it is a voter soon is not waited for.
-func join(m *mixture, p plan) (string, func()) {
-	up := m.up()
-	if len(up) == 0 || len(m.members()) > *mixNodes+1 {
+// setClock has a node go on with a clock that is minutes off, or right again.
+func setClock(m *mixture, p plan) (string, func()) {
+	n := m.leads()
+	if p.pick.IntN(2) == 0 {
+		n = m.follower(p.pick)
+	}
+	what, back := m.killed(n)
+	if what == "" {
 		return "", nil
 	}
-	through := up[p.pick.IntN(len(up))]
-	n := m.Add(append([]string{"--join", through.Server()}, mixtureFlags...)...)
-	n.Start()
-	return n.Name + " through " + through.Name, nil
-}
-
-// leave has a member removed.
-func leave(m *mixture, p plan) (string, func()) {
-	members, up := m.members(), m.up()
-	if len(members) < 4 || len(up) < 2 {
-		return "", nil
-	}
-	n := members[p.pick.IntN(len(members))]
-	up = slices.DeleteFunc(up, func(o *live.Node) bool { return o == n })
-	through := up[p.pick.IntN(len(up))]
-	m.leaving[n] = true // whatever the answer is, it may be done
-	r, err := live.Run(m.Dir, nil, "cluster", "remove", n.Name, "--yes", "-s", through.Server(), "--timeout", "5s")
-	if err != nil {
-		m.t.Fatal(err)
-	}
-	said := "exit 0"
-	if r.Exit != 0 {
-		said = fmt.Sprintf("exit %d, %s", r.Exit, strings.SplitN(r.Stderr, "\n", 2)[0])
-	}
-	return n.Name + " through " + through.Name + ": " + said, nil
-}
-
-// farewell finds out which of the nodes that were to leave have left. The others
-// stay.
-func (m *mixture) farewell() {
-	if len(m.leaving) == 0 {
-		return
-	}
-	view := m.As(m.t)
-	view.Nodes = slices.DeleteFunc(m.members(), func(n *live.Node) bool { return m.leaving[n] })
-	for _, n := range view.Nodes {
-		m.start(n)
-	}
-	view.Await(view.Nodes...)
-	for n := range m.leaving {
-		var left bool
-		live.Until(m.t, "it is known whether node "+n.Name+" has left", func() bool {
-			st := view.Status()
-			left = true
-			for _, is := range st.Nodes {
-				left = left && is.Name != n.Name
-			}
-			return st.Leader != ""
-		})
-		delete(m.leaving, n)
-		if left {
-			n.Off()
-			m.gone[n] = true
-			delete(m.away, n)
-		} else if n.Deserted() {
-			n.Off()
-			m.away[n] = true
-		}
-	}
+	n.Clock = time.Duration(p.pick.IntN(21)-10) * time.Minute
+	return fmt.Sprintf("of %s is %s off", n.Name, n.Clock), back
 }

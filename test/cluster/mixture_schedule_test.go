@@ -25,7 +25,6 @@ type fault struct {
 	name        string
 	weight      int
 	least, most time.Duration // how long it lasts
-	needs       func(*mixture) bool
 	do          func(m *mixture, p plan) (what string, end func())
 }
 
@@ -47,10 +46,8 @@ func (m *mixture) draw(most int) (plans []plan) {
 	rng := rand.New(rand.NewPCG(m.seed, uint64(m.number+1)<<32|1<<31))
 	var kinds []*fault
 	for _, f := range faults {
-		if f.needs == nil || f.needs(m) {
-			for range f.weight {
-				kinds = append(kinds, f)
-			}
+		for range f.weight {
+			kinds = append(kinds, f)
 		}
 	}
 	count := 1 + rng.IntN(4)
@@ -107,11 +104,12 @@ func (m *mixture) wait(until time.Duration) {
 	m.t.Helper()
 	for {
 		m.deserters()
+		m.flap()
 		left := until - m.now()
 		if left <= 0 {
 			return
 		}
-		<-time.After(min(left, 100*time.Millisecond))
+		<-time.After(min(left, 20*time.Millisecond))
 	}
 }
 
@@ -127,13 +125,8 @@ func (m *mixture) deserters() {
 // heal makes the cluster whole again.
 func (m *mixture) heal() {
 	m.t.Helper()
-	if m.links != nil {
-		m.links.heal()
-	}
-	for _, n := range m.members() {
-		if m.paused[n] {
-			m.resume(n)
-		}
+	if m.troubles = nil; m.Net != nil {
+		m.Net.Heal()
 	}
 	m.farewell()
 	for _, n := range m.members() {
@@ -153,7 +146,7 @@ func (m *mixture) members() []*live.Node {
 
 // up are the members that run and are not paused.
 func (m *mixture) up() []*live.Node {
-	return slices.DeleteFunc(m.members(), func(n *live.Node) bool { return m.away[n] || m.paused[n] || !n.Running() })
+	return slices.DeleteFunc(m.members(), func(n *live.Node) bool { return m.away[n] || n.Paused() || !n.Running() })
 }
 
 // view is the cluster without the nodes that have left it.

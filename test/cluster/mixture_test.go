@@ -36,7 +36,8 @@ func TestAMixtureOfFaults(t *testing.T) {
 	if seed == 0 {
 		seed = uint64(time.Now().UnixNano())
 	}
-	m := newMixture(t, live.Found(t, *mixNodes, mixtureFlags...), seed)
+	m := newMixture(t, live.FoundApart(t, *mixNodes, mixtureFlags...), seed)
+	t.Logf("seed %d; the network between the nodes: %s", seed, m.Net)
 	for m.counted < faults || m.now() < *mixFor {
 		m.part(m.draw(faults - m.counted))
 	}
@@ -71,14 +72,13 @@ type mixture struct {
 	tally         tally
 	gone          map[*live.Node]bool // asked to leave, and has left
 	away          map[*live.Node]bool // killed, and not started again yet
-	paused        map[*live.Node]bool
 	leaving       map[*live.Node]bool // asked to leave: it may end by itself
-	links         *links              // nil where there is no network between nodes
+	troubles      []*trouble          // of the network, that last
 }
 
 func newMixture(t *testing.T, c *live.Cluster, seed uint64) *mixture {
 	m := &mixture{Cluster: c, t: t, seed: seed, began: time.Now(), tally: newTally(), gone: map[*live.Node]bool{},
-		away: map[*live.Node]bool{}, paused: map[*live.Node]bool{}, leaving: map[*live.Node]bool{}}
+		away: map[*live.Node]bool{}, leaving: map[*live.Node]bool{}}
 	m.ledger = histories.NewLedger(c.Settled().Nodes[0].Revision)
 	m.tally.term = c.Status().Term
 	t.Cleanup(m.confess)

@@ -33,7 +33,7 @@ func (l *Ledger) Play(ops []*Op, requests map[string]*store.Record, upTo uint64)
 			if w := l.settle(o, requests[o.ID], complain); w != nil {
 				made = append(made, w)
 			}
-		case o.Said == Done:
+		case o.Said == Done && o.Revision > 0:
 			reads = append(reads, o)
 		}
 	}

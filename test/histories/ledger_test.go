@@ -45,6 +45,7 @@ func TestABookThatDoesNotBalanceIsFound(t *testing.T) {
 		{"a creation of what was there", []*Op{at(0, 1, create("a", 1)), at(2, 3, create("b", 2))}, nil, 2, "it was a at 1"},
 		{"a stale read that shows what never was", []*Op{at(0, 1, create("a", 1)), at(2, 3, read("z", 1).as(Stale))}, nil, 1, "at revision 1 it was a at 1"},
 		{"a stale read of before", []*Op{at(0, 1, create("a", 1)), at(2, 3, update("b", 2)), at(4, 5, read("a", 1).as(Stale))}, nil, 2, ""},
+		{"a read that does not tell from when it is", []*Op{at(0, 1, create("a", 1)), at(2, 3, Op{Kind: Read, Found: Doc{true, 1, "a", 0}})}, nil, 1, ""},
 		{"a read of more than there is", []*Op{at(0, 1, create("a", 1)), at(2, 3, read("a", 4))}, nil, 1, "shown was more"},
 		{"a restore", []*Op{at(0, 1, create("a", 1)), at(2, 3, update("b", 2)), at(4, 5, restore(Doc{true, 1, "a", 0}, 3)), at(6, 7, Op{Kind: Read, Found: Doc{true, 1, "a", 0}, Revision: 3})}, nil, 3, ""},
 	} {

@@ -95,7 +95,7 @@ func (c *caller) get(name string) {
 // process runs a command against a node.
 func (c *caller) process(args ...string) (*live.Result, *live.Node) {
 	n := c.node()
-	r, err := live.Run(c.p.m.Dir, nil, append(args, "-t", c.p.tenant, "-s", n.Server(), "--timeout", c.patience().String(), "-o", "json")...)
+	r, err := live.Run(c.p.m.Dir, nil, append(args, "-t", c.p.tenant, "-s", n.Server(), "--timeout", c.patience().String(), "-o", "json", "-q")...)
 	if err != nil {
 		c.p.wrong("cpctl %v: %v", args, err)
 		return nil, n

@@ -148,7 +148,9 @@ func rollingRestart(m *mixture, p plan) (string, func()) {
 	return suffixed(names(nodes), ", one after the other"), nil
 }
 
-// setClock has a node go on with a clock that is minutes off, or right again.
+// setClock has a node go on with a clock that is minutes off, or right again. No
+// two clocks differ by more than four minutes: certificates that are good from
+// five minutes before their issue on are refused by a clock that is further behind.
 func setClock(m *mixture, p plan) (string, func()) {
 	n := m.leads()
 	if p.pick.IntN(2) == 0 {
@@ -158,6 +160,6 @@ func setClock(m *mixture, p plan) (string, func()) {
 	if what == "" {
 		return "", nil
 	}
-	n.Clock = time.Duration(p.pick.IntN(21)-10) * time.Minute
+	n.Clock = time.Duration(p.pick.IntN(25)-12) * 10 * time.Second
 	return fmt.Sprintf("of %s is %s off", n.Name, n.Clock), back
 }

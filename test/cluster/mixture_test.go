@@ -57,6 +57,20 @@ func TestEveryNodeAnswersManyClientsAlike(t *testing.T) {
 	m.report()
 }
 
+// A leader stands still while the others elect another one, and goes on with what
+// it was asked meanwhile: it knows of nothing, and says nothing that is old.
+func TestALeaderThatStoodStillSaysNothingOld(t *testing.T) {
+	m := newMixture(t, live.Found(t, 3, mixtureFlags...), uint64(time.Now().UnixNano()))
+	for range 3 {
+		var plans []plan
+		for at := range 3 {
+			plans = append(plans, plan{&fault{name: "pause", do: pauseLeader}, time.Duration(at) * 3 * time.Second, 1500 * time.Millisecond, m.rng(1 << 32)})
+		}
+		m.part(plans)
+	}
+	m.report()
+}
+
 // mixture is a cluster with clients whose histories are judged, part by part: a
 // part has faults, their end, and documents of its own.
 type mixture struct {

@@ -41,8 +41,9 @@ func (h *happening) String() string {
 	return fmt.Sprintf("part %d  %9.3fs to %9.3fs  %-10s %s", h.part, h.began.Seconds(), h.over.Seconds(), h.fault, h.what)
 }
 
-// draw makes the faults of the next part, at most so many if that is positive.
-func (m *mixture) draw(most int) (plans []plan) {
+// draw makes the faults of the next part. The seed and the number of the part
+// decide them, and nothing else does.
+func (m *mixture) draw() (plans []plan) {
 	rng := rand.New(rand.NewPCG(m.seed, uint64(m.number+1)<<32|1<<31))
 	var kinds []*fault
 	for _, f := range faults {
@@ -50,11 +51,7 @@ func (m *mixture) draw(most int) (plans []plan) {
 			kinds = append(kinds, f)
 		}
 	}
-	count := 1 + rng.IntN(4)
-	if most > 0 {
-		count = min(count, most)
-	}
-	for range count {
+	for range 1 + rng.IntN(4) {
 		f := kinds[rng.IntN(len(kinds))]
 		plans = append(plans, plan{f, time.Duration(rng.Int64N(int64(5 * time.Second))),
 			f.least + time.Duration(rng.Int64N(int64(f.most-f.least)+1)), rand.New(rand.NewPCG(rng.Uint64(), 0))})

@@ -48,6 +48,8 @@ type fake struct {
 	exports  []rpc.ExportArgs
 	check    *rpc.CheckReport
 	checked  []rpc.CheckArgs
+	request  *rpc.RequestState
+	asked    []rpc.RequestArgs
 	audit    func(rpc.AuditArgs) (*rpc.AuditReply, error)
 	chains   map[string]*rpc.AuditCheckReply // by node id
 	tokens   []rpc.TokenArgs
@@ -65,6 +67,11 @@ type fake struct {
 func (f *fake) Check(_ context.Context, args rpc.CheckArgs) (*rpc.CheckReport, error) {
 	f.checked = append(f.checked, args)
 	return f.check, f.fail
+}
+
+func (f *fake) Request(_ context.Context, args rpc.RequestArgs) (*rpc.RequestState, error) {
+	f.asked = append(f.asked, args)
+	return f.request, f.fail
 }
 
 func (f *fake) CreateToken(_ context.Context, args rpc.TokenArgs) (*rpc.TokenReply, error) {

@@ -104,7 +104,7 @@ func (e *Env) restore(ctx context.Context, c restorer, path, name string, args r
 	r, err := c.Restore(ctx, archive, args)
 	p.stop()
 	if err != nil {
-		return unsettled(err, args.RequestID)
+		return e.unsettled(err, args.RequestID)
 	}
 	if r.Changes == nil {
 		r.Changes = []rpc.Change{} // [], never null

@@ -45,7 +45,7 @@ var acts = map[string]func(args any) audit.Event{
 
 // reads are the calls that change nothing and give away nothing that must be
 // known later. Peer.Check repairs what Cluster.Check was asked to.
-var reads = []string{"Cluster.Get", "Cluster.List", "Cluster.Status", "Cluster.Health", "Cluster.ListTokens", "Cluster.Certs", "Cluster.Audit", "Cluster.AuditCheck",
+var reads = []string{"Cluster.Get", "Cluster.Request", "Cluster.List", "Cluster.Status", "Cluster.Health", "Cluster.ListTokens", "Cluster.Certs", "Cluster.Audit", "Cluster.AuditCheck",
 	"Peer.ReadIndex", "Peer.Progress", "Peer.Check", "Peer.Audit", "Peer.AuditCheck"}
 
 func ofWrite(args any) audit.Event {

@@ -45,6 +45,7 @@ func (c *Call[T]) by() access.Actor {
 
 // Reply is an answer or a typed error: net/rpc itself would only carry a string.
 type Reply[T any] struct {
+	Stamp
 	Err   *store.Error `json:"err,omitempty"`
 	Gone  string       `json:"gone,omitempty"` // of a Goodbye: whether it is the certificate or the node that is no longer good
 	Value T            `json:"value"`
@@ -70,10 +71,10 @@ func serve[A, R any](call *Call[A], reply *Reply[R], work func(ctx context.Conte
 		v, err = audited(ctx, call, work)
 	}
 	if err != nil {
-		reply.Err = typed(err)
+		reply.Stamp, reply.Err = call.caller.server.stamp(nil), typed(err)
 		return nil
 	}
-	reply.Value = v
+	reply.Stamp, reply.Value = call.caller.server.stamp(v), v
 	return nil
 }
 

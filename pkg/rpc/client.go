@@ -6,6 +6,7 @@ import (
 	"errors"
 	"log/slog"
 	"net/rpc"
+	"strings"
 	"sync"
 	"time"
 
@@ -111,12 +112,9 @@ func (c *Client) Write(ctx context.Context, req *mutation.Request) (*mutation.An
 			return last
 		}
 		e := store.Errorf(store.CodeUnknown, "it is not known whether the change was made (request id %s)", req.ID)
-		e.Hint = "the same command with --request-id " + req.ID + " finds out, and makes it at most once"
+		e.Hint = last.Hint
 		if errors.Is(last, store.ErrDenied) { // a first attempt went out, and then nobody took us any more
-			e.Hint = last.Message + "\n" + e.Hint
-		}
-		if last.Hint != "" {
-			e.Hint = last.Hint + "\n" + e.Hint
+			e.Hint = strings.TrimSuffix(last.Hint+"\n"+last.Message, "\n")
 		}
 		return e
 	})

@@ -38,7 +38,8 @@ type fake struct {
 	notGood  error // of Good
 	files    error // of WaitPublished
 	self     *SelfCheck
-	repairs  int // of Check
+	removal  error // of Remove
+	repairs  int   // of Check
 	at       []Progress
 	port     net.Listener
 	streams  net.Listener // nil: the same
@@ -224,7 +225,7 @@ func (f *fake) RevokeToken(context.Context, string, access.Actor) (*Recorded, er
 }
 
 func (f *fake) Remove(context.Context, string, access.Actor) (Member, int, error) {
-	return Member{Name: "n2"}, 2, nil
+	return Member{Name: "n2"}, 2, f.removal
 }
 
 func (f *fake) Restore(_ context.Context, archive io.Reader, _ RestoreArgs, _ access.Actor) (*Restored, error) {

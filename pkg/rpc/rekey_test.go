@@ -76,7 +76,7 @@ func TestOnlyNodesGetTheClusterKey(t *testing.T) {
 	}
 	s := &Server{node: f, log: c.opts.Log}
 	for role, may := range map[access.Role]bool{access.Node: true, access.Admin: false, access.Operator: false, access.Reader: false, "": false} {
-		call := &Call[ClusterKeyArgs]{Args: ClusterKeyArgs{"1"}, caller: &Caller{By: access.Actor{Role: role}, gone: t.Context()}}
+		call := &Call[ClusterKeyArgs]{Args: ClusterKeyArgs{"1"}, caller: &Caller{By: access.Actor{Role: role}, gone: t.Context(), server: s}}
 		var reply Reply[*ClusterKeyReply]
 		if err := (&Peer{s}).ClusterKey(call, &reply); err != nil {
 			t.Fatal(err)

@@ -12,14 +12,28 @@ import (
 	"github.com/cpctl/cpctl/pkg/store"
 )
 
-// repeat makes a call that may be repeated however its last attempt ended.
+// repeat makes a call that may be repeated however its last attempt ended. Of one
+// that changes something nobody knows the outcome when the time is over and an
+// attempt went out whose answer did not come.
 func repeat[A, R any](ctx context.Context, c *Client, method string, args A) (R, error) {
+	unknown := false
 	return retry(ctx, c, func(ctx context.Context, conn *rpc.Client) (R, error) {
 		return do[A, R](ctx, conn, method, nil, args)
 	}, func(err error) (bool, error) {
-		again := errors.Is(err, errBroken) || errors.Is(err, store.ErrUnavailable) || errors.Is(err, store.ErrUnknown)
-		return again, err
-	}, func(last *store.Error) *store.Error { return last })
+		lost := errors.Is(err, errBroken) || errors.Is(err, store.ErrUnknown)
+		unknown = unknown || lost && !slices.Contains(reads, method) && method != "Cluster.Check" // which tells what is wrong, repaired or not
+		return lost || errors.Is(err, store.ErrUnavailable), err
+	}, func(last *store.Error) *store.Error {
+		if !unknown {
+			return last
+		}
+		e := store.Errorf(store.CodeUnknown, "it is not known whether this was done: it was sent, and no answer came")
+		next := "the same command again does what is not done yet"
+		if method == "Cluster.CreateToken" {
+			next = "run it again; a token that nobody got shows in cpctl token list, and can be revoked"
+		}
+		return e.WithHint("%s", strings.TrimPrefix(last.Hint+"\n"+next, "\n"))
+	})
 }
 
 // once makes a call to the first server that can be reached, and no second one.
@@ -129,7 +143,7 @@ func (c *Client) connection(ctx context.Context) (*link, string, error) {
 	}
 	c.opts.Log.Debug("connected", "server", server)
 	raw := &judged{Conn: conn}
-	c.conn = &link{rpc.NewClientWithCodec(clientCodec{codec: newCodec(raw, nil)}), raw}
+	c.conn = &link{rpc.NewClientWithCodec(clientCodec{codec: newCodec(raw, nil), answered: noteStamps(c.opts.Log, server)}), raw}
 	return c.conn, server, nil
 }
 
@@ -153,6 +167,9 @@ func reason(err error) string {
 		}
 		parts := strings.Split(op.Err.Error(), ": ")
 		return parts[len(parts)-1] // "connection refused", "no such file or directory"
+	}
+	if errors.Is(err, errBroken) && overdue(err) {
+		return "gives no answer"
 	}
 	if errors.Is(err, errBroken) {
 		return "the connection broke"

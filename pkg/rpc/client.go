@@ -97,6 +97,17 @@ func (c *Client) Write(ctx context.Context, req *mutation.Request) (*mutation.An
 		rand.Read(req.Seed) // never fails
 	}
 	unknown := false
+	unsettled := func(last *store.Error) *store.Error {
+		if !unknown {
+			return last
+		}
+		e := store.Errorf(store.CodeUnknown, "it is not known whether the change was made (request id %s)", req.ID)
+		e.Hint = last.Hint
+		if !errors.Is(last, store.ErrUnavailable) { // a first attempt went out, and then nobody took us any more
+			e.Hint = strings.Trim(last.Hint+"\n"+last.Message, "\n")
+		}
+		return e
+	}
 	return retry(ctx, c, func(ctx context.Context, conn *link) (*mutation.Answer, error) {
 		req.AgeUS = max(time.Since(born).Microseconds(), 0)
 		return do[mutation.Request, *mutation.Answer](ctx, conn, "Cluster.Write", nil, *req)
@@ -107,19 +118,23 @@ func (c *Client) Write(ctx context.Context, req *mutation.Request) (*mutation.An
 			return true, nil
 		case errors.Is(err, store.ErrUnavailable):
 			return true, nil
+		case unknown && !judges(err):
+			return len(c.opts.Servers) > 1, unsettled(typed(err)) // another server may know
 		}
 		return false, err
-	}, func(last *store.Error) *store.Error {
-		if !unknown {
-			return last
+	}, unsettled)
+}
+
+// judges tells whether an error is what the cluster says of a request, or only of
+// an attempt: a node that was removed meanwhile, or cannot go on, does not know
+// what became of one before.
+func judges(err error) bool {
+	for _, attempt := range []error{store.ErrDenied, store.ErrIntegrity, store.ErrNewer, store.ErrInternal} {
+		if errors.Is(err, attempt) {
+			return false
 		}
-		e := store.Errorf(store.CodeUnknown, "it is not known whether the change was made (request id %s)", req.ID)
-		e.Hint = last.Hint
-		if errors.Is(last, store.ErrDenied) { // a first attempt went out, and then nobody took us any more
-			e.Hint = strings.TrimSuffix(last.Hint+"\n"+last.Message, "\n")
-		}
-		return e
-	})
+	}
+	return true
 }
 
 // identify makes an id for a request that has none, and returns when the request

@@ -51,6 +51,7 @@ type proposer struct {
 	running func() *running
 	now     func() time.Time
 	charge  func(c *mutation.Command, size int) (uint64, error)
+	before  func(c *mutation.Command) // is told of each command before it is proposed; may be nil
 	ledger  *ledger
 	queue   chan *proposal
 	quit    chan struct{}
@@ -62,7 +63,7 @@ type proposer struct {
 }
 
 func newProposer(n *Node) *proposer {
-	return &proposer{running: n.running.Load, now: n.cfg.Now, charge: n.charge, ledger: &n.ledger,
+	return &proposer{running: n.running.Load, now: n.cfg.Now, charge: n.charge, before: n.cfg.before, ledger: &n.ledger,
 		queue: make(chan *proposal, waitingCommands), quit: make(chan struct{}), ended: make(chan struct{})}
 }
 
@@ -116,6 +117,9 @@ func (p *proposer) enqueue(ctx context.Context, pr *proposal, build func(store.T
 	c, err := build(p.time())
 	if err != nil {
 		return err
+	}
+	if p.before != nil {
+		p.before(c)
 	}
 	b := mutation.AppendCommand(nil, c)
 	p.mu.Lock()

@@ -138,7 +138,7 @@ func (f *founding) mutations() ([]mutation.Mutation, error) {
 
 // certified is the identity that the node's certificate bears.
 func (id *identity) certified() pki.Identity {
-	return pki.Identity{Role: access.Node, Name: id.Name, ClusterID: id.ClusterID, NodeID: id.NodeID, Generation: id.Generation}
+	return pki.Identity{Role: access.Node, Name: id.Name, ClusterID: id.ClusterID, NodeID: id.NodeID, Generation: id.Generation, Recovery: id.Recovery}
 }
 
 // certificateOf returns what the cluster has on record of a certificate, the
@@ -149,12 +149,15 @@ func certificateOf(img *store.Image, serial string) (c mutation.Certificate) {
 }
 
 // authority opens the cluster's CA, as the leader does to sign for a joiner.
-func (n *Node) authority(img *store.Image) (*pki.Authority, error) {
+func (n *Node) authority(img *store.Image) (*pki.Authority, error) { return authorityIn(img, n.ring()) }
+
+// authorityIn opens the CA in a state with the keys of a ring.
+func authorityIn(img *store.Image, ring pki.Keyring) (*pki.Authority, error) {
 	var f mutation.Found
 	if !img.System(applier.ClusterPath, &f) {
 		return nil, fmt.Errorf("the cluster is not founded yet")
 	}
-	private, err := n.ring().Open(f.CAKey, caKeyLabel, f.ClusterID)
+	private, err := ring.Open(f.CAKey, caKeyLabel, f.ClusterID)
 	if err != nil {
 		return nil, fmt.Errorf("open the CA's private key: %w", err)
 	}

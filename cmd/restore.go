@@ -25,8 +25,8 @@ func newRestore(env *Env) *cobra.Command {
 		Use: "restore FILE", Short: "Put an archive in the place of the state",
 		Long: "Replace all tenants, clients, scopes and keys by those of an archive, on all nodes at\n" +
 			"once or on none. The archive is verified first. Members, certificates and the cluster's\n" +
-			"identity stay. It asks for the name of the leader, unless --yes is given.",
-		Example: "  cpctl restore backup.tgz --dry-run\n  cpctl restore backup.tgz",
+			"identity stay. It asks for the name of the leader, unless --yes is given.\n\n" + offlineHelp,
+		Example: "  cpctl restore backup.tgz --dry-run\n  cpctl restore backup.tgz\n" + offlineExample,
 		Args:    named("FILE"),
 	}
 	var args rpc.RestoreArgs
@@ -35,7 +35,14 @@ func newRestore(env *Env) *cobra.Command {
 	fs.BoolVar(&args.DryRun, "dry-run", false, "show the difference, change nothing")
 	fs.StringVar(&args.RequestID, "request-id", "", "`ID` of the change: with the same one it happens once")
 	fs.BoolVarP(&yes, "yes", "y", false, "do not ask")
+	offline := addOffline(cmd)
 	cmd.RunE = func(cmd *cobra.Command, files []string) error {
+		if err := offline.check(cmd); err != nil {
+			return err
+		}
+		if offline.on {
+			return env.restoreOffline(files[0], offline, args.DryRun)
+		}
 		if env.flags.tenantGiven { // must never restore more than was meant
 			return usagef("this version restores the whole state, not one tenant of it; leave out -t")
 		}

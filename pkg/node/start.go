@@ -141,6 +141,10 @@ func (n *Node) become(ctx context.Context) (*founding, error) {
 		}
 		n.cfg.Log.Warn("finished the recovery that was begun here", "cluster", begun.Self.ClusterID, "generation", begun.Self.Generation, "log of before", n.dir.file(begun.Aside))
 	}
+	if _, err := os.Lstat(n.dir.file(offlineFile)); err == nil {
+		return nil, store.Errorf(store.CodeRefused, "the restore of an archive into %s was cut short", n.dir.path).
+			WithHint("run it again, it removes what it has left: cpctl restore FILE --offline --data-dir %s", n.dir.path)
+	}
 	if err := n.dir.tidy(); err != nil {
 		return nil, err
 	}

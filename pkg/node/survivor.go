@@ -84,24 +84,29 @@ func (s *Survivor) hold() error {
 	case !info.IsDir():
 		return store.Errorf(store.CodeInvalid, "%s is not a directory", s.Dir)
 	}
-	lock, err := os.Open(s.dir.file("lock"))
+	s.dir.lock, err = holdDir(s.dir.path)
 	if errors.Is(err, os.ErrNotExist) {
 		return nil
 	}
+	return err
+}
+
+// holdDir locks a data directory by the file that is there, and writes nothing.
+func holdDir(path string) (*os.File, error) {
+	lock, err := os.Open(filepath.Join(path, "lock"))
 	if err != nil {
-		return err
+		return nil, err
 	}
 	if err := unix.Flock(int(lock.Fd()), unix.LOCK_EX|unix.LOCK_NB); err != nil {
 		pid, _ := io.ReadAll(io.LimitReader(lock, 20))
 		lock.Close()
 		if errors.Is(err, unix.EWOULDBLOCK) {
-			return store.Errorf(store.CodeRefused, "%s is in use by process %s", s.Dir, strings.TrimSpace(string(pid))).
-				WithHint("a node runs on it: see how the cluster is with cpctl cluster status -s unix:%s\nto look at what the directory holds, stop the node first", s.dir.file("cpctl.sock"))
+			return nil, store.Errorf(store.CodeRefused, "%s is in use by process %s", path, strings.TrimSpace(string(pid))).
+				WithHint("stop the node that runs on it first; how it is: cpctl cluster status -s unix:%s", filepath.Join(path, "cpctl.sock"))
 		}
-		return fmt.Errorf("lock %s: %w", s.Dir, err)
+		return nil, fmt.Errorf("lock %s: %w", path, err)
 	}
-	s.dir.lock = lock
-	return nil
+	return lock, nil
 }
 
 func (s *Survivor) read() error {

@@ -243,8 +243,8 @@ func (f *fake) Restore(_ context.Context, r io.Reader, a rpc.RestoreArgs) (*rpc.
 	}
 	return &rpc.RestoreReply{FormatVersion: "1.0", Kind: "restore", Added: 1, Removed: 1,
 		Before: store.Counts{Tenants: 1, Clients: 3}, After: store.Counts{Tenants: 12, Clients: 1904},
-		Changes:   []rpc.Change{{Op: "+", Name: "client/acme/web"}, {Op: "-", Name: "scope/acme/admin"}},
-		Published: true, DryRun: a.DryRun}, err
+		Changes:  []rpc.Change{{Op: "+", Name: "client/acme/web"}, {Op: "-", Name: "scope/acme/admin"}},
+		Revision: 4711, Published: true, DryRun: a.DryRun}, err
 }
 
 // world is where a command line is tried out.

@@ -17,7 +17,7 @@ import (
 
 func newCluster(env *Env) *cobra.Command {
 	return group(&cobra.Command{Use: "cluster", Short: "The members and how they are"},
-		newClusterStatus(env), newClusterMembers(env), newClusterHealth(env), newClusterCheck(env), newClusterRemove(env), newClusterRekey(env), newRotateCA(env))
+		newClusterStatus(env), newClusterMembers(env), newClusterHealth(env), newClusterCheck(env), newClusterRemove(env), newClusterTransfer(env), newClusterRekey(env), newRotateCA(env))
 }
 
 func newClusterStatus(env *Env) *cobra.Command {
@@ -114,7 +114,7 @@ func (e *Env) nodeTable(nodes []rpc.NodeStatus) table {
 	for _, n := range nodes {
 		row := []string{n.Name, n.Role, n.State, lag(n), contact(n.LastContactMS)}
 		if reasons {
-			row = append(row, n.Reason)
+			row = append(row, reasonOf(n))
 		}
 		if wide {
 			row = append(row, n.Address, strconv.FormatUint(n.AppliedIndex, 10),
@@ -131,6 +131,18 @@ func lag(n rpc.NodeStatus) string {
 		return ""
 	}
 	return strconv.FormatUint(n.Lag, 10)
+}
+
+// reasonOf is why a node is not as it should be, in a cell.
+func reasonOf(n rpc.NodeStatus) string {
+	if n.Reason != "clock_skew" {
+		return n.Reason
+	}
+	off := time.Duration(n.ClockSkewMS) * time.Millisecond
+	if off < 0 {
+		return "clock_skew, " + span(-off) + " behind"
+	}
+	return "clock_skew, " + span(off) + " ahead"
 }
 
 // contact writes when a node was last heard of: 0ms, 41s; "-" for never.

@@ -25,6 +25,8 @@ func (ch *change) applySystem(m *mutation.Mutation) error {
 		return ch.epoch(m)
 	case mutation.SysFound:
 		return ch.found(m)
+	case mutation.SysRecover:
+		return ch.recover(m)
 	case mutation.SysLevel:
 		return ch.raise(m)
 	case mutation.SysCert:

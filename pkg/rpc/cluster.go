@@ -88,32 +88,6 @@ func (c *Cluster) Status(call *Call[struct{}], reply *Reply[*ClusterStatus]) err
 	})
 }
 
-// Health tells whether a write would succeed through this node now.
-func (c *Cluster) Health(call *Call[struct{}], reply *Reply[*HealthReply]) error {
-	return serve(call, reply, func(ctx context.Context) (*HealthReply, error) {
-		by := call.by()
-		if err := access.Check(by, access.Health, by.Tenant); err != nil {
-			return nil, err
-		}
-		ctx, cancel := context.WithTimeout(ctx, probeWait)
-		defer cancel()
-		h := &HealthReply{Node: c.s.node.Name()}
-		index, err := c.s.readIndex(ctx)
-		if err == nil {
-			err = errors.Join(c.s.node.WaitApplied(ctx, index), c.s.node.Changeable())
-		}
-		if m, known := c.s.node.Leader(); known { // after the wait: its name is part of the state
-			h.Leader = c.s.node.NameOf(m.ID)
-		}
-		if err != nil {
-			h.Reason = err.Error()
-			return h, nil
-		}
-		h.Ready, h.Index = true, index
-		return h, nil
-	})
-}
-
 // Check has every member compare its files with the state, and its log and
 // snapshots with their sums.
 func (c *Cluster) Check(call *Call[CheckArgs], reply *Reply[*CheckReport]) error {

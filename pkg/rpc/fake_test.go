@@ -34,9 +34,10 @@ type fake struct {
 	members  []Member // nil: itself alone
 	dial     func(m Member, protocol string) (net.Conn, error)
 	restore  func(archive io.Reader) (*Restored, error)
-	unread   error // of Readable
-	notGood  error // of Good
-	files    error // of WaitPublished
+	hold     func(ctx context.Context, archive io.Reader) (*Restored, error) // restore, with what ends it; nil: restore
+	unread   error                                                           // of Readable
+	notGood  error                                                           // of Good
+	files    error                                                           // of WaitPublished
 	self     *SelfCheck
 	removal  error // of Remove
 	repairs  int   // of Check
@@ -54,6 +55,8 @@ type fake struct {
 	cluster  []byte   // of ClusterKey
 	server   *Server  // that serves it
 	record   Recorder // nil: nobody
+	unready  error    // of Ready
+	transfer func(TransferArgs) (*Transferred, error)
 }
 
 func (f *fake) Name() string                                { return "n1" }
@@ -82,7 +85,12 @@ func (f *fake) Check(_ context.Context, repair bool) *SelfCheck {
 	return f.self
 }
 
-func (f *fake) Changeable() error { return nil }
+func (f *fake) Ready(ctx context.Context, by access.Actor) (uint64, error) {
+	if f.unready != nil {
+		return 0, f.unready
+	}
+	return f.ReadIndex(ctx)
+}
 func (f *fake) Members() []Member {
 	if f.members != nil {
 		return f.members
@@ -230,7 +238,17 @@ func (f *fake) Remove(context.Context, string, access.Actor) (Member, int, error
 	return Member{Name: "n2"}, 2, f.removal
 }
 
-func (f *fake) Restore(_ context.Context, archive io.Reader, _ RestoreArgs, _ access.Actor) (*Restored, error) {
+func (f *fake) Transfer(_ context.Context, args TransferArgs, _ access.Actor) (*Transferred, error) {
+	if !f.leads {
+		return nil, store.Errorf(store.CodeUnavailable, "not the leader")
+	}
+	return f.transfer(args)
+}
+
+func (f *fake) Restore(ctx context.Context, archive io.Reader, _ RestoreArgs, _ access.Actor) (*Restored, error) {
+	if f.hold != nil {
+		return f.hold(ctx, archive)
+	}
 	return f.restore(archive)
 }
 

@@ -71,6 +71,7 @@ func Open(ctx context.Context, cfg Config) (n *Node, err error) {
 	n.goRun(n.proposer.run)
 	n.goRun(func() { n.follow(birth) })
 	n.goRun(n.watch)
+	n.goRun(n.watchSilence)
 	n.goRun(n.sweeping)
 	n.goRun(n.keepCertificate)
 	n.goRun(n.watchKeys)

@@ -45,6 +45,9 @@ func openLogWithin(fs disk.FS, path string, stop func(error), wait time.Duration
 	}
 	s := &logStore{db: db, path: path, stop: stop}
 	s.begins.Store(new(snapshotMark))
+	for i, size := range pages.sizes {
+		s.sizes.add(pages.first+uint64(i), size)
+	}
 	for key, sealed := range pages.conf {
 		if _, err := openValue([]byte(key), sealed); err != nil {
 			return nil, errors.Join(damagedLog(path, "its value %q: %v", key, err), db.Close())

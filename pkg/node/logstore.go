@@ -42,6 +42,7 @@ type logStore struct {
 
 	writing sync.Mutex // one append or deletion at a time
 	tail    logTail    // the last entry
+	sizes   logSizes
 	noted   *publish.Marker
 
 	newest func() (snapshotMark, error) // nil until followSnapshots
@@ -141,6 +142,9 @@ func (s *logStore) StoreLogs(entries []*raft.Log) error {
 		return s.fail(fmt.Errorf("raft log %s: write entries %d to %d: %w", s.path, entries[0].Index, entries[len(entries)-1].Index, err))
 	}
 	s.tail = tail
+	for _, e := range copies {
+		s.sizes.add(e.Index, sizeOf(e))
+	}
 	if err := s.noted.Write(tail); err != nil {
 		return s.fail(err)
 	}

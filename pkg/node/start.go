@@ -74,6 +74,7 @@ func Open(ctx context.Context, cfg Config) (n *Node, err error) {
 	n.goRun(func() { n.follow(birth) })
 	n.goRun(n.watch)
 	n.goRun(n.sweeping)
+	n.goRun(n.keepLogShort)
 	n.goRun(n.keepCertificate)
 	n.goRun(n.watchKeys)
 	if joining {
@@ -103,6 +104,9 @@ func (c Config) withDefaults() Config {
 	c.disk = disk.Or(c.disk)
 	if c.space == nil {
 		c.space = diskSpace
+	}
+	if c.keptLog == 0 {
+		c.keptLog = keptLogBytes
 	}
 	if c.Record == nil {
 		c.Record = func(audit.Event) {}

@@ -6,6 +6,7 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"time"
 
 	"github.com/google/uuid"
 
@@ -23,9 +24,10 @@ type upload struct {
 	expect  *uint64          // what the commit expects
 	id      string           // of the stage
 	docs    []mutation.StageDoc
-	size    int   // of docs, as they count in a put
-	sent    int64 // bytes of documents that are in the stage
-	whole   int64 // bytes of those that have to be
+	size    int           // of docs, as they count in a put
+	sent    int64         // bytes of documents that are in the stage
+	whole   int64         // bytes of those that have to be
+	held    time.Duration // how long writers were held back
 }
 
 func newUpload(n *Node, c *snapshot.Contents, whole int64, commit mutation.Command) *upload {
@@ -92,7 +94,8 @@ func (u *upload) switchIn(ctx context.Context, live *store.Image) (settled, erro
 		}
 	}
 	u.node.writers.Lock()
-	defer u.node.writers.Unlock()
+	held := time.Now()
+	defer func() { u.node.writers.Unlock(); u.held = time.Since(held) }()
 	for range maxComparisons {
 		was := live
 		live = u.node.Image() // what was proposed before is applied, unless its caller gave up: then the commit finds out

@@ -60,6 +60,7 @@ func FuzzApply(f *testing.F) {
 		w.system(mutation.SysCert, mutation.Certificate{Serial: "0a", Role: "node", Name: "n1", NodeID: "n"}), w.system(mutation.SysRevoke, mutation.Revoke{NodeID: "n"}),
 		w.system(mutation.SysStagePut, mutation.StagePut{Stage: "st1", Docs: []mutation.StageDoc{{Path: store.TenantPath("initech"), Bytes: uploaded}, {Path: store.TenantPath("globex")}}}),
 		w.system(mutation.SysStageCommit, mutation.StageCommit{Stage: "st1", Base: w.image().Revision(), Digest: w.image().DataDigest()}),
+		w.expecting(1, w.system(mutation.SysStageCommit, mutation.StageCommit{Stage: "st1", Base: w.image().Revision(), Digest: w.image().DataDigest()})),
 		w.system(mutation.SysExport, mutation.Export{Tenant: "acme", Node: "n1"}), w.system(mutation.SysExport, mutation.Export{Tenant: "acme", KID: "none", Node: "n1"}),
 		w.system(mutation.SysToken, oneUse("t2", "operator", "bob")), w.system(mutation.SysToken, oneUse("t1", "operator", "ana")), w.system(mutation.SysTokenRevoke, mutation.TokenRevoke{ID: "t1"}),
 		w.system(mutation.SysEnrol, use("t1", "k1", "b1", "operator", "ana")), w.system(mutation.SysEnrol, use("t0", "k0", "b0", "node", "n7")),

@@ -37,6 +37,7 @@ func samples(t testing.TB) map[string][]Command {
 	t.Helper()
 	doc := []byte("{\n  \"create_revision\": 0,\n  \"revision\": 0,\n  \"name\": \"ü <&> \\u2028\"\n}\n")
 	sealed := store.Sealed{Enc: "A256GCM", KeyID: "7f3a", Nonce: "AAAAAAAAAAAAAAAA", Ciphertext: strings.Repeat("A", 43)}
+	seven := uint64(7)
 	one := func(m Mutation) []Command { return []Command{command("0198f0c2-6a1e-7c3b-9a55-0d1f5b7d2f11", m)} }
 	sys := func(k Kind, v any) []Command {
 		c := command("", Mutation{Kind: k, Payload: payload(t, v)})
@@ -78,6 +79,8 @@ func samples(t testing.TB) map[string][]Command {
 		"sys.stage.put":    sys(SysStagePut, StagePut{Stage: "st1", Docs: []StageDoc{{Path: store.TenantPath("acme"), Bytes: []byte{0, 255}}, {Path: store.TenantPath("globex")}}}),
 		"sys.stage.commit": sys(SysStageCommit, StageCommit{Stage: "st1", Base: 7, Digest: strings.Repeat("ab", 32), Revision: 40}),
 		"sys.stage.abort":  sys(SysStageAbort, StageAbort{Stage: "st1"}),
+
+		"restore-expecting": sys(SysStageCommit, StageCommit{Stage: "st1", Base: 7, Digest: strings.Repeat("ab", 32), Revision: 40, Expect: &seven}),
 
 		"no-command":  {},
 		"no-mutation": {command("r1")},

@@ -142,10 +142,11 @@ type StageDoc struct {
 // StageCommit is the payload of sys.stage.commit. The stage was computed from
 // the state at revision Base; Digest is what tenants/ and keys/ must come to.
 type StageCommit struct {
-	Stage    string `json:"stage"`
-	Base     uint64 `json:"base"`
-	Digest   string `json:"digest"`
-	Revision uint64 `json:"revision"` // of the archive: the state's goes on above both
+	Stage    string  `json:"stage"`
+	Base     uint64  `json:"base"`
+	Digest   string  `json:"digest"`
+	Revision uint64  `json:"revision"`         // of the archive: the state's goes on above both
+	Expect   *uint64 `json:"expect,omitempty"` // the revision at which the caller wants the state to be; none: at any
 }
 
 // StageAbort is the payload of sys.stage.abort.

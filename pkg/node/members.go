@@ -249,7 +249,11 @@ func (n *Node) Remove(ctx context.Context, name string, by access.Actor) (Member
 			WithHint("bring the others back first; see: cpctl cluster status")
 	}
 	if gone.ID == n.self.NodeID { // the next leader does it, when the caller asks again
-		if err := n.change(func(r *raft.Raft) raft.Future { return r.LeadershipTransfer() }); err != nil {
+		to, err := n.chosen("")
+		if err != nil {
+			return Member{}, 0, err
+		}
+		if err := n.handTo(to); err != nil {
 			return Member{}, 0, notProposed("leadership could not be handed over: " + err.Error())
 		}
 		return Member{}, 0, notProposed("leadership is being handed over")

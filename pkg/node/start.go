@@ -43,6 +43,9 @@ func Open(ctx context.Context, cfg Config) (n *Node, err error) {
 		swept: make(chan struct{}, 1), trust: make(chan struct{}, 1), rekeying: make(chan struct{}, 1)}
 	n.open = newConns(n.barred)
 	n.open.met = n.met
+	if cfg.dialer != nil {
+		n.open.dialer = cfg.dialer
+	}
 	n.rekeying <- struct{}{}
 	opened := n // a return of an error sets n to nil
 	defer func() {

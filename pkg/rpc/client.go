@@ -5,7 +5,7 @@ import (
 	"crypto/rand"
 	"errors"
 	"log/slog"
-	"net/rpc"
+	"strings"
 	"sync"
 	"time"
 
@@ -94,7 +94,7 @@ func (c *Client) Write(ctx context.Context, req *mutation.Request) (*mutation.An
 		rand.Read(req.Seed) // never fails
 	}
 	unknown := false
-	return retry(ctx, c, func(ctx context.Context, conn *rpc.Client) (*mutation.Answer, error) {
+	return retry(ctx, c, func(ctx context.Context, conn *link) (*mutation.Answer, error) {
 		req.AgeUS = max(time.Since(born).Microseconds(), 0)
 		return do[mutation.Request, *mutation.Answer](ctx, conn, "Cluster.Write", nil, *req)
 	}, func(err error) (bool, error) {
@@ -111,12 +111,9 @@ func (c *Client) Write(ctx context.Context, req *mutation.Request) (*mutation.An
 			return last
 		}
 		e := store.Errorf(store.CodeUnknown, "it is not known whether the change was made (request id %s)", req.ID)
-		e.Hint = "the same command with --request-id " + req.ID + " finds out, and makes it at most once"
+		e.Hint = last.Hint
 		if errors.Is(last, store.ErrDenied) { // a first attempt went out, and then nobody took us any more
-			e.Hint = last.Message + "\n" + e.Hint
-		}
-		if last.Hint != "" {
-			e.Hint = last.Hint + "\n" + e.Hint
+			e.Hint = strings.TrimSuffix(last.Hint+"\n"+last.Message, "\n")
 		}
 		return e
 	})
@@ -141,7 +138,17 @@ func identify(id *string) (born time.Time, timeless bool, err error) {
 
 // Get returns one document as it is shown to people.
 func (c *Client) Get(ctx context.Context, args GetArgs) (*GetReply, error) {
-	return repeat[GetArgs, *GetReply](ctx, c, "Cluster.Get", args)
+	r, err := repeat[GetArgs, *GetReply](ctx, c, "Cluster.Get", args)
+	return r, args.Read.instead(err)
+}
+
+// instead adds to the error of a read that found no leader what would do without.
+func (o ReadOptions) instead(err error) error {
+	var e *store.Error
+	if !errors.As(err, &e) || e.Code != store.CodeUnavailable || o.Stale || !strings.HasPrefix(e.Message, noLeader) {
+		return err
+	}
+	return e.WithHint("%s\nwhat a node knew last: the same command with --stale", e.Hint)
 }
 
 // List returns the documents of a kind, sorted by name: all of them, or the
@@ -152,7 +159,7 @@ func (c *Client) List(ctx context.Context, args ListArgs) (*ListReply, error) {
 	for {
 		page, err := repeat[ListArgs, *ListReply](ctx, c, "Cluster.List", args)
 		if err != nil {
-			return nil, err
+			return nil, args.Read.instead(err)
 		}
 		if all == nil {
 			all = page

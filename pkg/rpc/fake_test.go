@@ -34,11 +34,13 @@ type fake struct {
 	members  []Member // nil: itself alone
 	dial     func(m Member, protocol string) (net.Conn, error)
 	restore  func(archive io.Reader) (*Restored, error)
-	unread   error // of Readable
-	notGood  error // of Good
-	files    error // of WaitPublished
+	hold     func(ctx context.Context, archive io.Reader) (*Restored, error) // restore, with what ends it; nil: restore
+	unread   error                                                           // of Readable
+	notGood  error                                                           // of Good
+	files    error                                                           // of WaitPublished
 	self     *SelfCheck
-	repairs  int // of Check
+	removal  error // of Remove
+	repairs  int   // of Check
 	at       []Progress
 	port     net.Listener
 	streams  net.Listener // nil: the same
@@ -53,6 +55,8 @@ type fake struct {
 	cluster  []byte   // of ClusterKey
 	server   *Server  // that serves it
 	record   Recorder // nil: nobody
+	unready  error    // of Ready
+	transfer func(TransferArgs) (*Transferred, error)
 }
 
 func (f *fake) Name() string                                { return "n1" }
@@ -81,7 +85,12 @@ func (f *fake) Check(_ context.Context, repair bool) *SelfCheck {
 	return f.self
 }
 
-func (f *fake) Changeable() error { return nil }
+func (f *fake) Ready(ctx context.Context, by access.Actor) (uint64, error) {
+	if f.unready != nil {
+		return 0, f.unready
+	}
+	return f.ReadIndex(ctx)
+}
 func (f *fake) Members() []Member {
 	if f.members != nil {
 		return f.members
@@ -118,6 +127,8 @@ func (f *fake) Listener(protocol string) net.Listener {
 }
 
 func (f *fake) Leader() (Member, bool) {
+	f.mu.Lock()
+	defer f.mu.Unlock()
 	if f.leader == nil {
 		return Member{}, false
 	}
@@ -224,10 +235,20 @@ func (f *fake) RevokeToken(context.Context, string, access.Actor) (*Recorded, er
 }
 
 func (f *fake) Remove(context.Context, string, access.Actor) (Member, int, error) {
-	return Member{Name: "n2"}, 2, nil
+	return Member{Name: "n2"}, 2, f.removal
 }
 
-func (f *fake) Restore(_ context.Context, archive io.Reader, _ RestoreArgs, _ access.Actor) (*Restored, error) {
+func (f *fake) Transfer(_ context.Context, args TransferArgs, _ access.Actor) (*Transferred, error) {
+	if !f.leads {
+		return nil, store.Errorf(store.CodeUnavailable, "not the leader")
+	}
+	return f.transfer(args)
+}
+
+func (f *fake) Restore(ctx context.Context, archive io.Reader, _ RestoreArgs, _ access.Actor) (*Restored, error) {
+	if f.hold != nil {
+		return f.hold(ctx, archive)
+	}
 	return f.restore(archive)
 }
 

@@ -63,6 +63,17 @@ func (c *Client) clientTLS(protocol string) (*tls.Config, error) {
 		return nil, store.Errorf(store.CodeDenied, "the credentials cannot be used: %v", err).
 			WithHint("certificate and key must belong together; see: cpctl context show")
 	}
+	if met := c.opts.Met; met != nil {
+		verify := cfg.VerifyConnection
+		cfg.VerifyConnection = func(cs tls.ConnectionState) error {
+			err := verify(cs)
+			if err == nil {
+				id, _ := pki.IdentityOf(cs.PeerCertificates[0]) // verify has read it
+				met(id)
+			}
+			return err
+		}
+	}
 	return cfg, nil
 }
 

@@ -17,7 +17,7 @@ import (
 // survivors is what is read here of `recover plan -o json`.
 type survivors struct {
 	Best        string
-	Next        string
+	Next        []string
 	Majority    bool
 	Voters      int
 	Missing     []string
@@ -72,6 +72,7 @@ func TestALostMajorityIsRecovered(t *testing.T) {
 	n1, n2, n3 := c.Nodes[0], c.Nodes[1], c.Nodes[2]
 	c.Must(n1.Server(), "tenant", "create", "acme")
 	c.Must(n1.Server(), "key", "rotate", "-t", "acme")
+	n2Address := c.address(n2)
 	addresses := c.address(n1) + "," + c.address(n2) + "," + c.address(n3)
 	token := filepath.Join(c.Dir, "ana.token")
 	if err := os.WriteFile(token, c.Must(n1.Server(), "token", "create", "--role", "admin", "--name", "ana").Stdout, 0o600); err != nil {
@@ -102,7 +103,7 @@ func TestALostMajorityIsRecovered(t *testing.T) {
 	if d := p.Directories[0]; p.Best != n3.Dir || p.Majority || !slices.Equal(p.Missing, []string{"n1", "n2"}) || !d.Whole || d.Revision != shown.Revision || d.Digest != shown.Digest {
 		t.Errorf("the plan is %+v; it had shown %+v", p, shown)
 	}
-	if want := "cpctl recover run --dir " + n3.Dir; p.Next != want {
+	if want := []string{"cpctl recover run --dir " + n3.Dir}; !slices.Equal(p.Next, want) {
 		t.Errorf("next is %q, want %q", p.Next, want)
 	}
 	unsure := c.offline(2, "recover", "run", "--dir", n3.Dir)
@@ -135,6 +136,16 @@ func TestALostMajorityIsRecovered(t *testing.T) {
 			t.Errorf("the member of before says\n%s\nwithout %q", log, want)
 		}
 	}
+	// With nobody there who could tell it, it learns it from the first person who asks it.
+	n3.Kill()
+	n2.Start()
+	asked := c.offline(7, "tenant", "list", "--context", "prod", "-s", n2Address)
+	if want := "server " + n2Address + ": node/n2 is of generation 1 of this cluster, which was recovered as generation 2 on "; !strings.Contains(asked.Stderr, want) {
+		t.Errorf("a person who asks it is told %s, want %q", asked.Stderr, want)
+	}
+	n2.Ends(7)
+	n3.Start()
+	alone.Await(n3)
 	mixed := c.offline(2, "recover", "plan", "--dir", behind, "--dir", copyOf(t, n3.Dir))
 	if !strings.Contains(mixed.Stderr, behind+" is of generation 1 of the cluster") {
 		t.Errorf("directories of two generations: %s", mixed.Stderr)
@@ -195,7 +206,7 @@ func TestOfTwoSurvivorsTheLongerOneIsNamed(t *testing.T) {
 		t.Fatal(err)
 	}
 	damaged := live.Decode[survivors](t, c.offline(0, append([]string{"recover", "plan", "-o", "json"}, args...)...))
-	if damaged.Best != short.Dir || damaged.Directories[1].Whole || !strings.HasSuffix(damaged.Next, " --node "+short.Name) {
+	if damaged.Best != short.Dir || damaged.Directories[1].Whole || !strings.HasSuffix(damaged.Next[0], " --node "+short.Name) {
 		t.Errorf("with a damaged log the plan is %+v", damaged)
 	}
 	if r := c.offline(8, append([]string{"recover", "run", "--yes"}, args...)...); !strings.Contains(r.Stderr, "changes that were acknowledged would be lost") {

@@ -41,7 +41,7 @@ type Loss struct {
 // Judge looks for the best of the directories. It refuses directories that are
 // not of one cluster, or not of one generation of it.
 func Judge(all []*Survivor) (*Outlook, error) {
-	if err := ofOneGeneration(all); err != nil {
+	if err := ofOneCluster(all); err != nil {
 		return nil, err
 	}
 	o := &Outlook{All: all}
@@ -81,8 +81,8 @@ func votes(a, b *Survivor) int {
 	return -1
 }
 
-// ofOneGeneration wants all directories to be of one generation of one cluster.
-func ofOneGeneration(all []*Survivor) error {
+// ofOneCluster wants all directories to be of one generation of one cluster.
+func ofOneCluster(all []*Survivor) error {
 	var first *Survivor
 	for _, s := range all {
 		if s.self == nil { // who it was cannot be read

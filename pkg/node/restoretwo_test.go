@@ -278,7 +278,7 @@ func TestAnAbandonedUploadIsDropped(t *testing.T) {
 	c.agree()
 	before := c.leader().Image().DataDigest()
 	for name, abandon := range map[string]func(context.CancelFunc){
-		"the caller leaves":  func(gone context.CancelFunc) { gone() },
+		"the caller leaves": func(gone context.CancelFunc) { gone() },
 		"the leader changes": func(context.CancelFunc) {
 			if _, err := c.transfer(TransferRequest{}); err != nil {
 				t.Error(err)

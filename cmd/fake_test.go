@@ -51,6 +51,8 @@ type fake struct {
 	exports      []rpc.ExportArgs
 	check        *rpc.CheckReport
 	checked      []rpc.CheckArgs
+	request      *rpc.RequestState
+	asked        []rpc.RequestArgs
 	audit        func(rpc.AuditArgs) (*rpc.AuditReply, error)
 	chains       map[string]*rpc.AuditCheckReply // by node id
 	tokens       []rpc.TokenArgs
@@ -58,6 +60,9 @@ type fake struct {
 	listed       []rpc.Token
 	revoked      []string
 	rekey        []rpc.RekeyReply // one answer after the other; the last one ends it
+
+	transfers   []rpc.TransferArgs
+	transferred *rpc.Transferred
 
 	certs       []rpc.CertInfo
 	certRevoked string
@@ -68,6 +73,11 @@ type fake struct {
 func (f *fake) Check(_ context.Context, args rpc.CheckArgs) (*rpc.CheckReport, error) {
 	f.checked = append(f.checked, args)
 	return f.check, f.fail
+}
+
+func (f *fake) Request(_ context.Context, args rpc.RequestArgs) (*rpc.RequestState, error) {
+	f.asked = append(f.asked, args)
+	return f.request, f.fail
 }
 
 func (f *fake) CreateToken(_ context.Context, args rpc.TokenArgs) (*rpc.TokenReply, error) {
@@ -169,6 +179,11 @@ func (f *fake) Status(context.Context) (*rpc.ClusterStatus, error) {
 
 func (f *fake) Health(context.Context, bool) (*rpc.HealthReply, error) { return f.health, f.fail }
 
+func (f *fake) Transfer(_ context.Context, a rpc.TransferArgs) (*rpc.Transferred, error) {
+	f.transfers = append(f.transfers, a)
+	return f.transferred, f.fail
+}
+
 func (f *fake) Remove(_ context.Context, a rpc.RemoveArgs) (*rpc.RemoveReply, error) {
 	f.removed, f.removing = a.Name, a
 	return &rpc.RemoveReply{Removed: rpc.NodeStatus{Name: a.Name}, Voters: 2, CanLose: f.canLose}, f.fail
@@ -252,8 +267,8 @@ func (f *fake) Restore(_ context.Context, r io.Reader, a rpc.RestoreArgs) (*rpc.
 	}
 	return &rpc.RestoreReply{FormatVersion: "1.0", Kind: "restore", Added: 1, Removed: 1,
 		Before: store.Counts{Tenants: 1, Clients: 3}, After: store.Counts{Tenants: 12, Clients: 1904},
-		Changes:   []rpc.Change{{Op: "+", Name: "client/acme/web"}, {Op: "-", Name: "scope/acme/admin"}},
-		Published: true, DryRun: a.DryRun}, err
+		Changes:  []rpc.Change{{Op: "+", Name: "client/acme/web"}, {Op: "-", Name: "scope/acme/admin"}},
+		Revision: 4711, Published: true, DryRun: a.DryRun}, err
 }
 
 // world is where a command line is tried out.

@@ -77,7 +77,7 @@ func (e *Env) remove(ctx context.Context, c memberships, args rpc.RemoveArgs) er
 	}
 	r, err := c.Remove(ctx, args)
 	if err != nil {
-		return err
+		return e.unsettled(err, args.RequestID)
 	}
 	return e.removed(r, "removed")
 }

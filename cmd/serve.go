@@ -112,8 +112,13 @@ func (s served) Promote(ctx context.Context, name string, by access.Actor) (*rpc
 	return &rpc.Promotion{Member: rpc.Member(p.Member), Voters: p.Voters, CanLose: p.CanLose, Changed: p.Changed}, nil
 }
 
+func (s served) Transfer(ctx context.Context, args rpc.TransferArgs, by access.Actor) (*rpc.Transferred, error) {
+	t, err := s.Node.Transfer(ctx, node.TransferRequest(args), by)
+	return (*rpc.Transferred)(t), err
+}
+
 func (s served) Restore(ctx context.Context, archive io.Reader, args rpc.RestoreArgs, by access.Actor) (*rpc.Restored, error) {
-	r, err := s.Node.Restore(ctx, archive, node.RestoreRequest{ID: args.RequestID, AgeUS: args.AgeUS, NoTime: args.NoTime, DryRun: args.DryRun}, by)
+	r, err := s.Node.Restore(ctx, archive, node.RestoreRequest{ID: args.RequestID, AgeUS: args.AgeUS, NoTime: args.NoTime, DryRun: args.DryRun, Expect: args.ExpectRevision}, by)
 	return (*rpc.Restored)(r), err
 }
 

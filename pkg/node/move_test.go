@@ -9,10 +9,10 @@ import (
 // moved starts a node at another address.
 func (c *trio) moved(name, host string) *Node {
 	c.t.Helper()
-	if c.at == nil {
-		c.at = map[string]string{}
+	if c.where == nil {
+		c.where = map[string]string{}
 	}
-	c.at[name] = host + ":0"
+	c.where[name] = host + ":0"
 	return c.open(name, false)
 }
 

@@ -62,6 +62,10 @@ type Config struct {
 	step   func(n *Node, at string) error        // in a removal; nothing if nil, tests end a leader there
 	boot   string                                // id of the boot; the kernel's if empty
 
+	keptLog int64                                                       // bytes that stay of a log that is cut; keptLogBytes if zero, tests have less
+	before  func(*mutation.Command)                                     // is told of each command before this node proposes it; may block
+	dialer  func(ctx context.Context, address string) (net.Conn, error) // to other members; of TCP if nil, tests have others
+
 	// FetchKey asks another member for a cluster key, by its id. Nil: nobody is asked.
 	FetchKey func(ctx context.Context, m Member, keyID string) ([]byte, error)
 
@@ -124,16 +128,21 @@ type Node struct {
 	begun     uint64                       // index of the state that the node started with
 	ends      struct{ index, term uint64 } // the last entry of the log at the start
 
-	proposer *proposer
-	confirm  confirmer
-	lead     atomic.Pointer[leadership]
-	ledger   ledger
-	ration   allowance
-	spaces   atomic.Pointer[spaces] // the disks of the other voters; kept by watch
-	look     chan struct{}          // makes watch look at once
-	settling sync.Mutex             // held while settled changes
-	unnoted  publish.Committed      // what would be in raft/committed if it were settled
-	settled  atomic.Bool            // the image is not older than what this node showed before its start
+	proposer   *proposer
+	confirm    confirmer
+	lead       atomic.Pointer[leadership]
+	ledger     ledger
+	ration     allowance
+	handing    atomic.Pointer[string]    // name of the voter to which leadership is being handed
+	spaces     atomic.Pointer[spaces]    // the disks of the other voters; kept by watch
+	look       chan struct{}             // makes watch look at once
+	clocks     clocks                    // of the other members
+	median     atomic.Pointer[reading]   // the time of the cluster; nil while it is not known
+	skewed     atomic.Bool               // that it was said of this node's clock
+	clockYield atomic.Pointer[time.Time] // when this node last handed leadership over, or tried to, because of its clock
+	settling   sync.Mutex                // held while settled changes
+	unnoted    publish.Committed         // what would be in raft/committed if it were settled
+	settled    atomic.Bool               // the image is not older than what this node showed before its start
 
 	notes                 chan bool // raft's notes of leadership won and lost
 	peers                 peerStates
@@ -159,6 +168,8 @@ type Node struct {
 	refused               atomic.Pointer[error] // why the others do not talk to this node
 	strangers             strangers
 	closing               chan struct{}
+	alive                 context.Context // ends with closing
+	stop                  context.CancelFunc
 	stopped               sync.Once
 	done                  sync.WaitGroup
 }
@@ -213,7 +224,12 @@ func (n *Node) Revoked(serial string) bool {
 
 // WaitApplied returns when this node has applied a log index.
 func (n *Node) WaitApplied(ctx context.Context, index uint64) error {
+	ctx, cancel := n.whileAlive(ctx)
+	defer cancel()
 	if err := n.fsm.Wait(ctx, index); err != nil {
+		if n.Stopping() {
+			return store.Errorf(store.CodeUnavailable, "node %s is stopping", n.self.Name)
+		}
 		return store.Errorf(store.CodeUnavailable, "node %s has applied index %d, not %d yet", n.self.Name, n.fsm.Image().Index, index)
 	}
 	return nil
@@ -222,7 +238,19 @@ func (n *Node) WaitApplied(ctx context.Context, index uint64) error {
 // WaitPublished returns when this node's files show a log index. It fails when
 // they cannot be written now.
 func (n *Node) WaitPublished(ctx context.Context, index uint64) error {
+	ctx, cancel := n.whileAlive(ctx)
+	defer cancel()
 	return n.files.Wait(ctx, index)
+}
+
+// Stopping reports whether this node is about to end: it applies nothing more.
+func (n *Node) Stopping() bool { return n.alive.Err() != nil }
+
+// whileAlive ends a wait also when this node stops.
+func (n *Node) whileAlive(ctx context.Context) (context.Context, context.CancelFunc) {
+	ctx, cancel := context.WithCancel(ctx)
+	forget := context.AfterFunc(n.alive, cancel)
+	return ctx, func() { forget(); cancel() }
 }
 
 // Readable reports whether stale reads may be answered: after a start without a
@@ -256,10 +284,11 @@ func (n *Node) fail(err error) {
 // Close hands leadership over, stops raft, publishes what is pending and closes
 // every file.
 func (n *Node) Close() error {
-	close(n.closing)
 	if n.raft().State() == raft.Leader && n.voters() > 1 {
 		n.handOver()
 	}
+	close(n.closing)
+	n.stop()
 	n.lifecycle.Lock()
 	ended := n.running.Load().stop()
 	n.lifecycle.Unlock()
@@ -280,18 +309,24 @@ func (n *Node) Close() error {
 	return nil
 }
 
-// handOver lets another voter lead before this node stops. It is a courtesy
-// that spares the cluster an election, and not waited for any longer than one.
+// handOver lets another voter lead before this node stops: the best one, or
+// whoever answers. It is a courtesy that spares the cluster an election, and ends
+// once another leads: until then this node's vote may be needed.
 func (n *Node) handOver() {
-	answered := make(chan error, 1)
-	go func() { answered <- n.raft().LeadershipTransfer().Error() }()
-	var err error
-	select {
-	case err = <-answered:
-	case <-time.After(2 * n.cfg.ElectionTimeout):
-		err = errors.New("no answer")
-	}
-	if err != nil {
-		n.cfg.Log.Warn("leadership was not handed over", "error", err)
+	for _, to := range n.successors() {
+		if !to.answers {
+			break
+		}
+		term := n.raft().CurrentTerm()
+		err := n.handTo(to.Member)
+		if err == nil {
+			ctx, cancel := context.WithTimeout(n.alive, 2*n.cfg.ElectionTimeout)
+			_, err = n.succeeded(ctx, to.Member, term)
+			cancel()
+		}
+		if err == nil || n.raft().State() != raft.Leader {
+			return
+		}
+		n.cfg.Log.Warn("leadership was not handed over", "to", to.Name, "error", err)
 	}
 }

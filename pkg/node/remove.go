@@ -108,6 +108,10 @@ func (n *Node) removable(all []Member, index uint64, gone Member, req RemoveRequ
 		return store.Errorf(store.CodeRefused, "node %q was not removed: %s", nameOf(gone), q).
 			WithHint("bring the others back first, or remove those that will not come back; see: cpctl cluster status")
 	}
+	if gone.ID == n.self.NodeID {
+		_, err := n.chosen("")
+		return err
+	}
 	return nil
 }
 
@@ -161,7 +165,11 @@ func (n *Node) finish(ctx context.Context, l mutation.Leaving) (*Removal, error)
 				WithHint("bring the others back, or remove those that will not come back; see: cpctl cluster status")
 		}
 		if m.ID == n.self.NodeID { // the next leader does it
-			if err := n.change(func(r *raft.Raft) raft.Future { return r.LeadershipTransfer() }); err != nil {
+			to, err := n.chosen("")
+			if err == nil {
+				err = n.handTo(to)
+			}
+			if err != nil {
 				return nil, notProposed("leadership could not be handed over: " + err.Error())
 			}
 			return nil, notProposed("leadership is being handed over")

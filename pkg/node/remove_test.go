@@ -7,6 +7,7 @@ import (
 	"strings"
 	"sync"
 	"testing"
+	"time"
 
 	"github.com/google/uuid"
 	"github.com/hashicorp/raft"
@@ -258,11 +259,17 @@ func TestADecidedRemovalWaitsForTheOthers(t *testing.T) {
 	}
 	c.mu.Lock()
 	c.mute = map[string]bool{}
-	c.step = func(*Node, string) error {
+	c.step = func(n *Node, _ string) error {
 		c.mu.Lock()
-		defer c.mu.Unlock()
 		c.mute[followers[0].Name()] = true
 		c.step = nil
+		c.mu.Unlock()
+		c.until("no answer is on its way", func() error {
+			if p, _ := n.LastHeard(followers[0].ID()); time.Since(p.Seen) < 2*watchEvery {
+				return errors.New("it was heard a moment ago")
+			}
+			return nil
+		})
 		return nil
 	}
 	c.mu.Unlock()

@@ -89,6 +89,7 @@ type NodeStatus struct {
 	Revision       uint64 `json:"revision"`
 	Lag            uint64 `json:"lag"`
 	LastContactMS  int64  `json:"last_contact_ms"`
+	ClockSkewMS    int64  `json:"clock_skew_ms"` // how far its clock is ahead of the median of the voters; 0 if by no more than 5 s
 	Digest         string `json:"digest"`
 	StateDigest    string `json:"state_digest"`
 	Version        string `json:"version"`
@@ -135,6 +136,8 @@ type RestoreArgs struct {
 	AgeUS     int64  `json:"age_us,omitempty"`  // since the caller first made it, microseconds
 	NoTime    bool   `json:"no_time,omitempty"` // the id tells nothing of its age
 	DryRun    bool   `json:"dry_run,omitempty"`
+
+	ExpectRevision *uint64 `json:"expect_revision,omitempty"` // that the archive is to replace; none: any
 }
 
 // RestoreReply is the JSON of `restore`.

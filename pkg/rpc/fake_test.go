@@ -35,11 +35,13 @@ type fake struct {
 	members  []Member // nil: itself alone
 	dial     func(m Member, protocol string) (net.Conn, error)
 	restore  func(archive io.Reader) (*Restored, error)
-	unread   error // of Readable
-	notGood  error // of Good
-	files    error // of WaitPublished
+	hold     func(ctx context.Context, archive io.Reader) (*Restored, error) // restore, with what ends it; nil: restore
+	unread   error                                                           // of Readable
+	notGood  error                                                           // of Good
+	files    error                                                           // of WaitPublished
 	self     *SelfCheck
-	repairs  int // of Check
+	removal  error // of Remove
+	repairs  int   // of Check
 	at       []Progress
 	port     net.Listener
 	streams  net.Listener // nil: the same
@@ -54,6 +56,9 @@ type fake struct {
 	cluster  []byte   // of ClusterKey
 	server   *Server  // that serves it
 	record   Recorder // nil: nobody
+	unready  error    // of Ready
+	stopping bool
+	transfer func(TransferArgs) (*Transferred, error)
 
 	remove    func(RemoveArgs) (*Removal, error) // nil: done
 	departing atomic.Int32
@@ -66,6 +71,7 @@ func (f *fake) ClusterID() string                           { return "cluster-1"
 func (f *fake) Image() *store.Image                         { return f.img }
 func (f *fake) Readable() error                             { return f.unread }
 func (f *fake) WaitPublished(context.Context, uint64) error { return f.files }
+func (f *fake) Stopping() bool                              { return f.stopping }
 func (f *fake) SinceContact() time.Duration                 { return 1500 * time.Millisecond }
 
 func (f *fake) Progress() Progress {
@@ -86,7 +92,12 @@ func (f *fake) Check(_ context.Context, repair bool) *SelfCheck {
 	return f.self
 }
 
-func (f *fake) Changeable() error { return nil }
+func (f *fake) Ready(ctx context.Context, by access.Actor) (uint64, error) {
+	if f.unready != nil {
+		return 0, f.unready
+	}
+	return f.ReadIndex(ctx)
+}
 func (f *fake) Members() []Member {
 	if f.members != nil {
 		return f.members
@@ -123,6 +134,8 @@ func (f *fake) Listener(protocol string) net.Listener {
 }
 
 func (f *fake) Leader() (Member, bool) {
+	f.mu.Lock()
+	defer f.mu.Unlock()
 	if f.leader == nil {
 		return Member{}, false
 	}
@@ -232,7 +245,7 @@ func (f *fake) Remove(_ context.Context, args RemoveArgs, _ access.Actor) (*Remo
 	if f.remove != nil {
 		return f.remove(args)
 	}
-	return &Removal{Gone: Member{Name: "n2"}, Voters: 2}, nil
+	return &Removal{Gone: Member{Name: "n2"}, Voters: 2}, f.removal
 }
 
 func (f *fake) Promote(context.Context, string, access.Actor) (*Promotion, error) {
@@ -249,7 +262,17 @@ func (f *fake) Depart(by string) { f.departed <- by }
 
 func (f *fake) Roster() ([]Member, uint64) { return f.Members(), 5 }
 
-func (f *fake) Restore(_ context.Context, archive io.Reader, _ RestoreArgs, _ access.Actor) (*Restored, error) {
+func (f *fake) Transfer(_ context.Context, args TransferArgs, _ access.Actor) (*Transferred, error) {
+	if !f.leads {
+		return nil, store.Errorf(store.CodeUnavailable, "not the leader")
+	}
+	return f.transfer(args)
+}
+
+func (f *fake) Restore(ctx context.Context, archive io.Reader, _ RestoreArgs, _ access.Actor) (*Restored, error) {
+	if f.hold != nil {
+		return f.hold(ctx, archive)
+	}
 	return f.restore(archive)
 }
 

@@ -3,7 +3,6 @@ package rpc
 import (
 	"context"
 	"errors"
-	"net/rpc"
 	"time"
 
 	"github.com/cpctl/cpctl/pkg/store"
@@ -21,13 +20,10 @@ func (c *Client) Remove(ctx context.Context, args RemoveArgs) (*RemoveReply, err
 		return nil, err
 	}
 	args.NoTime = timeless
-	return retry(ctx, c, func(ctx context.Context, conn *rpc.Client) (*RemoveReply, error) {
+	return repeatEach[RemoveArgs, *RemoveReply](ctx, c, "Cluster.Remove", func() RemoveArgs {
 		args.AgeUS = max(time.Since(born).Microseconds(), 0)
-		return do[RemoveArgs, *RemoveReply](ctx, conn, "Cluster.Remove", nil, args)
-	}, func(err error) (bool, error) {
-		again := errors.Is(err, errBroken) || errors.Is(err, store.ErrUnavailable) || errors.Is(err, store.ErrUnknown)
-		return again, err
-	}, func(last *store.Error) *store.Error { return last })
+		return args
+	})
 }
 
 // Promote gives a vote to a member that has none.
@@ -48,7 +44,7 @@ func (c *Client) Leave(ctx context.Context, args LeaveArgs) (*RemoveReply, error
 		return nil, err
 	}
 	args.NoTime = timeless
-	return retry(ctx, c, func(ctx context.Context, conn *rpc.Client) (*RemoveReply, error) {
+	return retry(ctx, c, func(ctx context.Context, conn *link) (*RemoveReply, error) {
 		args.AgeUS = max(time.Since(born).Microseconds(), 0)
 		return do[LeaveArgs, *RemoveReply](ctx, conn, "Cluster.Leave", nil, args)
 	}, func(err error) (bool, error) {

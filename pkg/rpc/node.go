@@ -31,13 +31,14 @@ type Node interface {
 	ReadIndex(ctx context.Context) (uint64, error)                                    // leader only
 	WaitApplied(ctx context.Context, index uint64) error                              // by this node
 	WaitPublished(ctx context.Context, index uint64) error                            // in this node's files
+	Stopping() bool                                                                   // it applies nothing more
 	SinceContact() time.Duration                                                      // since it heard of a leader; negative: never
 	Write(context.Context, *mutation.Request, access.Actor) (*mutation.Answer, error) // leader only
 
 	Progress() Progress
 	Check(ctx context.Context, repair bool) *SelfCheck
-	Changeable() error                        // why the leader would take no write now, as far as this node knows
-	LastHeard(nodeID string) (Progress, bool) // what another member said of itself before
+	Ready(ctx context.Context, by access.Actor) (uint64, error) // leader only: whether a change would be made now, and the read index
+	LastHeard(nodeID string) (Progress, bool)                   // what another member said of itself before
 	Members() []Member
 	Roster() (members []Member, index uint64) // with the index of the entry that made them so
 	Leader() (Member, bool)
@@ -55,6 +56,7 @@ type Node interface {
 	SetAutoremove(ctx context.Context, a mutation.Autoremove, by access.Actor) (index uint64, err error)  // leader only
 	Departing() (done func())                                                                             // somebody has told this node to leave, and waits for an answer
 	Depart(by string)                                                                                     // it has left: it ends
+	Transfer(ctx context.Context, args TransferArgs, by access.Actor) (*Transferred, error)               // leader only
 	Restore(ctx context.Context, archive io.Reader, args RestoreArgs, by access.Actor) (*Restored, error) // leader only
 
 	Rekey(ctx context.Context, args RekeyArgs, by access.Actor) (*RekeyReply, error) // leader only
@@ -103,6 +105,8 @@ type Progress struct {
 	Short       bool
 	ContactMS   int64
 	Unrecorded  string // why its audit log cannot be written
+	Clock       int64
+	SkewMS      int64
 
 	Serial   string
 	Trusts   string

@@ -73,8 +73,7 @@ func (c *Client) Restore(ctx context.Context, r io.Reader, args RestoreArgs) (*R
 			}
 		}
 		if unknown && retryable {
-			return nil, store.Errorf(store.CodeUnknown, "it is not known whether the restore was made (request id %s): %v", args.RequestID, err).
-				WithHint("the same command with --request-id %s finds out, and makes it at most once", args.RequestID)
+			return nil, store.Errorf(store.CodeUnknown, "it is not known whether the restore was made (request id %s): %v", args.RequestID, err)
 		}
 		return nil, err
 	}
@@ -122,7 +121,8 @@ func exchange(ctx context.Context, conn net.Conn, req streamRequest, transfer fu
 	stop := context.AfterFunc(ctx, func() { conn.Close() })
 	defer stop()
 	if at, ok := ctx.Deadline(); ok {
-		req.TimeoutMS = max(time.Until(at).Milliseconds(), 1)
+		left := time.Until(at)
+		req.TimeoutMS = max((left - min(left/10, answerTime)).Milliseconds(), 1)
 	}
 	if err := writeJSON(stalling{conn}, req); err != nil {
 		return nil, store.Errorf(store.CodeUnavailable, "the connection broke: %v", err)

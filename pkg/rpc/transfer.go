@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"io"
 	"net"
+	"slices"
 	"time"
 
 	"github.com/cpctl/cpctl/pkg/snapshot"
@@ -137,13 +138,24 @@ func exchange(ctx context.Context, conn net.Conn, req streamRequest, transfer fu
 	return &reply, nil
 }
 
-// dialStream connects to the first server that can be reached and has not
+// inTurn are the servers, beginning with the one that is in use.
+func (c *Client) inTurn() []string {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	at := c.at % len(c.opts.Servers)
+	return slices.Concat(c.opts.Servers[at:], c.opts.Servers[:at])
+}
+
+// dialStream connects to the first server that gives a sign of life and has not
 // refused us.
 func (c *Client) dialStream(ctx context.Context) (*judged, string, error) {
+	if err := c.alive(ctx); err != nil {
+		return nil, "", err
+	}
 	began, pause := time.Now(), firstPause
 	said := map[string]string{}
 	for {
-		for _, server := range c.opts.Servers {
+		for _, server := range c.inTurn() {
 			if c.refuses(server) {
 				continue
 			}

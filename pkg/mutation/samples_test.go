@@ -66,6 +66,7 @@ func samples(t testing.TB) map[string][]Command {
 		"sys.ca":           sys(SysCA, Succession{Step: CAAnnounce, CA: "-----BEGIN CERTIFICATE-----\n", CAKey: &sealed, Cross: "-----BEGIN CERTIFICATE-----\n"}),
 		"ca-switch":        sys(SysCA, Succession{Step: CASwitch, CA: "-----BEGIN CERTIFICATE-----\n"}),
 		"ca-retire":        sys(SysCA, Succession{Step: CARetire, CA: "-----BEGIN CERTIFICATE-----\n"}),
+		"sys.answer":       sys(SysAnswer, Answered{Refusal: store.Errorf(store.CodeExists, "client \"web\" already exists").WithHint("see: %s", "cpctl client get web")}),
 		"sys.export":       sys(SysExport, Export{Tenant: "acme", KID: "k1", Node: "n1"}),
 		"sys.token":        sys(SysToken, Token{ID: "00112233445566ff", Hash: strings.Repeat("ab", 32), Role: "operator", Name: "ana", Tenant: "acme", ExpiresAt: sampleTime + 9}),
 		"sys.token.revoke": sys(SysTokenRevoke, TokenRevoke{ID: "00112233445566ff"}),

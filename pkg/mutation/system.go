@@ -171,6 +171,8 @@ func systemPayload(kind Kind) any {
 		return new(Revoke)
 	case SysCA:
 		return new(Succession)
+	case SysAnswer:
+		return new(Answered)
 	case SysExport:
 		return new(Export)
 	case SysToken:

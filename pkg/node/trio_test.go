@@ -36,8 +36,11 @@ const patience = 60 * time.Second
 type trio struct {
 	t       *testing.T
 	timeout time.Duration          // of heartbeats and elections
+	keptLog int64                  // of the nodes that are opened from now on
 	clock   atomic.Int64           // added to the clock of every node, nanoseconds
 	full    atomic.Pointer[string] // the node whose disk has no room
+	off     sync.Map               // name of a node -> time.Duration, added to its clock alone
+	says    sync.Map               // name of a node -> func(*Progress), which changes what it says of itself
 
 	mu    sync.Mutex
 	nodes map[string]*Node
@@ -101,7 +104,10 @@ func (c *trio) open(name string, join bool) *Node {
 	c.t.Helper()
 	cfg := Config{Dir: c.dirs[name], Name: name, Listen: "127.0.0.1:0", Log: slog.New(slog.DiscardHandler), SnapshotInterval: time.Hour, NonVoter: c.quiet[name], disk: c.disk,
 		HeartbeatTimeout: c.timeout, ElectionTimeout: c.timeout,
-		Now:   func() time.Time { return time.Now().Add(time.Duration(c.clock.Load())) },
+		Now: func() time.Time {
+			off, _ := c.off.LoadOrStore(name, time.Duration(0))
+			return time.Now().Add(time.Duration(c.clock.Load()) + off.(time.Duration))
+		},
 		Stop:  func(err error) { c.mu.Lock(); c.stops[name] = append(c.stops[name], err); c.mu.Unlock() },
 		Probe: c.probe, FetchKey: c.fetchKey,
 		Renew: func(ctx context.Context, _ Member, csr []byte) (*Enrolment, error) { return c.renew(ctx, name, csr) },
@@ -125,6 +131,7 @@ func (c *trio) open(name string, join bool) *Node {
 			(*f)(name, m)
 		}
 	}
+	cfg.keptLog = c.keptLog
 	if c.wires != nil {
 		cfg.dialer = func(ctx context.Context, address string) (net.Conn, error) {
 			return c.wires.dial(ctx, name, c.at(address), address)
@@ -210,7 +217,11 @@ func (c *trio) renew(ctx context.Context, name string, csr []byte) (*Enrolment, 
 func (c *trio) probe(_ context.Context, m Member) (Progress, error) {
 	for _, n := range c.running() {
 		if n.ID() == m.ID {
-			return n.Progress(), nil
+			p := n.Progress()
+			if change, ok := c.says.Load(n.Name()); ok {
+				change.(func(*Progress))(&p)
+			}
+			return p, nil
 		}
 	}
 	return Progress{}, fmt.Errorf("%s does not run", m.Name)

@@ -18,11 +18,12 @@ import (
 
 // Options say whom a client talks to.
 type Options struct {
-	Servers     []string                 // "unix:PATH" or "HOST:PORT", tried in this order
-	Credentials *pki.Credentials         // who the caller is, for HOST:PORT; nil: nobody
-	Login       string                   // the command that makes new credentials, for hints; "": in general terms
-	Waiting     func(server, why string) // told once when a call has waited for a while; nil: nobody wants to know
-	Log         *slog.Logger             // attempts and answers; nil: nobody wants to know
+	Servers     []string                  // "unix:PATH" or "HOST:PORT", tried in this order
+	Credentials *pki.Credentials          // who the caller is, for HOST:PORT; nil: nobody
+	Login       string                    // the command that makes new credentials, for hints; "": in general terms
+	Met         func(server pki.Identity) // told who a server has shown to be, over the network; nil: nobody wants to know
+	Waiting     func(server, why string)  // told once when a call has waited for a while; nil: nobody wants to know
+	Log         *slog.Logger              // attempts and answers; nil: nobody wants to know
 }
 
 // Client is an operator's end of the wire. It dials when it is first used, and
@@ -82,41 +83,59 @@ func (c *Client) Close() error {
 // Write carries out a change: exactly once, however often it is sent. It sends
 // the same request again while the answer is that nothing was proposed or that
 // nobody knows. An empty id becomes a UUIDv7; the seed of a generated secret
-// stays with the request, so that every attempt yields the same.
+// stays with the request, so that every attempt yields the same. A UUIDv7 that is
+// given was made by an earlier call, whose attempts may be on their way still.
 func (c *Client) Write(ctx context.Context, req *mutation.Request) (*mutation.Answer, error) {
+	given := req.ID != ""
 	born, timeless, err := identify(&req.ID)
 	if err != nil {
 		return nil, err
 	}
 	req.NoTime = timeless
+	req.Again = req.Again || given && !timeless
 	if len(req.Seed) == 0 {
 		req.Seed = make([]byte, 32)
 		rand.Read(req.Seed) // never fails
 	}
 	unknown := false
+	unsettled := func(last *store.Error) *store.Error {
+		if !unknown {
+			return last
+		}
+		e := store.Errorf(store.CodeUnknown, "it is not known whether the change was made (request id %s)", req.ID)
+		e.Hint = last.Hint
+		if !errors.Is(last, store.ErrUnavailable) { // a first attempt went out, and then nobody took us any more
+			e.Hint = strings.Trim(last.Hint+"\n"+last.Message, "\n")
+		}
+		return e
+	}
 	return retry(ctx, c, func(ctx context.Context, conn *link) (*mutation.Answer, error) {
 		req.AgeUS = max(time.Since(born).Microseconds(), 0)
 		return do[mutation.Request, *mutation.Answer](ctx, conn, "Cluster.Write", nil, *req)
 	}, func(err error) (bool, error) {
 		switch {
 		case errors.Is(err, errBroken), errors.Is(err, store.ErrUnknown):
-			unknown = true
+			unknown, req.Again = true, true
 			return true, nil
 		case errors.Is(err, store.ErrUnavailable):
 			return true, nil
+		case unknown && !judges(err):
+			return len(c.opts.Servers) > 1, unsettled(typed(err)) // another server may know
 		}
 		return false, err
-	}, func(last *store.Error) *store.Error {
-		if !unknown {
-			return last
+	}, unsettled)
+}
+
+// judges tells whether an error is what the cluster says of a request, or only of
+// an attempt: a node that was removed meanwhile, or cannot go on, does not know
+// what became of one before.
+func judges(err error) bool {
+	for _, attempt := range []error{store.ErrDenied, store.ErrIntegrity, store.ErrNewer, store.ErrInternal} {
+		if errors.Is(err, attempt) {
+			return false
 		}
-		e := store.Errorf(store.CodeUnknown, "it is not known whether the change was made (request id %s)", req.ID)
-		e.Hint = last.Hint
-		if errors.Is(last, store.ErrDenied) { // a first attempt went out, and then nobody took us any more
-			e.Hint = strings.TrimSuffix(last.Hint+"\n"+last.Message, "\n")
-		}
-		return e
-	})
+	}
+	return true
 }
 
 // identify makes an id for a request that has none, and returns when the request

@@ -8,8 +8,6 @@ import (
 	"slices"
 	"time"
 
-	"github.com/google/uuid"
-
 	"github.com/cpctl/cpctl/pkg/mutation"
 	"github.com/cpctl/cpctl/pkg/rpc"
 	"github.com/cpctl/cpctl/pkg/store"
@@ -129,17 +127,12 @@ func (c *caller) value() string {
 	return fmt.Sprintf("%d-%s-%d", c.p.m.number, c.name, c.count)
 }
 
-// ask begins a write.
+// ask begins a write. Its id is made when it is sent.
 func (c *caller) ask(path string, kind histories.Kind, value string, given uint64, req *mutation.Request) *asked {
-	id, err := uuid.NewV7()
-	if err != nil {
-		panic(err) // the system has no randomness
-	}
-	req.ID = id.String()
 	if given > 0 {
 		req.IfRevision = &given
 	}
-	return &asked{op: c.p.op(&histories.Op{Client: c.name, Doc: path, Kind: kind, ID: req.ID, Value: value, If: given}), req: req}
+	return &asked{op: c.p.op(&histories.Op{Client: c.name, Doc: path, Kind: kind, Value: value, If: given}), req: req}
 }
 
 func patch(members map[string]any) json.RawMessage {
@@ -222,6 +215,7 @@ func (c *caller) send(a *asked, patience time.Duration) {
 		defer conn.Close()
 	}
 	ans, err := conn.Write(ctx, a.req)
+	a.op.ID = a.req.ID
 	c.settle(a, ans, err)
 }
 

@@ -44,6 +44,8 @@ func (c *caller) runCommands() {
 
 // command carries out a write as a process.
 func (c *caller) command(a *asked, args ...string) {
+	a.req.ID = newID()
+	a.op.ID = a.req.ID
 	if a.op.If > 0 {
 		args = append(args, "--if-revision", fmt.Sprint(a.op.If))
 	}

@@ -52,12 +52,8 @@ func (c *caller) restore(ctx context.Context) {
 	c.p.mu.Lock()
 	a := c.p.archive
 	c.p.mu.Unlock()
-	id, err := uuid.NewV7()
-	if err != nil {
-		panic(err) // the system has no randomness
-	}
 	n := c.node()
-	o := c.p.op(&histories.Op{Client: c.name, Node: n.Name, Kind: histories.Restore, ID: id.String(), Archive: a.docs})
+	o := c.p.op(&histories.Op{Client: c.name, Node: n.Name, Kind: histories.Restore, ID: newID(), Archive: a.docs})
 	reply, err := c.conn(n).Restore(ctx, bytes.NewReader(a.bytes), rpc.RestoreArgs{RequestID: o.ID})
 	o.Return = c.p.m.now()
 	if err != nil {
@@ -72,6 +68,15 @@ func (c *caller) restore(ctx context.Context) {
 	if !reply.Replayed && reply.Added+reply.Changed+reply.Removed == 0 {
 		o.Said, o.Revision = histories.Unchanged, 0
 	}
+}
+
+// newID is the id of a request that is made now.
+func newID() string {
+	id, err := uuid.NewV7()
+	if err != nil {
+		panic(err) // the system has no randomness
+	}
+	return id.String()
 }
 
 // restoreUnderLoad saves an archive, as a rule, and goes back to it after a

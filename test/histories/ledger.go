@@ -40,7 +40,7 @@ func (l *Ledger) Play(ops []*Op, requests map[string]*store.Record, upTo uint64)
 	for id, o := range l.open {
 		if r := requests[id]; r != nil {
 			delete(l.open, id)
-			if r.Refusal == nil {
+			if did(r) {
 				made = append(made, doneAt(o, r.Revision))
 			}
 		}
@@ -79,7 +79,7 @@ func (l *Ledger) Play(ops []*Op, requests map[string]*store.Record, upTo uint64)
 // settle compares what was said of a write with what the request table says. It
 // returns the write as it was done, nil if it was not.
 func (l *Ledger) settle(o *Op, r *store.Record, complain func(string, ...any)) *Op {
-	done := r != nil && r.Refusal == nil
+	done := did(r)
 	switch {
 	case o.Said == Unknown && done:
 		return doneAt(o, r.Revision)
@@ -104,6 +104,12 @@ func doneAt(o *Op, revision uint64) *Op {
 	w := *o
 	w.Said, w.Revision = Done, revision
 	return &w
+}
+
+// did tells whether a request that is on record has changed something: that it was
+// refused, or that there was nothing to change, is on record as well.
+func did(r *store.Record) bool {
+	return r != nil && r.Refusal == nil && (len(r.Names) > 0 || r.Op == string(Restore))
 }
 
 // gap notes revisions before the next one that no write has.

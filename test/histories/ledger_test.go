@@ -12,7 +12,7 @@ func onRecord(ops ...*Op) map[string]*store.Record {
 	table := map[string]*store.Record{}
 	for _, o := range ops {
 		if o.write() && o.Said == Done {
-			table[o.ID] = &store.Record{Revision: o.Revision}
+			table[o.ID] = &store.Record{Op: string(o.Kind), Revision: o.Revision, Names: []string{"client/acme/web"}}
 		}
 	}
 	return table
@@ -40,7 +40,9 @@ func TestABookThatDoesNotBalanceIsFound(t *testing.T) {
 		{"unknown, and done", []*Op{at(0, 1, create("a", 1)), unknown, at(4, 5, read("b", 2))}, onRecord(at(0, 1, create("a", 1)), at(2, 3, update("b", 2))), 2, ""},
 		{"unknown, and not done", []*Op{at(0, 1, create("a", 1)), unknown, at(4, 5, read("a", 1))}, nil, 1, ""},
 		{"unknown, and refused", []*Op{at(0, 1, create("a", 1)), unknown},
-			map[string]*store.Record{at(0, 1, create("a", 1)).ID: {Revision: 1}, unknown.ID: {Revision: 1, Refusal: store.ErrConflict}}, 1, ""},
+			map[string]*store.Record{at(0, 1, create("a", 1)).ID: {Revision: 1, Names: []string{"client/acme/web"}}, unknown.ID: {Revision: 1, Refusal: store.ErrConflict}}, 1, ""},
+		{"unchanged, and on record", []*Op{at(0, 1, create("a", 1)), at(2, 3, update("a", 0).said(Unchanged))},
+			map[string]*store.Record{at(0, 1, create("a", 1)).ID: {Revision: 1, Names: []string{"client/acme/web"}}, at(2, 3, update("a", 0)).ID: {Revision: 1}}, 1, ""},
 		{"an update of what was not there", []*Op{at(0, 1, update("a", 1))}, nil, 1, "it was none"},
 		{"a creation of what was there", []*Op{at(0, 1, create("a", 1)), at(2, 3, create("b", 2))}, nil, 2, "it was a at 1"},
 		{"a stale read that shows what never was", []*Op{at(0, 1, create("a", 1)), at(2, 3, read("z", 1).as(Stale))}, nil, 1, "at revision 1 it was a at 1"},

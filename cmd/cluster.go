@@ -87,7 +87,11 @@ func canLose(st *rpc.ClusterStatus) string {
 		}
 	}
 	if need := voters/2 + 1; st.CanLose == 0 && here < need {
-		return fmt.Sprintf("0 voters; %d of %d is in reach, and writes need %d", here, voters, need)
+		is := "is"
+		if here != 1 {
+			is = "are"
+		}
+		return fmt.Sprintf("0 voters; %d of %d %s in reach, and writes need %d", here, voters, is, need)
 	}
 	return plural(st.CanLose, "voter")
 }

@@ -150,6 +150,8 @@ type Node struct {
 	refused   atomic.Pointer[error] // why the others do not talk to this node
 	strangers strangers
 	closing   chan struct{}
+	alive     context.Context // ends with closing
+	stop      context.CancelFunc
 	stopped   sync.Once
 	done      sync.WaitGroup
 }
@@ -195,7 +197,12 @@ func (n *Node) Revoked(serial string) bool {
 
 // WaitApplied returns when this node has applied a log index.
 func (n *Node) WaitApplied(ctx context.Context, index uint64) error {
+	ctx, cancel := n.whileAlive(ctx)
+	defer cancel()
 	if err := n.fsm.Wait(ctx, index); err != nil {
+		if n.Stopping() {
+			return store.Errorf(store.CodeUnavailable, "node %s is stopping", n.self.Name)
+		}
 		return store.Errorf(store.CodeUnavailable, "node %s has applied index %d, not %d yet", n.self.Name, n.fsm.Image().Index, index)
 	}
 	return nil
@@ -204,7 +211,19 @@ func (n *Node) WaitApplied(ctx context.Context, index uint64) error {
 // WaitPublished returns when this node's files show a log index. It fails when
 // they cannot be written now.
 func (n *Node) WaitPublished(ctx context.Context, index uint64) error {
+	ctx, cancel := n.whileAlive(ctx)
+	defer cancel()
 	return n.files.Wait(ctx, index)
+}
+
+// Stopping reports whether this node is about to end: it applies nothing more.
+func (n *Node) Stopping() bool { return n.alive.Err() != nil }
+
+// whileAlive ends a wait also when this node stops.
+func (n *Node) whileAlive(ctx context.Context) (context.Context, context.CancelFunc) {
+	ctx, cancel := context.WithCancel(ctx)
+	forget := context.AfterFunc(n.alive, cancel)
+	return ctx, func() { forget(); cancel() }
 }
 
 // Readable reports whether stale reads may be answered: after a start without a
@@ -234,10 +253,11 @@ func (n *Node) fail(err error) {
 // Close hands leadership over, stops raft, publishes what is pending and closes
 // every file.
 func (n *Node) Close() error {
-	close(n.closing)
 	if n.raft().State() == raft.Leader && n.voters() > 1 {
 		n.handOver()
 	}
+	close(n.closing)
+	n.stop()
 	n.lifecycle.Lock()
 	ended := n.running.Load().stop()
 	n.lifecycle.Unlock()
@@ -258,14 +278,21 @@ func (n *Node) Close() error {
 	return nil
 }
 
-// handOver lets another voter lead before this node stops. It is a courtesy that
-// spares the cluster an election: the best one, or whoever answers.
+// handOver lets another voter lead before this node stops: the best one, or
+// whoever answers. It is a courtesy that spares the cluster an election, and ends
+// once another leads: until then this node's vote may be needed.
 func (n *Node) handOver() {
 	for _, to := range n.successors() {
 		if !to.answers {
 			break
 		}
+		term := n.raft().CurrentTerm()
 		err := n.handTo(to.Member)
+		if err == nil {
+			ctx, cancel := context.WithTimeout(n.alive, 2*n.cfg.ElectionTimeout)
+			_, err = n.succeeded(ctx, to.Member, term)
+			cancel()
+		}
 		if err == nil || n.raft().State() != raft.Leader {
 			return
 		}

@@ -41,6 +41,7 @@ func Open(ctx context.Context, cfg Config) (n *Node, err error) {
 	}
 	n = &Node{cfg: cfg, dir: dir, closing: make(chan struct{}), notes: make(chan bool, 64), stale: make(chan struct{}, 1), look: make(chan struct{}, 1),
 		swept: make(chan struct{}, 1), trust: make(chan struct{}, 1), rekeying: make(chan struct{}, 1)}
+	n.alive, n.stop = context.WithCancel(context.Background())
 	n.open = newConns(n.barred)
 	n.open.met = n.met
 	if cfg.dialer != nil {
@@ -73,6 +74,7 @@ func Open(ctx context.Context, cfg Config) (n *Node, err error) {
 	n.goRun(n.proposer.run)
 	n.goRun(func() { n.follow(birth) })
 	n.goRun(n.watch)
+	n.goRun(n.watchSilence)
 	n.goRun(n.sweeping)
 	n.goRun(n.keepCertificate)
 	n.goRun(n.watchKeys)

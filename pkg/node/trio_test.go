@@ -38,6 +38,8 @@ type trio struct {
 	timeout time.Duration          // of heartbeats and elections
 	clock   atomic.Int64           // added to the clock of every node, nanoseconds
 	full    atomic.Pointer[string] // the node whose disk has no room
+	off     sync.Map               // name of a node -> time.Duration, added to its clock alone
+	says    sync.Map               // name of a node -> func(*Progress), which changes what it says of itself
 
 	mu    sync.Mutex
 	nodes map[string]*Node
@@ -101,7 +103,10 @@ func (c *trio) open(name string, join bool) *Node {
 	c.t.Helper()
 	cfg := Config{Dir: c.dirs[name], Name: name, Listen: "127.0.0.1:0", Log: slog.New(slog.DiscardHandler), SnapshotInterval: time.Hour, NonVoter: c.quiet[name], disk: c.disk,
 		HeartbeatTimeout: c.timeout, ElectionTimeout: c.timeout,
-		Now:   func() time.Time { return time.Now().Add(time.Duration(c.clock.Load())) },
+		Now: func() time.Time {
+			off, _ := c.off.LoadOrStore(name, time.Duration(0))
+			return time.Now().Add(time.Duration(c.clock.Load()) + off.(time.Duration))
+		},
 		Stop:  func(err error) { c.mu.Lock(); c.stops[name] = append(c.stops[name], err); c.mu.Unlock() },
 		Probe: c.probe, FetchKey: c.fetchKey,
 		Renew: func(ctx context.Context, _ Member, csr []byte) (*Enrolment, error) { return c.renew(ctx, name, csr) },
@@ -210,7 +215,11 @@ func (c *trio) renew(ctx context.Context, name string, csr []byte) (*Enrolment, 
 func (c *trio) probe(_ context.Context, m Member) (Progress, error) {
 	for _, n := range c.running() {
 		if n.ID() == m.ID {
-			return n.Progress(), nil
+			p := n.Progress()
+			if change, ok := c.says.Load(n.Name()); ok {
+				change.(func(*Progress))(&p)
+			}
+			return p, nil
 		}
 	}
 	return Progress{}, fmt.Errorf("%s does not run", m.Name)

@@ -62,6 +62,9 @@ func (c *Cluster) Write(call *Call[mutation.Request], reply *Reply[*mutation.Ans
 			return nil, err
 		}
 		a.Published = !a.DryRun && s.published(ctx, a.Index)
+		if !a.Published && !a.DryRun && s.node.Stopping() { // another node shows it, or this one when it is back
+			return nil, store.Errorf(store.CodeUnknown, "the change was made at index %d, and node %s stops before it shows it", a.Index, s.node.Name())
+		}
 		return a, nil
 	})
 }

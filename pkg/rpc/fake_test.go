@@ -56,6 +56,7 @@ type fake struct {
 	server   *Server  // that serves it
 	record   Recorder // nil: nobody
 	unready  error    // of Ready
+	stopping bool
 	transfer func(TransferArgs) (*Transferred, error)
 }
 
@@ -65,6 +66,7 @@ func (f *fake) ClusterID() string                           { return "cluster-1"
 func (f *fake) Image() *store.Image                         { return f.img }
 func (f *fake) Readable() error                             { return f.unread }
 func (f *fake) WaitPublished(context.Context, uint64) error { return f.files }
+func (f *fake) Stopping() bool                              { return f.stopping }
 func (f *fake) SinceContact() time.Duration                 { return 1500 * time.Millisecond }
 
 func (f *fake) Progress() Progress {

@@ -31,6 +31,7 @@ type Node interface {
 	ReadIndex(ctx context.Context) (uint64, error)                                    // leader only
 	WaitApplied(ctx context.Context, index uint64) error                              // by this node
 	WaitPublished(ctx context.Context, index uint64) error                            // in this node's files
+	Stopping() bool                                                                   // it applies nothing more
 	SinceContact() time.Duration                                                      // since it heard of a leader; negative: never
 	Write(context.Context, *mutation.Request, access.Actor) (*mutation.Answer, error) // leader only
 

@@ -21,14 +21,14 @@ import (
 // while a reader at each node looks at it with linearizable reads: none may see
 // less than what was acknowledged before it began.
 type register struct {
-	t       *testing.T
-	tenant  string
-	acked   atomic.Int64
-	tried   atomic.Int64
-	nodes   []*live.Node
-	reads   []atomic.Int64 // that each of them answered
-	stop    context.CancelFunc
-	busy    sync.WaitGroup
+	t      *testing.T
+	tenant string
+	acked  atomic.Int64
+	tried  atomic.Int64
+	nodes  []*live.Node
+	reads  []atomic.Int64 // that each of them answered
+	stop   context.CancelFunc
+	busy   sync.WaitGroup
 }
 
 // count starts to count in a tenant of its own.

@@ -68,6 +68,9 @@ func (c *Client) Restore(ctx context.Context, r io.Reader, args RestoreArgs) (*R
 		unknown = unknown || lost
 		again, ok := r.(io.Seeker)
 		retryable := lost || errors.Is(err, store.ErrUnavailable)
+		if unknown && (!judges(err) || errors.Is(err, store.ErrConflict) && args.ExpectRevision == nil) {
+			retryable = true // another restore is under way, say: that says nothing of ours
+		}
 		if ok && retryable && rest(ctx, &pause) {
 			if _, err := again.Seek(0, io.SeekStart); err == nil {
 				continue

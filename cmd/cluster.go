@@ -64,7 +64,7 @@ func (e *Env) clusterLines(st *rpc.ClusterStatus) []pair {
 		{"leader", leader},
 		{"term", st.Term},
 		{"applied", fmt.Sprintf("%d of %d", applied, st.CommitIndex)},
-		{"can lose", plural(st.CanLose, "voter")},
+		{"can lose", canLose(st)},
 	}
 	if st.Rekey != "" {
 		lines = append(lines, pair{"cluster key", "roll-over " + st.Rekey + "; go on with: cpctl cluster rekey"})
@@ -73,6 +73,27 @@ func (e *Env) clusterLines(st *rpc.ClusterStatus) []pair {
 		lines = append(lines, pair{"cluster id", st.ClusterID})
 	}
 	return lines
+}
+
+// canLose is how many voters may fail; without a majority also what is missing.
+func canLose(st *rpc.ClusterStatus) string {
+	voters, here := 0, 0
+	for _, n := range st.Nodes {
+		if n.Role != "non-voter" {
+			voters++
+			if n.State != "lost" {
+				here++
+			}
+		}
+	}
+	if need := voters/2 + 1; st.CanLose == 0 && here < need {
+		is := "is"
+		if here != 1 {
+			is = "are"
+		}
+		return fmt.Sprintf("0 voters; %d of %d %s in reach, and writes need %d", here, voters, is, need)
+	}
+	return plural(st.CanLose, "voter")
 }
 
 func storeLines(c store.Counts) []pair {
@@ -91,7 +112,7 @@ func (e *Env) nodeTable(nodes []rpc.NodeStatus) table {
 		t.titles = append(t.titles, "ADDRESS", "APPLIED>", "PUBLISHED>", "REVISION>", "DIGEST", "VERSION")
 	}
 	for _, n := range nodes {
-		row := []string{n.Name, n.Role, n.State, strconv.FormatUint(n.Lag, 10), contact(n.LastContactMS)}
+		row := []string{n.Name, n.Role, n.State, lag(n), contact(n.LastContactMS)}
 		if reasons {
 			row = append(row, reasonOf(n))
 		}
@@ -102,6 +123,14 @@ func (e *Env) nodeTable(nodes []rpc.NodeStatus) table {
 		t.rows = append(t.rows, row)
 	}
 	return t
+}
+
+// lag is how many entries a node lacks; "-" for one of which nothing is known.
+func lag(n rpc.NodeStatus) string {
+	if n.State == "lost" && n.LastContactMS < 0 {
+		return ""
+	}
+	return strconv.FormatUint(n.Lag, 10)
 }
 
 // reasonOf is why a node is not as it should be, in a cell.

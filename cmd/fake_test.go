@@ -45,20 +45,21 @@ type fake struct {
 	restored []byte
 	restore  rpc.RestoreArgs
 	removed  string
+	exports  []rpc.ExportArgs
+	check    *rpc.CheckReport
+	checked  []rpc.CheckArgs
+	request  *rpc.RequestState
+	asked    []rpc.RequestArgs
+	audit    func(rpc.AuditArgs) (*rpc.AuditReply, error)
+	chains   map[string]*rpc.AuditCheckReply // by node id
+	tokens   []rpc.TokenArgs
+	token    *rpc.TokenReply
+	listed   []rpc.Token
+	revoked  []string
+	rekey    []rpc.RekeyReply // one answer after the other; the last one ends it
 
 	transfers   []rpc.TransferArgs
 	transferred *rpc.Transferred
-
-	exports []rpc.ExportArgs
-	check   *rpc.CheckReport
-	checked []rpc.CheckArgs
-	audit   func(rpc.AuditArgs) (*rpc.AuditReply, error)
-	chains  map[string]*rpc.AuditCheckReply // by node id
-	tokens  []rpc.TokenArgs
-	token   *rpc.TokenReply
-	listed  []rpc.Token
-	revoked []string
-	rekey   []rpc.RekeyReply // one answer after the other; the last one ends it
 
 	certs       []rpc.CertInfo
 	certRevoked string
@@ -69,6 +70,11 @@ type fake struct {
 func (f *fake) Check(_ context.Context, args rpc.CheckArgs) (*rpc.CheckReport, error) {
 	f.checked = append(f.checked, args)
 	return f.check, f.fail
+}
+
+func (f *fake) Request(_ context.Context, args rpc.RequestArgs) (*rpc.RequestState, error) {
+	f.asked = append(f.asked, args)
+	return f.request, f.fail
 }
 
 func (f *fake) CreateToken(_ context.Context, args rpc.TokenArgs) (*rpc.TokenReply, error) {
@@ -237,8 +243,8 @@ func (f *fake) Restore(_ context.Context, r io.Reader, a rpc.RestoreArgs) (*rpc.
 	}
 	return &rpc.RestoreReply{FormatVersion: "1.0", Kind: "restore", Added: 1, Removed: 1,
 		Before: store.Counts{Tenants: 1, Clients: 3}, After: store.Counts{Tenants: 12, Clients: 1904},
-		Changes:   []rpc.Change{{Op: "+", Name: "client/acme/web"}, {Op: "-", Name: "scope/acme/admin"}},
-		Published: true, DryRun: a.DryRun}, err
+		Changes:  []rpc.Change{{Op: "+", Name: "client/acme/web"}, {Op: "-", Name: "scope/acme/admin"}},
+		Revision: 4711, Published: true, DryRun: a.DryRun}, err
 }
 
 // world is where a command line is tried out.

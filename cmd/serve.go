@@ -101,7 +101,7 @@ func (s served) Transfer(ctx context.Context, args rpc.TransferArgs, by access.A
 }
 
 func (s served) Restore(ctx context.Context, archive io.Reader, args rpc.RestoreArgs, by access.Actor) (*rpc.Restored, error) {
-	r, err := s.Node.Restore(ctx, archive, node.RestoreRequest{ID: args.RequestID, AgeUS: args.AgeUS, NoTime: args.NoTime, DryRun: args.DryRun}, by)
+	r, err := s.Node.Restore(ctx, archive, node.RestoreRequest{ID: args.RequestID, AgeUS: args.AgeUS, NoTime: args.NoTime, DryRun: args.DryRun, Expect: args.ExpectRevision}, by)
 	return (*rpc.Restored)(r), err
 }
 

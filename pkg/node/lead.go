@@ -164,6 +164,7 @@ func (n *Node) tend(l *leadership) {
 		if time.Since(failed) > retireBackoff && !n.retireKeys(l) {
 			failed = time.Now()
 		}
+		n.dropForsaken()
 		n.promote()
 		n.succeed()
 		n.yield()

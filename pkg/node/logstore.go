@@ -40,9 +40,9 @@ type logStore struct {
 	failed atomic.Pointer[error]
 	closed atomic.Bool
 
-	writing sync.Mutex // one append or deletion at a time
-	tail    logTail    // the last entry
-	noted   *publish.Marker
+	writing sync.Mutex      // one append or deletion at a time
+	tail    logTail         // the last entry
+	noted   *publish.Marker // nil in a log that is only read
 
 	newest func() (snapshotMark, error) // nil until followSnapshots
 	stale  func()
@@ -59,6 +59,9 @@ var (
 func (s *logStore) Close() error {
 	if s.closed.Swap(true) {
 		return nil
+	}
+	if s.noted == nil {
+		return s.db.Close()
 	}
 	if err := s.failed.Load(); err != nil && isBroken(*err) {
 		return s.noted.Close()

@@ -43,20 +43,26 @@ func (n *Node) membersOf(c raft.Configuration) []Member {
 	records := n.records()
 	out := make([]Member, 0, len(c.Servers))
 	for _, s := range c.Servers {
-		id, addr, err := splitAddress(s.Address)
-		if err != nil {
-			id, addr = string(s.ID), string(s.Address)
-		}
-		out = append(out, Member{ID: id, Name: records[id].Name, Address: addr, Voter: s.Suffrage == raft.Voter})
+		out = append(out, memberOf(s, records))
 	}
 	slices.SortFunc(out, func(a, b Member) int { return cmp.Or(cmp.Compare(a.Name, b.Name), cmp.Compare(a.ID, b.ID)) })
 	return out
 }
 
+func memberOf(s raft.Server, records map[string]mutation.Certificate) Member {
+	id, addr, err := splitAddress(s.Address)
+	if err != nil {
+		id, addr = string(s.ID), string(s.Address)
+	}
+	return Member{ID: id, Name: records[id].Name, Address: addr, Voter: s.Suffrage == raft.Voter}
+}
+
 // records returns what is on record of each node, by its id: of its newest
 // certificate.
-func (n *Node) records() map[string]mutation.Certificate {
-	img, out := n.Image(), map[string]mutation.Certificate{}
+func (n *Node) records() map[string]mutation.Certificate { return recordsIn(n.Image()) }
+
+func recordsIn(img *store.Image) map[string]mutation.Certificate {
+	out := map[string]mutation.Certificate{}
 	for d := range img.Scan(applier.CertsPrefix) {
 		var c mutation.Certificate
 		if !img.System(d.Path, &c) || c.NodeID == "" {

@@ -51,6 +51,7 @@ type proposer struct {
 	running  func() *running
 	now      func() time.Time
 	charge   func(c *mutation.Command, size int) (uint64, error)
+	before   func(c *mutation.Command) // is told of each command before it is proposed; may be nil
 	ledger   *ledger
 	queue    chan *proposal
 	quit     chan struct{}
@@ -63,7 +64,7 @@ type proposer struct {
 }
 
 func newProposer(n *Node) *proposer {
-	return &proposer{running: n.running.Load, now: n.commandTime, charge: n.charge, ledger: &n.ledger,
+	return &proposer{running: n.running.Load, now: n.commandTime, charge: n.charge, before: n.cfg.before, ledger: &n.ledger,
 		queue: make(chan *proposal, waitingCommands), quit: make(chan struct{}), ended: make(chan struct{})}
 }
 
@@ -117,6 +118,9 @@ func (p *proposer) enqueue(ctx context.Context, pr *proposal, build func(store.T
 	c, err := build(p.time())
 	if err != nil {
 		return err
+	}
+	if p.before != nil {
+		p.before(c)
 	}
 	b := mutation.AppendCommand(nil, c)
 	p.mu.Lock()

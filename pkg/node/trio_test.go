@@ -7,6 +7,7 @@ import (
 	"fmt"
 	"io/fs"
 	"log/slog"
+	"net"
 	"os"
 	"path/filepath"
 	"strings"
@@ -33,11 +34,12 @@ const patience = 60 * time.Second
 // trio is a cluster of real nodes in one process: real raft over real TCP, real
 // files. It also is the wire between them, which package rpc is elsewhere.
 type trio struct {
-	t     *testing.T
-	clock atomic.Int64           // added to the clock of every node, nanoseconds
-	full  atomic.Pointer[string] // the node whose disk has no room
-	off   sync.Map               // name of a node -> time.Duration, added to its clock alone
-	says  sync.Map               // name of a node -> func(*Progress), which changes what it says of itself
+	t       *testing.T
+	timeout time.Duration          // of heartbeats and elections
+	clock   atomic.Int64           // added to the clock of every node, nanoseconds
+	full    atomic.Pointer[string] // the node whose disk has no room
+	off     sync.Map               // name of a node -> time.Duration, added to its clock alone
+	says    sync.Map               // name of a node -> func(*Progress), which changes what it says of itself
 
 	mu    sync.Mutex
 	nodes map[string]*Node
@@ -45,15 +47,17 @@ type trio struct {
 	dirs  map[string]string
 	quiet map[string]bool // nodes without a vote
 
-	disk     disk.FS                // of the nodes that are opened from now on; the real one if nil
-	stale    []byte                 // the cluster.key that a new node gets; the leader's if nil
-	withheld atomic.Pointer[string] // id of a cluster key that no node gives to another
-	recorded map[audit.Event]int    // what leaders did of their own accord, without its index and revision
+	wires    *wires                                          // between the nodes that are opened from now on; nil: they cannot be cut
+	before   atomic.Pointer[func(string, *mutation.Command)] // is told who proposes what; may block
+	disk     disk.FS                                         // of the nodes that are opened from now on; the real one if nil
+	stale    []byte                                          // the cluster.key that a new node gets; the leader's if nil
+	withheld atomic.Pointer[string]                          // id of a cluster key that no node gives to another
+	recorded map[audit.Event]int                             // what leaders did of their own accord, without its index and revision
 }
 
 // trioIn is a trio of which no node was opened, with the directory of n1, if any.
 func trioIn(t *testing.T, dir string) *trio {
-	c := &trio{t: t, nodes: map[string]*Node{}, stops: map[string][]error{}, dirs: map[string]string{}, quiet: map[string]bool{}}
+	c := &trio{t: t, timeout: time.Second, nodes: map[string]*Node{}, stops: map[string][]error{}, dirs: map[string]string{}, quiet: map[string]bool{}}
 	if dir != "" {
 		c.dirs["n1"] = dir
 	}
@@ -62,9 +66,14 @@ func trioIn(t *testing.T, dir string) *trio {
 
 func newTrio(t *testing.T, names ...string) *trio {
 	t.Helper()
-	c := trioIn(t, "")
-	base := t.TempDir() // before the cleanup, so that it is removed after it
-	t.Cleanup(func() {
+	return trioIn(t, "").found(names...)
+}
+
+// found opens the nodes one after the other, and returns when all of them vote.
+func (c *trio) found(names ...string) *trio {
+	c.t.Helper()
+	base := c.t.TempDir() // before the cleanup, so that it is removed after it
+	c.t.Cleanup(func() {
 		for name := range c.dirs {
 			c.close(name)
 		}
@@ -93,7 +102,7 @@ func newTrio(t *testing.T, names ...string) *trio {
 func (c *trio) open(name string, join bool) *Node {
 	c.t.Helper()
 	cfg := Config{Dir: c.dirs[name], Name: name, Listen: "127.0.0.1:0", Log: slog.New(slog.DiscardHandler), SnapshotInterval: time.Hour, NonVoter: c.quiet[name], disk: c.disk,
-		HeartbeatTimeout: time.Second, ElectionTimeout: time.Second,
+		HeartbeatTimeout: c.timeout, ElectionTimeout: c.timeout,
 		Now: func() time.Time {
 			off, _ := c.off.LoadOrStore(name, time.Duration(0))
 			return time.Now().Add(time.Duration(c.clock.Load()) + off.(time.Duration))
@@ -116,6 +125,16 @@ func (c *trio) open(name string, join bool) *Node {
 			}
 			return 50 << 30, 100 << 30
 		}}
+	cfg.before = func(m *mutation.Command) {
+		if f := c.before.Load(); f != nil {
+			(*f)(name, m)
+		}
+	}
+	if c.wires != nil {
+		cfg.dialer = func(ctx context.Context, address string) (net.Conn, error) {
+			return c.wires.dial(ctx, name, c.at(address), address)
+		}
+	}
 	if os.Getenv("CPCTL_TEST_LOG") != "" {
 		cfg.Log = slog.New(slog.NewTextHandler(os.Stderr, nil)).With("node", name)
 	}
@@ -142,6 +161,16 @@ func (c *trio) close(name string) {
 			c.t.Errorf("close %s: %v", name, err)
 		}
 	}
+}
+
+// at names the node that has an address.
+func (c *trio) at(address string) string {
+	for _, n := range c.running() {
+		if n.Address() == address {
+			return n.Name()
+		}
+	}
+	return ""
 }
 
 func (c *trio) running() (out []*Node) {

@@ -146,6 +146,8 @@ type RestoreArgs struct {
 	AgeUS     int64  `json:"age_us,omitempty"`  // since the caller first made it, microseconds
 	NoTime    bool   `json:"no_time,omitempty"` // the id tells nothing of its age
 	DryRun    bool   `json:"dry_run,omitempty"`
+
+	ExpectRevision *uint64 `json:"expect_revision,omitempty"` // that the archive is to replace; none: any
 }
 
 // RestoreReply is the JSON of `restore`.

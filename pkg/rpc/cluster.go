@@ -31,12 +31,23 @@ func onLeader[A, R any](ctx context.Context, s *Server, here func(context.Contex
 	}
 	m, known := s.node.Leader()
 	if !known {
-		return v, store.Errorf(store.CodeUnavailable, "node %q knows of no leader", s.node.Name())
+		return v, s.leaderless()
 	}
 	if m.ID == s.node.ID() {
 		return v, err
 	}
+	ctx, end := s.underLeader(ctx, m)
+	defer end()
 	return ask[A, R](ctx, s.peers, m, method, &by, args)
+}
+
+// leaderless says that this node knows nobody to ask, and for how long.
+func (s *Server) leaderless() *store.Error {
+	name, since := s.node.Name(), s.node.SinceContact()
+	if since < 0 {
+		return store.Errorf(store.CodeUnavailable, "node %q knows of no leader, and has not heard of one since it started", name)
+	}
+	return store.Errorf(store.CodeUnavailable, "node %q knows of no leader; it last heard of one %s ago", name, since.Round(100*time.Millisecond))
 }
 
 // Write carries out a change. The answer comes when the node that was asked

@@ -34,11 +34,13 @@ type fake struct {
 	members  []Member // nil: itself alone
 	dial     func(m Member, protocol string) (net.Conn, error)
 	restore  func(archive io.Reader) (*Restored, error)
-	unread   error // of Readable
-	notGood  error // of Good
-	files    error // of WaitPublished
+	hold     func(ctx context.Context, archive io.Reader) (*Restored, error) // restore, with what ends it; nil: restore
+	unread   error                                                           // of Readable
+	notGood  error                                                           // of Good
+	files    error                                                           // of WaitPublished
 	self     *SelfCheck
-	repairs  int // of Check
+	removal  error // of Remove
+	repairs  int   // of Check
 	at       []Progress
 	port     net.Listener
 	streams  net.Listener // nil: the same
@@ -127,6 +129,8 @@ func (f *fake) Listener(protocol string) net.Listener {
 }
 
 func (f *fake) Leader() (Member, bool) {
+	f.mu.Lock()
+	defer f.mu.Unlock()
 	if f.leader == nil {
 		return Member{}, false
 	}
@@ -233,7 +237,7 @@ func (f *fake) RevokeToken(context.Context, string, access.Actor) (*Recorded, er
 }
 
 func (f *fake) Remove(context.Context, string, access.Actor) (Member, int, error) {
-	return Member{Name: "n2"}, 2, nil
+	return Member{Name: "n2"}, 2, f.removal
 }
 
 func (f *fake) Transfer(_ context.Context, args TransferArgs, _ access.Actor) (*Transferred, error) {
@@ -243,7 +247,10 @@ func (f *fake) Transfer(_ context.Context, args TransferArgs, _ access.Actor) (*
 	return f.transfer(args)
 }
 
-func (f *fake) Restore(_ context.Context, archive io.Reader, _ RestoreArgs, _ access.Actor) (*Restored, error) {
+func (f *fake) Restore(ctx context.Context, archive io.Reader, _ RestoreArgs, _ access.Actor) (*Restored, error) {
+	if f.hold != nil {
+		return f.hold(ctx, archive)
+	}
 	return f.restore(archive)
 }
 

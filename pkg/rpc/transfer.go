@@ -28,10 +28,17 @@ func (c *Client) Snapshot(ctx context.Context, w io.Writer) (*snapshot.Manifest,
 		if err == nil {
 			return reply.Manifest, nil
 		}
-		if sent > 0 || !errors.Is(err, store.ErrUnavailable) || !rest(ctx, &pause) {
+		if !errors.Is(err, store.ErrUnavailable) && !errors.Is(err, errBroken) || sent > 0 && !rewound(w) || !rest(ctx, &pause) {
 			return nil, err
 		}
 	}
+}
+
+// rewound makes a destination forget what it has of an archive whose rest will not
+// come, such as one of a node that was stopped. One that others read cannot.
+func rewound(w io.Writer) bool {
+	to, ok := w.(interface{ Rewind() error })
+	return ok && to.Rewind() == nil
 }
 
 // destination remembers that writing has failed: that is the caller's disk, and
@@ -73,8 +80,7 @@ func (c *Client) Restore(ctx context.Context, r io.Reader, args RestoreArgs) (*R
 			}
 		}
 		if unknown && retryable {
-			return nil, store.Errorf(store.CodeUnknown, "it is not known whether the restore was made (request id %s): %v", args.RequestID, err).
-				WithHint("the same command with --request-id %s finds out, and makes it at most once", args.RequestID)
+			return nil, store.Errorf(store.CodeUnknown, "it is not known whether the restore was made (request id %s): %v", args.RequestID, err)
 		}
 		return nil, err
 	}
@@ -122,7 +128,8 @@ func exchange(ctx context.Context, conn net.Conn, req streamRequest, transfer fu
 	stop := context.AfterFunc(ctx, func() { conn.Close() })
 	defer stop()
 	if at, ok := ctx.Deadline(); ok {
-		req.TimeoutMS = max(time.Until(at).Milliseconds(), 1)
+		left := time.Until(at)
+		req.TimeoutMS = max((left - min(left/10, answerTime)).Milliseconds(), 1)
 	}
 	if err := writeJSON(stalling{conn}, req); err != nil {
 		return nil, store.Errorf(store.CodeUnavailable, "the connection broke: %v", err)

@@ -29,10 +29,17 @@ func (c *Client) Snapshot(ctx context.Context, w io.Writer) (*snapshot.Manifest,
 		if err == nil {
 			return reply.Manifest, nil
 		}
-		if sent > 0 || !errors.Is(err, store.ErrUnavailable) || !rest(ctx, &pause) {
+		if !errors.Is(err, store.ErrUnavailable) && !errors.Is(err, errBroken) || sent > 0 && !rewound(w) || !rest(ctx, &pause) {
 			return nil, err
 		}
 	}
+}
+
+// rewound makes a destination forget what it has of an archive whose rest will not
+// come, such as one of a node that was stopped. One that others read cannot.
+func rewound(w io.Writer) bool {
+	to, ok := w.(interface{ Rewind() error })
+	return ok && to.Rewind() == nil
 }
 
 // destination remembers that writing has failed: that is the caller's disk, and

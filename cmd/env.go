@@ -31,7 +31,7 @@ type Env struct {
 
 	Root   bool                // runs as the superuser: the data directory is the system's
 	Getenv func(string) string // nil: no environment
-	Now    func() time.Time    // for the ages that people read; nil: time.Now
+	Now    func() time.Time    // of nodes, and for the ages that people read; nil: time.Now
 
 	// ReadSecret reads a line from the terminal without echo.
 	ReadSecret func() ([]byte, error)
@@ -53,6 +53,7 @@ type Env struct {
 	}
 	unknown   error // the command that help was asked about with --help
 	told      bool  // what there is to say about how the cluster is reached
+	names     int   // that the command line gives, where it may give several
 	documents int   // printed so far, for the separator of YAML
 
 	followLook time.Duration // of audit --follow; tests have a shorter one
@@ -65,9 +66,11 @@ type Cluster interface {
 	reader
 	statuser
 	certifier
+	rememberer
 	Health(ctx context.Context, wait bool) (*rpc.HealthReply, error)
 	Check(context.Context, rpc.CheckArgs) (*rpc.CheckReport, error)
 	Remove(context.Context, rpc.RemoveArgs) (*rpc.RemoveReply, error)
+	transferrer
 	Rekey(ctx context.Context, tell func(*rpc.RekeyReply)) (*rpc.RekeyReply, error)
 	Export(context.Context, rpc.ExportArgs) (*rpc.ExportReply, error)
 	auditor

@@ -68,9 +68,15 @@ func TestRefusalsReachTheUser(t *testing.T) {
 			run("client", "create", "web", "-t", "acme").
 			want(t, 2, "", "cpctl: client \"web\" is not valid\n  redirect_uris[1]: must be absolute\n  too large\n")
 	})
-	t.Run("unknown outcome names the id", func(t *testing.T) {
-		answers(store.Errorf(store.CodeUnknown, "no answer")).run("tenant", "create", "acme").
-			want(t, 9, "", "cpctl: no answer\n  the change may have been made; settle it with the same command and --request-id id-1\n")
+	const settle = "cpctl: no answer\n  the change may have been made; find out, and make it at most once, with:\n"
+	t.Run("unknown outcome names the command that settles it", func(t *testing.T) {
+		w := answers(store.Errorf(store.CodeUnknown, "no answer"))
+		w.run("tenant", "create", "acme", "--display-name", "Acme & Söhne").
+			want(t, 9, "", settle+"  cpctl tenant create acme --display-name 'Acme & Söhne' --request-id id-1\n")
+		w.run("tenant", "create", "acme", "--request-id", "r1").want(t, 9, "", settle+"  cpctl tenant create acme --request-id r1\n")
+		w.run("tenant", "create", "--request-id=r1", "--", "acme").want(t, 9, "", settle+"  cpctl tenant create --request-id r1 -- acme\n")
+		one := settle + "  the same command for this one alone, with --request-id id-1\n"
+		w.run("tenant", "delete", "a", "b", "-y").want(t, 9, "", one+one)
 	})
 	t.Run("as JSON", func(t *testing.T) {
 		answers(store.Errorf(store.CodeUnavailable, "no leader").WithHint("see: x")).run("tenant", "create", "acme", "-o", "json").

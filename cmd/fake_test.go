@@ -48,6 +48,8 @@ type fake struct {
 	exports  []rpc.ExportArgs
 	check    *rpc.CheckReport
 	checked  []rpc.CheckArgs
+	request  *rpc.RequestState
+	asked    []rpc.RequestArgs
 	audit    func(rpc.AuditArgs) (*rpc.AuditReply, error)
 	chains   map[string]*rpc.AuditCheckReply // by node id
 	tokens   []rpc.TokenArgs
@@ -55,6 +57,9 @@ type fake struct {
 	listed   []rpc.Token
 	revoked  []string
 	rekey    []rpc.RekeyReply // one answer after the other; the last one ends it
+
+	transfers   []rpc.TransferArgs
+	transferred *rpc.Transferred
 
 	certs       []rpc.CertInfo
 	certRevoked string
@@ -65,6 +70,11 @@ type fake struct {
 func (f *fake) Check(_ context.Context, args rpc.CheckArgs) (*rpc.CheckReport, error) {
 	f.checked = append(f.checked, args)
 	return f.check, f.fail
+}
+
+func (f *fake) Request(_ context.Context, args rpc.RequestArgs) (*rpc.RequestState, error) {
+	f.asked = append(f.asked, args)
+	return f.request, f.fail
 }
 
 func (f *fake) CreateToken(_ context.Context, args rpc.TokenArgs) (*rpc.TokenReply, error) {
@@ -165,6 +175,11 @@ func (f *fake) Status(context.Context) (*rpc.ClusterStatus, error) {
 }
 
 func (f *fake) Health(context.Context, bool) (*rpc.HealthReply, error) { return f.health, f.fail }
+
+func (f *fake) Transfer(_ context.Context, a rpc.TransferArgs) (*rpc.Transferred, error) {
+	f.transfers = append(f.transfers, a)
+	return f.transferred, f.fail
+}
 
 func (f *fake) Remove(_ context.Context, a rpc.RemoveArgs) (*rpc.RemoveReply, error) {
 	f.removed = a.Name

@@ -93,7 +93,7 @@ var nodeFlagNames = []string{"name", "listen", "advertise", "join", "token-file"
 // nodeConfig turns the flags into the node's configuration.
 func (f *nodeFlags) nodeConfig(env *Env) (node.Config, error) {
 	c := f.config
-	c.Dir, c.Version = env.dataDir(), versionText()
+	c.Dir, c.Version, c.Now = env.dataDir(), versionText(), env.Now
 	var level slog.Level
 	if err := level.UnmarshalText([]byte(f.logLevel)); err != nil {
 		return c, usagef("%q is no value of --log-level", f.logLevel).WithHint("it is debug, info, warn or error")

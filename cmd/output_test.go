@@ -150,6 +150,26 @@ keys          256
 NODE   ROLE     STATE     LAG   CONTACT
 n1     leader   ● alive     0       0ms
 `},
+		{name: "the status in a minority", args: "cluster status", change: func(w *world) {
+			st := *threeNodes
+			st.Leader, st.CanLose = "", 0
+			st.Nodes = []rpc.NodeStatus{st.Nodes[0], st.Nodes[1], {Name: "n4", Role: "follower", State: "lost", LastContactMS: -1}}
+			st.Nodes[0].Role = "follower"
+			w.status = &st
+		}, out: `
+leader     none
+term       4
+applied    10482 of 10482
+can lose   0 voters; 1 of 3 is in reach, and writes need 2
+tenants    128
+clients    1904
+scopes     700
+keys       256
+NODE   ROLE       STATE     LAG   CONTACT
+n1     follower   ● alive     0       0ms
+n3     follower   ✗ lost    312       41s
+n4     follower   ✗ lost      -         -
+`},
 		{name: "the members", args: "cluster members", change: func(w *world) { w.status = threeNodes }, out: `
 NODE   ROLE       STATE     ADDRESS         ID
 n1     leader     ● alive   10.0.0.1:7700   id1

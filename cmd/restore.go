@@ -30,8 +30,8 @@ func newRestore(env *Env) *cobra.Command {
 			"lost with the rest. --expect-revision N restores only over the state that --dry-run has\n" +
 			"compared with the archive; over any other it is exit 5, with nothing changed. At most\n" +
 			"512 MiB of documents may differ, and they must fit on the disk of every voter (exit 8).\n" +
-			"One restore at a time: a second one is exit 5, and says whose is under way.",
-		Example: "  cpctl restore backup.tgz --dry-run\n  cpctl restore backup.tgz --expect-revision 4711",
+			"One restore at a time: a second one is exit 5, and says whose is under way.\n\n" + offlineHelp,
+		Example: "  cpctl restore backup.tgz --dry-run\n  cpctl restore backup.tgz --expect-revision 4711\n" + offlineExample,
 		Args:    named("FILE"),
 	}
 	var args rpc.RestoreArgs
@@ -42,7 +42,14 @@ func newRestore(env *Env) *cobra.Command {
 	fs.Var(count{&expect}, "expect-revision", "only if the state is at revision `N`")
 	fs.StringVar(&args.RequestID, "request-id", "", "`ID` of the change: with the same one it happens once")
 	fs.BoolVarP(&yes, "yes", "y", false, "do not ask")
+	offline := addOffline(cmd)
 	cmd.RunE = func(cmd *cobra.Command, files []string) error {
+		if err := offline.check(cmd); err != nil {
+			return err
+		}
+		if offline.on {
+			return env.restoreOffline(files[0], offline, args.DryRun)
+		}
 		if env.flags.tenantGiven { // must never restore more than was meant
 			return usagef("this version restores the whole state, not one tenant of it; leave out -t")
 		}
@@ -109,7 +116,7 @@ func (e *Env) restore(ctx context.Context, c restorer, path, name string, args r
 	r, err := c.Restore(ctx, rewound{io.TeeReader(f, sent), f, sent}, args)
 	p.stop()
 	if err != nil {
-		return unsettled(err, args.RequestID)
+		return e.unsettled(err, args.RequestID)
 	}
 	if r.Changes == nil {
 		r.Changes = []rpc.Change{} // [], never null

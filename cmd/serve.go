@@ -95,6 +95,11 @@ func (s served) Remove(ctx context.Context, name string, by access.Actor) (rpc.M
 	return rpc.Member(m), voters, err
 }
 
+func (s served) Transfer(ctx context.Context, args rpc.TransferArgs, by access.Actor) (*rpc.Transferred, error) {
+	t, err := s.Node.Transfer(ctx, node.TransferRequest(args), by)
+	return (*rpc.Transferred)(t), err
+}
+
 func (s served) Restore(ctx context.Context, archive io.Reader, args rpc.RestoreArgs, by access.Actor) (*rpc.Restored, error) {
 	r, err := s.Node.Restore(ctx, archive, node.RestoreRequest{ID: args.RequestID, AgeUS: args.AgeUS, NoTime: args.NoTime, DryRun: args.DryRun, Expect: args.ExpectRevision}, by)
 	return (*rpc.Restored)(r), err

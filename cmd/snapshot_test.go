@@ -136,7 +136,7 @@ func TestRestore(t *testing.T) {
 	w = newWorld()
 	w.fail = store.Errorf(store.CodeUnknown, "no answer")
 	w.run("restore", path, "-y", "--request-id", "r2").want(t, 9, "",
-		"cpctl: no answer\n  the change may have been made; settle it with the same command and --request-id r2\n")
+		"cpctl: no answer\n  the change may have been made; find out, and make it at most once, with:\n  cpctl restore "+path+" -y --request-id r2\n")
 	w = newWorld()
 	w.stdin = "a text file"
 	if r := w.run("restore", "-", "-y"); r.code != 11 || w.restored != nil {

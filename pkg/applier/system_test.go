@@ -52,7 +52,7 @@ func TestSystemKinds(t *testing.T) {
 }
 
 func TestPayloadsOfTheClusterAreReadStrictly(t *testing.T) {
-	for _, kind := range []mutation.Kind{mutation.SysEpoch, mutation.SysFound, mutation.SysLevel, mutation.SysCert, mutation.SysRevoke, mutation.SysCA, mutation.SysExport,
+	for _, kind := range []mutation.Kind{mutation.SysEpoch, mutation.SysFound, mutation.SysRecover, mutation.SysLevel, mutation.SysCert, mutation.SysRevoke, mutation.SysCA, mutation.SysAnswer, mutation.SysExport,
 		mutation.SysToken, mutation.SysTokenRevoke, mutation.SysEnrol,
 		mutation.SysStageBegin, mutation.SysStagePut, mutation.SysStageCommit, mutation.SysStageAbort} {
 		for _, payload := range []string{"", "{", "[]", `{"surprise":1}`, "\x00"} {

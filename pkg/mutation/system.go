@@ -20,15 +20,25 @@ type Epoch struct {
 type Found struct {
 	ClusterID  string       `json:"cluster_id"`
 	Generation uint64       `json:"generation"`
-	CA         string       `json:"ca"`        // certificate, PEM
-	CAKey      store.Sealed `json:"ca_key"`    // its private key, sealed under the cluster key
-	KeyCheck   string       `json:"key_check"` // by which a node finds out that it has the right cluster key
+	Recovery   string       `json:"recovery,omitempty"` // id of the recovery that made this generation; none: the founding
+	CA         string       `json:"ca"`                 // certificate, PEM
+	CAKey      store.Sealed `json:"ca_key"`             // its private key, sealed under the cluster key
+	KeyCheck   string       `json:"key_check"`          // by which a node finds out that it has the right cluster key
 	KeyID      string       `json:"key_id"`
 	Level      uint32       `json:"level"`
 	// RequestKey makes the digests of requests, sealed as well. Clusters that were
 	// founded without one get it with their first change of the cluster key.
 	RequestKey *store.Sealed `json:"request_key,omitempty"`
 	Heirs
+}
+
+// Recover is the payload of sys.recover: the first command of a generation. The
+// cluster goes on with one node, by what that node has; every other node of the
+// generations before is removed.
+type Recover struct {
+	Generation  uint64      `json:"generation"`
+	Recovery    string      `json:"recovery"`
+	Certificate Certificate `json:"certificate"` // of the node, in its new generation
 }
 
 // Raise is the payload of sys.level.
@@ -151,6 +161,8 @@ func systemPayload(kind Kind) any {
 		return new(Epoch)
 	case SysFound:
 		return new(Found)
+	case SysRecover:
+		return new(Recover)
 	case SysLevel:
 		return new(Raise)
 	case SysCert:
@@ -159,6 +171,8 @@ func systemPayload(kind Kind) any {
 		return new(Revoke)
 	case SysCA:
 		return new(Succession)
+	case SysAnswer:
+		return new(Answered)
 	case SysExport:
 		return new(Export)
 	case SysToken:

@@ -43,7 +43,7 @@ func (n *Node) Enrol(ctx context.Context, req EnrolRequest, by access.Actor) (*E
 
 // certify signs the certificate of a newcomer.
 func (n *Node) certify(req EnrolRequest, role access.Role, name, tenant string) (*Enrolment, mutation.Certificate, error) {
-	who := pki.Identity{Role: role, Name: name, Tenant: tenant, ClusterID: n.self.ClusterID, NodeID: req.NodeID, Generation: n.self.Generation}
+	who := pki.Identity{Role: role, Name: name, Tenant: tenant, ClusterID: n.self.ClusterID, NodeID: req.NodeID, Generation: n.self.Generation, Recovery: n.self.Recovery}
 	e, record, err := n.sign(req.CSR, who)
 	if errors.Is(err, store.ErrInvalid) {
 		err = store.Errorf(store.CodeInvalid, "no certificate for %s %q: %v", role, name, err)

@@ -28,6 +28,7 @@ type identity struct {
 	Name          string `json:"name"`
 	ClusterID     string `json:"cluster_id"`
 	Generation    uint64 `json:"generation"`
+	Recovery      string `json:"recovery,omitempty"` // id of the one that made the generation; none: the cluster was founded
 	Phase         string `json:"phase"`
 	Listen        string `json:"listen"`
 	Advertise     string `json:"advertise"`
@@ -116,7 +117,7 @@ func (d *dataDir) load() (*identity, error) {
 // tidy removes what a crash has left behind: files on their way, snapshots that
 // were not finished, trees that were not swapped in.
 func (d *dataDir) tidy() error {
-	left := []string{d.file("restore.tmp"), d.file(tlsNew)}
+	left := []string{d.file("restore.tmp"), d.file(tlsNew), d.file(raftNew)}
 	for _, pattern := range []string{".save-*", "tls/.save-*", "raft/.save-*", "raft/snapshots/*.tmp"} {
 		found, err := filepath.Glob(d.file(pattern))
 		if err != nil {

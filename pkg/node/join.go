@@ -65,7 +65,11 @@ func (n *Node) enrol(ctx context.Context) (*identity, error) {
 	if err != nil {
 		return nil, fmt.Errorf("join the cluster: %w", err)
 	}
-	id.ClusterID, id.Generation = e.ClusterID, e.Generation
+	who, err := pki.Credentials{CertPEM: e.CertPEM}.Identity()
+	if err != nil {
+		return nil, fmt.Errorf("join the cluster: %w", err)
+	}
+	id.ClusterID, id.Generation, id.Recovery = e.ClusterID, who.Generation, who.Recovery
 	ring, err := pki.ParseKeyring(e.ClusterKey)
 	if err != nil {
 		return nil, fmt.Errorf("join the cluster: %w", err)

@@ -40,10 +40,10 @@ type logStore struct {
 	failed atomic.Pointer[error]
 	closed atomic.Bool
 
-	writing sync.Mutex // one append or deletion at a time
-	tail    logTail    // the last entry
-	sizes   logSizes
-	noted   *publish.Marker
+	writing sync.Mutex      // one append or deletion at a time
+	tail    logTail         // the last entry
+	sizes   logSizes        // of the entries
+	noted   *publish.Marker // nil in a log that is only read
 
 	newest func() (snapshotMark, error) // nil until followSnapshots
 	stale  func()
@@ -60,6 +60,9 @@ var (
 func (s *logStore) Close() error {
 	if s.closed.Swap(true) {
 		return nil
+	}
+	if s.noted == nil {
+		return s.db.Close()
 	}
 	if err := s.failed.Load(); err != nil && isBroken(*err) {
 		return s.noted.Close()

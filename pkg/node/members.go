@@ -43,20 +43,26 @@ func (n *Node) membersOf(c raft.Configuration) []Member {
 	records := n.records()
 	out := make([]Member, 0, len(c.Servers))
 	for _, s := range c.Servers {
-		id, addr, err := splitAddress(s.Address)
-		if err != nil {
-			id, addr = string(s.ID), string(s.Address)
-		}
-		out = append(out, Member{ID: id, Name: records[id].Name, Address: addr, Voter: s.Suffrage == raft.Voter})
+		out = append(out, memberOf(s, records))
 	}
 	slices.SortFunc(out, func(a, b Member) int { return cmp.Or(cmp.Compare(a.Name, b.Name), cmp.Compare(a.ID, b.ID)) })
 	return out
 }
 
+func memberOf(s raft.Server, records map[string]mutation.Certificate) Member {
+	id, addr, err := splitAddress(s.Address)
+	if err != nil {
+		id, addr = string(s.ID), string(s.Address)
+	}
+	return Member{ID: id, Name: records[id].Name, Address: addr, Voter: s.Suffrage == raft.Voter}
+}
+
 // records returns what is on record of each node, by its id: of its newest
 // certificate.
-func (n *Node) records() map[string]mutation.Certificate {
-	img, out := n.Image(), map[string]mutation.Certificate{}
+func (n *Node) records() map[string]mutation.Certificate { return recordsIn(n.Image()) }
+
+func recordsIn(img *store.Image) map[string]mutation.Certificate {
+	out := map[string]mutation.Certificate{}
 	for d := range img.Scan(applier.CertsPrefix) {
 		var c mutation.Certificate
 		if !img.System(d.Path, &c) || c.NodeID == "" {
@@ -243,7 +249,11 @@ func (n *Node) Remove(ctx context.Context, name string, by access.Actor) (Member
 			WithHint("bring the others back first; see: cpctl cluster status")
 	}
 	if gone.ID == n.self.NodeID { // the next leader does it, when the caller asks again
-		if err := n.change(func(r *raft.Raft) raft.Future { return r.LeadershipTransfer() }); err != nil {
+		to, err := n.chosen("")
+		if err != nil {
+			return Member{}, 0, err
+		}
+		if err := n.handTo(to); err != nil {
 			return Member{}, 0, notProposed("leadership could not be handed over: " + err.Error())
 		}
 		return Member{}, 0, notProposed("leadership is being handed over")

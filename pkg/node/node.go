@@ -119,16 +119,21 @@ type Node struct {
 	begun     uint64                       // index of the state that the node started with
 	ends      struct{ index, term uint64 } // the last entry of the log at the start
 
-	proposer *proposer
-	confirm  confirmer
-	lead     atomic.Pointer[leadership]
-	ledger   ledger
-	ration   allowance
-	spaces   atomic.Pointer[spaces] // the disks of the other voters; kept by watch
-	look     chan struct{}          // makes watch look at once
-	settling sync.Mutex             // held while settled changes
-	unnoted  publish.Committed      // what would be in raft/committed if it were settled
-	settled  atomic.Bool            // the image is not older than what this node showed before its start
+	proposer   *proposer
+	confirm    confirmer
+	lead       atomic.Pointer[leadership]
+	ledger     ledger
+	ration     allowance
+	handing    atomic.Pointer[string]    // name of the voter to which leadership is being handed
+	spaces     atomic.Pointer[spaces]    // the disks of the other voters; kept by watch
+	look       chan struct{}             // makes watch look at once
+	clocks     clocks                    // of the other members
+	median     atomic.Pointer[reading]   // the time of the cluster; nil while it is not known
+	skewed     atomic.Bool               // that it was said of this node's clock
+	clockYield atomic.Pointer[time.Time] // when this node last handed leadership over, or tried to, because of its clock
+	settling   sync.Mutex                // held while settled changes
+	unnoted    publish.Committed         // what would be in raft/committed if it were settled
+	settled    atomic.Bool               // the image is not older than what this node showed before its start
 
 	notes     chan bool // raft's notes of leadership won and lost
 	peers     peerStates
@@ -254,18 +259,17 @@ func (n *Node) Close() error {
 	return nil
 }
 
-// handOver lets another voter lead before this node stops. It is a courtesy
-// that spares the cluster an election, and not waited for any longer than one.
+// handOver lets another voter lead before this node stops. It is a courtesy that
+// spares the cluster an election: the best one, or whoever answers.
 func (n *Node) handOver() {
-	answered := make(chan error, 1)
-	go func() { answered <- n.raft().LeadershipTransfer().Error() }()
-	var err error
-	select {
-	case err = <-answered:
-	case <-time.After(2 * n.cfg.ElectionTimeout):
-		err = errors.New("no answer")
-	}
-	if err != nil {
-		n.cfg.Log.Warn("leadership was not handed over", "error", err)
+	for _, to := range n.successors() {
+		if !to.answers {
+			break
+		}
+		err := n.handTo(to.Member)
+		if err == nil || n.raft().State() != raft.Leader {
+			return
+		}
+		n.cfg.Log.Warn("leadership was not handed over", "to", to.Name, "error", err)
 	}
 }

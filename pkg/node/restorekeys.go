@@ -2,6 +2,7 @@ package node
 
 import (
 	"github.com/cpctl/cpctl/pkg/mutation"
+	"github.com/cpctl/cpctl/pkg/pki"
 	"github.com/cpctl/cpctl/pkg/store"
 )
 
@@ -14,6 +15,17 @@ func (n *Node) opens(archive *store.Image) error {
 		_, has := ring.Key(k.ID, k.Check)
 		good[k.ID] = has && (i == 0 || rollover(live).Phase == mutation.RollSwitched) // the next key has sealed nothing yet
 	}
+	return opensWith(archive, ring, func(keyID string) error {
+		if good[keyID] {
+			return nil
+		}
+		return n.notOurs(live, keyID)
+	})
+}
+
+// opensWith opens every sealed key of an archive with the keys of a ring, and
+// asks first whether the one that it needs is good.
+func opensWith(archive *store.Image, ring pki.Keyring, good func(keyID string) error) error {
 	for d := range archive.Scan("keys/") {
 		ref, err := store.ParsePath(d.Path)
 		if err != nil || ref.Kind != "keyset" {
@@ -27,8 +39,8 @@ func (n *Node) opens(archive *store.Image) error {
 			if k.PrivateKey == nil {
 				continue
 			}
-			if !good[k.PrivateKey.KeyID] {
-				return n.notOurs(live, k.PrivateKey.KeyID)
+			if err := good(k.PrivateKey.KeyID); err != nil {
+				return err
 			}
 			plain, err := ring.Open(*k.PrivateKey, SealLabel(ks.Tenant, k.KID, k.Alg)...)
 			if err != nil {

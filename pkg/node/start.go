@@ -139,6 +139,19 @@ func (c Config) withDefaults() Config {
 // become finds out who this node is, and makes it somebody in an empty
 // directory. It returns the founding that is still to be put on record.
 func (n *Node) become(ctx context.Context) (*founding, error) {
+	switch begun, err := n.dir.recovering(); {
+	case err != nil:
+		return nil, err
+	case begun != nil:
+		if err := n.dir.finishRecovery(begun); err != nil {
+			return nil, fmt.Errorf("finish the recovery that was begun in %s: %w", n.dir.path, err)
+		}
+		n.cfg.Log.Warn("finished the recovery that was begun here", "cluster", begun.Self.ClusterID, "generation", begun.Self.Generation, "log of before", n.dir.file(begun.Aside))
+	}
+	if _, err := os.Lstat(n.dir.file(offlineFile)); err == nil {
+		return nil, store.Errorf(store.CodeRefused, "the restore of an archive into %s was cut short", n.dir.path).
+			WithHint("run it again, it removes what it has left: cpctl restore FILE --offline --data-dir %s", n.dir.path)
+	}
 	if err := n.dir.tidy(); err != nil {
 		return nil, err
 	}

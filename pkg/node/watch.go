@@ -37,6 +37,8 @@ type Progress struct {
 	Short       bool   // too little is free there: the leader takes no changes
 	ContactMS   int64  // since it last heard of a leader; -1 never
 	Unrecorded  string // why its audit log cannot be written; package rpc knows
+	Clock       int64  // what its clock shows, microseconds since 1970
+	SkewMS      int64  // how far that is ahead of the median of the voters, if it is off by more than it may be
 
 	Serial   string // of the certificate that it uses
 	Trusts   string // names the authorities that it trusts (pki.BundleID)
@@ -102,7 +104,7 @@ func (n *Node) Progress() Progress {
 		Term: n.raft().CurrentTerm(), Commit: n.raft().CommitIndex(), Applied: img.Index, Published: files.PublishedIndex,
 		Revision: img.Revision(), Digest: img.DataDigest(), StateDigest: img.StateDigest(), Degraded: files.Degraded, Reason: files.Reason,
 		KeyCheck: ring.First().Check(), KeyChecks: ring.Checks(), KeyLess: n.lacksKey(img), LogDir: disk.dir, LogFree: disk.free, LogTotal: disk.total, Short: disk.left(false) <= 0,
-		ContactMS: n.SinceContact().Milliseconds(), Standing: n.standing()}
+		ContactMS: n.SinceContact().Milliseconds(), Standing: n.standing(), Clock: n.cfg.Now().UnixMicro(), SkewMS: n.skew().Milliseconds()}
 	own := n.own.Load()
 	p.Serial, p.Trusts = own.id.Serial, pki.BundleID(own.CAPEM)
 	if n.SinceContact() < 0 {
@@ -159,10 +161,11 @@ func (n *Node) watch() {
 			n.fail(ErrRemoved)
 			return
 		}
-		if n.cfg.Probe != nil && (n.Leads() || turn%followerTurns == 0) {
+		if n.cfg.Probe != nil && (n.Leads() || turn%followerTurns == 0 || n.median.Load() == nil) {
 			n.probeAll()
 		}
 		n.noteSpaces()
+		n.lookAtClock()
 		select {
 		case <-tick.C:
 		case <-n.look:
@@ -174,6 +177,14 @@ func (n *Node) watch() {
 		case <-n.closing:
 			return
 		}
+	}
+}
+
+// askAround finds out at once how the others are, and what time it is.
+func (n *Node) askAround() {
+	if n.cfg.Probe != nil {
+		n.probeAll()
+		n.lookAtClock()
 	}
 }
 
@@ -189,13 +200,14 @@ func (n *Node) probeAll() {
 		asked.Add(1)
 		go func() {
 			defer asked.Done()
-			settled := n.ledger.settled.Load()
+			settled, began := n.ledger.settled.Load(), time.Now()
 			p, err := n.cfg.Probe(ctx, m)
 			if err != nil {
 				n.cfg.Log.Debug("a member does not answer", "name", m.Name, "error", err)
 				n.heed(err)
 				return
 			}
+			n.clocks.read(m.ID, p.Clock, began)
 			p.Seen = time.Now()
 			n.peers.set(m.ID, peerState{p, settled})
 			n.noteSpaces() // one that does not answer must not make the others' answers old

@@ -20,6 +20,8 @@ var acts = map[string]func(args any) audit.Event{
 	"Cluster.Check":       ofCheck,
 	"Cluster.Remove":      ofRemove,
 	"Peer.Remove":         ofRemove,
+	"Cluster.Transfer":    ofTransfer,
+	"Peer.Transfer":       ofTransfer,
 	"Cluster.Enrol":       ofEnrol,
 	"Peer.Enrol":          ofEnrol,
 	"Cluster.Admit":       ofAdmit,
@@ -45,8 +47,25 @@ var acts = map[string]func(args any) audit.Event{
 
 // reads are the calls that change nothing and give away nothing that must be
 // known later. Peer.Check repairs what Cluster.Check was asked to.
-var reads = []string{"Cluster.Get", "Cluster.List", "Cluster.Status", "Cluster.Health", "Cluster.ListTokens", "Cluster.Certs", "Cluster.Audit", "Cluster.AuditCheck",
-	"Peer.ReadIndex", "Peer.Progress", "Peer.Check", "Peer.Audit", "Peer.AuditCheck"}
+var reads = []string{
+	"Cluster.Audit",
+	"Cluster.AuditCheck",
+	"Cluster.Certs",
+	"Cluster.Get",
+	"Cluster.Health",
+	"Cluster.List",
+	"Cluster.ListTokens",
+	"Cluster.Ping",
+	"Cluster.Request",
+	"Cluster.Status",
+	"Peer.Audit",
+	"Peer.AuditCheck",
+	"Peer.Check",
+	"Peer.Ping",
+	"Peer.Progress",
+	"Peer.ReadIndex",
+	"Peer.Ready",
+}
 
 func ofWrite(args any) audit.Event {
 	r := args.(*mutation.Request)

@@ -88,6 +88,7 @@ type NodeStatus struct {
 	Revision       uint64 `json:"revision"`
 	Lag            uint64 `json:"lag"`
 	LastContactMS  int64  `json:"last_contact_ms"`
+	ClockSkewMS    int64  `json:"clock_skew_ms"` // how far its clock is ahead of the median of the voters; 0 if by no more than 5 s
 	Digest         string `json:"digest"`
 	StateDigest    string `json:"state_digest"`
 	Version        string `json:"version"`

@@ -31,12 +31,23 @@ func onLeader[A, R any](ctx context.Context, s *Server, here func(context.Contex
 	}
 	m, known := s.node.Leader()
 	if !known {
-		return v, store.Errorf(store.CodeUnavailable, "node %q knows of no leader", s.node.Name())
+		return v, s.leaderless()
 	}
 	if m.ID == s.node.ID() {
 		return v, err
 	}
+	ctx, end := s.underLeader(ctx, m)
+	defer end()
 	return ask[A, R](ctx, s.peers, m, method, &by, args)
+}
+
+// leaderless says that this node knows nobody to ask, and for how long.
+func (s *Server) leaderless() *store.Error {
+	name, since := s.node.Name(), s.node.SinceContact()
+	if since < 0 {
+		return store.Errorf(store.CodeUnavailable, "node %q knows of no leader, and has not heard of one since it started", name)
+	}
+	return store.Errorf(store.CodeUnavailable, "node %q knows of no leader; it last heard of one %s ago", name, since.Round(100*time.Millisecond))
 }
 
 // Write carries out a change. The answer comes when the node that was asked
@@ -74,32 +85,6 @@ func (c *Cluster) Status(call *Call[struct{}], reply *Reply[*ClusterStatus]) err
 			return nil, err
 		}
 		return c.s.status(ctx), nil
-	})
-}
-
-// Health tells whether a write would succeed through this node now.
-func (c *Cluster) Health(call *Call[struct{}], reply *Reply[*HealthReply]) error {
-	return serve(call, reply, func(ctx context.Context) (*HealthReply, error) {
-		by := call.by()
-		if err := access.Check(by, access.Health, by.Tenant); err != nil {
-			return nil, err
-		}
-		ctx, cancel := context.WithTimeout(ctx, probeWait)
-		defer cancel()
-		h := &HealthReply{Node: c.s.node.Name()}
-		index, err := c.s.readIndex(ctx)
-		if err == nil {
-			err = errors.Join(c.s.node.WaitApplied(ctx, index), c.s.node.Changeable())
-		}
-		if m, known := c.s.node.Leader(); known { // after the wait: its name is part of the state
-			h.Leader = c.s.node.NameOf(m.ID)
-		}
-		if err != nil {
-			h.Reason = err.Error()
-			return h, nil
-		}
-		h.Ready, h.Index = true, index
-		return h, nil
 	})
 }
 

@@ -18,6 +18,9 @@ import (
 // while there is time.
 const dialWait = 5 * time.Second
 
+// firstDial bounds the first one where there is another server.
+const firstDial = time.Second
+
 // dial connects to a node with one of its protocols: to its socket, or to its
 // port as the holder of the client's certificate.
 func (c *Client) dial(ctx context.Context, server, protocol string) (net.Conn, error) {

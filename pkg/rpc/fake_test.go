@@ -39,7 +39,8 @@ type fake struct {
 	notGood  error                                                           // of Good
 	files    error                                                           // of WaitPublished
 	self     *SelfCheck
-	repairs  int // of Check
+	removal  error // of Remove
+	repairs  int   // of Check
 	at       []Progress
 	port     net.Listener
 	streams  net.Listener // nil: the same
@@ -54,6 +55,8 @@ type fake struct {
 	cluster  []byte   // of ClusterKey
 	server   *Server  // that serves it
 	record   Recorder // nil: nobody
+	unready  error    // of Ready
+	transfer func(TransferArgs) (*Transferred, error)
 }
 
 func (f *fake) Name() string                                { return "n1" }
@@ -82,7 +85,12 @@ func (f *fake) Check(_ context.Context, repair bool) *SelfCheck {
 	return f.self
 }
 
-func (f *fake) Changeable() error { return nil }
+func (f *fake) Ready(ctx context.Context, by access.Actor) (uint64, error) {
+	if f.unready != nil {
+		return 0, f.unready
+	}
+	return f.ReadIndex(ctx)
+}
 func (f *fake) Members() []Member {
 	if f.members != nil {
 		return f.members
@@ -119,6 +127,8 @@ func (f *fake) Listener(protocol string) net.Listener {
 }
 
 func (f *fake) Leader() (Member, bool) {
+	f.mu.Lock()
+	defer f.mu.Unlock()
 	if f.leader == nil {
 		return Member{}, false
 	}
@@ -225,7 +235,14 @@ func (f *fake) RevokeToken(context.Context, string, access.Actor) (*Recorded, er
 }
 
 func (f *fake) Remove(context.Context, string, access.Actor) (Member, int, error) {
-	return Member{Name: "n2"}, 2, nil
+	return Member{Name: "n2"}, 2, f.removal
+}
+
+func (f *fake) Transfer(_ context.Context, args TransferArgs, _ access.Actor) (*Transferred, error) {
+	if !f.leads {
+		return nil, store.Errorf(store.CodeUnavailable, "not the leader")
+	}
+	return f.transfer(args)
 }
 
 func (f *fake) Restore(ctx context.Context, archive io.Reader, _ RestoreArgs, _ access.Actor) (*Restored, error) {

@@ -36,8 +36,8 @@ type Node interface {
 
 	Progress() Progress
 	Check(ctx context.Context, repair bool) *SelfCheck
-	Changeable() error                        // why the leader would take no write now, as far as this node knows
-	LastHeard(nodeID string) (Progress, bool) // what another member said of itself before
+	Ready(ctx context.Context, by access.Actor) (uint64, error) // leader only: whether a change would be made now, and the read index
+	LastHeard(nodeID string) (Progress, bool)                   // what another member said of itself before
 	Members() []Member
 	Leader() (Member, bool)
 	NameOf(nodeID string) string
@@ -50,6 +50,7 @@ type Node interface {
 	CreateToken(ctx context.Context, args TokenArgs, by access.Actor) (*Recorded, error)                  // leader only
 	RevokeToken(ctx context.Context, id string, by access.Actor) (*Recorded, error)                       // leader only
 	Remove(ctx context.Context, name string, by access.Actor) (gone Member, voters int, err error)        // leader only
+	Transfer(ctx context.Context, args TransferArgs, by access.Actor) (*Transferred, error)               // leader only
 	Restore(ctx context.Context, archive io.Reader, args RestoreArgs, by access.Actor) (*Restored, error) // leader only
 
 	Rekey(ctx context.Context, args RekeyArgs, by access.Actor) (*RekeyReply, error) // leader only
@@ -98,6 +99,8 @@ type Progress struct {
 	Short       bool
 	ContactMS   int64
 	Unrecorded  string // why its audit log cannot be written
+	Clock       int64
+	SkewMS      int64
 
 	Serial   string
 	Trusts   string

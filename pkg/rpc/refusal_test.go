@@ -209,7 +209,7 @@ func TestWhatWasSentBeforeARefusalStaysUnknown(t *testing.T) {
 	req := someWrite()
 	_, err := clientOf(t, &ana, p.address).Write(soon(t), req)
 	var e *store.Error
-	if !errors.As(err, &e) || e.Code != store.CodeUnknown || !strings.Contains(e.Hint, "--request-id "+req.ID) || !strings.Contains(e.Hint, "it was revoked") {
+	if !errors.As(err, &e) || e.Code != store.CodeUnknown || !strings.Contains(e.Message, "request id "+req.ID) || !strings.Contains(e.Hint, "it was revoked") {
 		t.Errorf("err = %v (%+v), want that nobody knows, and why nobody can be asked", err, e)
 	}
 }

@@ -88,7 +88,12 @@ func (s *Server) nodeStatus(m Member, p *Progress, all *ClusterStatus) NodeStatu
 		n.State, n.Reason = "degraded", p.Standing
 	case p.Unrecorded != "":
 		n.State, n.Reason = "degraded", "audit_log"
+	case p.SkewMS != 0 && p.Leads: // nothing expires under it
+		n.State, n.Reason = "degraded", "clock_skew"
+	case p.SkewMS != 0: // it does all that a follower has to
+		n.Reason = "clock_skew"
 	}
+	n.ClockSkewMS = p.SkewMS
 	if p.Leads && p.Term == all.Term {
 		n.Role, all.Leader = "leader", m.Name
 	}

@@ -73,8 +73,7 @@ func (c *Client) Restore(ctx context.Context, r io.Reader, args RestoreArgs) (*R
 			}
 		}
 		if unknown && retryable {
-			return nil, store.Errorf(store.CodeUnknown, "it is not known whether the restore was made (request id %s): %v", args.RequestID, err).
-				WithHint("the same command with --request-id %s finds out, and makes it at most once", args.RequestID)
+			return nil, store.Errorf(store.CodeUnknown, "it is not known whether the restore was made (request id %s): %v", args.RequestID, err)
 		}
 		return nil, err
 	}

@@ -134,9 +134,9 @@ func (c *cluster) settled() error {
 	})
 }
 
-// compacted waits for the snapshot behind a large restore.
-func (c *cluster) compacted() error {
-	for late := time.After(10 * time.Second); ; {
+// cut waits until every node has cut its log behind a large restore.
+func (c *cluster) cut() error {
+	for late := time.After(2 * time.Minute); ; {
 		missing := ""
 		for _, n := range c.nodes {
 			log, err := os.ReadFile(n.dir + ".log")
@@ -152,7 +152,7 @@ func (c *cluster) compacted() error {
 		}
 		select {
 		case <-late:
-			return errors.New("was not cut by " + missing)
+			return errors.New("the log was not cut by " + missing)
 		case <-time.After(100 * time.Millisecond):
 		}
 	}

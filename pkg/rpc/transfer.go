@@ -30,6 +30,10 @@ func (c *Client) Snapshot(ctx context.Context, w io.Writer) (*snapshot.Manifest,
 			return reply.Manifest, nil
 		}
 		if !errors.Is(err, store.ErrUnavailable) && !errors.Is(err, errBroken) || sent > 0 && !rewound(w) || !rest(ctx, &pause) {
+			var e *store.Error
+			if errors.As(err, &e) && e.Code == store.CodeUnavailable && e.Hint == "" {
+				err = e.WithHint("see: cpctl cluster status --server %s", c.inTurn()[0])
+			}
 			return nil, err
 		}
 	}

@@ -164,8 +164,10 @@ func (n *Node) tend(l *leadership) {
 		if time.Since(failed) > retireBackoff && !n.retireKeys(l) {
 			failed = time.Now()
 		}
+		n.finishRemovals()
 		n.dropForsaken()
 		n.promote()
+		n.removeLost(l)
 		n.succeed()
 		n.yield()
 	}

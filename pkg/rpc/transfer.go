@@ -29,7 +29,7 @@ func (c *Client) Snapshot(ctx context.Context, w io.Writer) (*snapshot.Manifest,
 		if err == nil {
 			return reply.Manifest, nil
 		}
-		if sent > 0 || !errors.Is(err, store.ErrUnavailable) || !rest(ctx, &pause) {
+		if !errors.Is(err, store.ErrUnavailable) && !errors.Is(err, errBroken) || sent > 0 && !rewound(w) || !rest(ctx, &pause) {
 			var e *store.Error
 			if errors.As(err, &e) && e.Code == store.CodeUnavailable && e.Hint == "" {
 				err = e.WithHint("see: cpctl cluster status --server %s", c.inTurn()[0])
@@ -37,6 +37,13 @@ func (c *Client) Snapshot(ctx context.Context, w io.Writer) (*snapshot.Manifest,
 			return nil, err
 		}
 	}
+}
+
+// rewound makes a destination forget what it has of an archive whose rest will not
+// come, such as one of a node that was stopped. One that others read cannot.
+func rewound(w io.Writer) bool {
+	to, ok := w.(interface{ Rewind() error })
+	return ok && to.Rewind() == nil
 }
 
 // destination remembers that writing has failed: that is the caller's disk, and
@@ -72,6 +79,9 @@ func (c *Client) Restore(ctx context.Context, r io.Reader, args RestoreArgs) (*R
 		unknown = unknown || lost
 		again, ok := r.(io.Seeker)
 		retryable := lost || errors.Is(err, store.ErrUnavailable)
+		if unknown && (!judges(err) || errors.Is(err, store.ErrConflict) && args.ExpectRevision == nil) {
+			retryable = true // another restore is under way, say: that says nothing of ours
+		}
 		if ok && retryable && rest(ctx, &pause) {
 			if _, err := again.Seek(0, io.SeekStart); err == nil {
 				continue

@@ -72,6 +72,9 @@ func openStore(path string, wait time.Duration, readOnly bool) (*logStore, *page
 	}
 	s := &logStore{db: db, path: path}
 	s.begins.Store(new(snapshotMark))
+	for i, size := range pages.sizes {
+		s.sizes.add(pages.first+uint64(i), size)
+	}
 	for key, sealed := range pages.conf {
 		if _, err := openValue([]byte(key), sealed); err != nil {
 			return nil, nil, errors.Join(damagedLog(path, "its value %q: %v", key, err), db.Close())

@@ -40,8 +40,9 @@ type logStore struct {
 	failed atomic.Pointer[error]
 	closed atomic.Bool
 
-	writing sync.Mutex      // one append or deletion at a time
-	tail    logTail         // the last entry
+	writing sync.Mutex // one append or deletion at a time
+	tail    logTail    // the last entry
+	sizes   logSizes
 	noted   *publish.Marker // nil in a log that is only read
 
 	newest func() (snapshotMark, error) // nil until followSnapshots
@@ -144,6 +145,9 @@ func (s *logStore) StoreLogs(entries []*raft.Log) error {
 		return s.fail(fmt.Errorf("raft log %s: write entries %d to %d: %w", s.path, entries[0].Index, entries[len(entries)-1].Index, err))
 	}
 	s.tail = tail
+	for _, e := range copies {
+		s.sizes.add(e.Index, sizeOf(e))
+	}
 	if err := s.noted.Write(tail); err != nil {
 		return s.fail(err)
 	}

@@ -60,8 +60,9 @@ type Config struct {
 	disk  disk.FS                               // the real one if nil, tests have others
 	boot  string                                // id of the boot; the kernel's if empty
 
-	before func(*mutation.Command)                                     // is told of each command before this node proposes it; may block
-	dialer func(ctx context.Context, address string) (net.Conn, error) // to other members; of TCP if nil, tests have others
+	keptLog int64                                                       // bytes that stay of a log that is cut; keptLogBytes if zero, tests have less
+	before  func(*mutation.Command)                                     // is told of each command before this node proposes it; may block
+	dialer  func(ctx context.Context, address string) (net.Conn, error) // to other members; of TCP if nil, tests have others
 
 	// FetchKey asks another member for a cluster key, by its id. Nil: nobody is asked.
 	FetchKey func(ctx context.Context, m Member, keyID string) ([]byte, error)

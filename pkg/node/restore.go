@@ -4,6 +4,7 @@ import (
 	"context"
 	"fmt"
 	"io"
+	"time"
 
 	"github.com/cpctl/cpctl/pkg/access"
 	"github.com/cpctl/cpctl/pkg/applier"
@@ -127,13 +128,14 @@ func (n *Node) restore(ctx context.Context, c *snapshot.Contents, req RestoreReq
 		n.abort(by.String(), open.ID)
 	}
 	n.cfg.Log.Info("restore begins", "changes", len(r.Changes), "bytes", need.staged, "archive", c.SHA256, "actor", by.String())
+	begun := time.Now()
 	s := u.run(ctx, live)
 	if s.err != nil {
 		n.cfg.Log.Warn("restore failed", "error", s.err)
 		return nil, s.err
 	}
 	r.Index, r.Revision = s.index, s.result.Revision
-	n.cfg.Log.Info("restore is done", "index", r.Index, "revision", r.Revision)
+	n.cfg.Log.Info("restore is done", "index", r.Index, "revision", r.Revision, "took", time.Since(begun), "held", u.held)
 	return r, nil
 }
 

@@ -3,6 +3,7 @@ package node
 import (
 	"context"
 	"sync"
+	"time"
 
 	"github.com/cpctl/cpctl/pkg/mutation"
 	"github.com/cpctl/cpctl/pkg/store"
@@ -16,14 +17,19 @@ type restorer struct {
 }
 
 // restoring lets one restore at a time through. A second call with the same
-// request id waits for the first: it will find its answer.
+// request id waits for the first: it will find its answer. One with another waits
+// no longer than a restore takes to end that nobody waits for any more.
 type restoring struct {
 	mu   sync.Mutex
 	by   restorer
 	done chan struct{} // nil: none is under way
 }
 
+const restoreEnds = 2 * time.Second
+
 func (r *restoring) enter(ctx context.Context, by restorer) (leave func(), err error) {
+	patience := time.NewTimer(restoreEnds)
+	defer patience.Stop()
 	for {
 		r.mu.Lock()
 		if r.done == nil {
@@ -39,12 +45,15 @@ func (r *restoring) enter(ctx context.Context, by restorer) (leave func(), err e
 		}
 		other, done := r.by, r.done
 		r.mu.Unlock()
-		if other.id != by.id {
-			return nil, store.Errorf(store.CodeConflict, "another restore is under way: request %s of %s, since %s", other.id, other.actor, other.since).
-				WithHint("wait for it to end, then look at the state and try again")
+		stranger := patience.C
+		if other.id == by.id {
+			stranger = nil
 		}
 		select {
 		case <-done:
+		case <-stranger:
+			return nil, store.Errorf(store.CodeConflict, "another restore is under way: request %s of %s, since %s", other.id, other.actor, other.since).
+				WithHint("wait for it to end, then look at the state and try again")
 		case <-ctx.Done():
 			return nil, unknownOutcome("the restore is still under way")
 		}

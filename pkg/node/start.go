@@ -76,6 +76,7 @@ func Open(ctx context.Context, cfg Config) (n *Node, err error) {
 	n.goRun(n.watch)
 	n.goRun(n.watchSilence)
 	n.goRun(n.sweeping)
+	n.goRun(n.keepLogShort)
 	n.goRun(n.keepCertificate)
 	n.goRun(n.watchKeys)
 	if joining {
@@ -105,6 +106,9 @@ func (c Config) withDefaults() Config {
 	c.disk = disk.Or(c.disk)
 	if c.space == nil {
 		c.space = diskSpace
+	}
+	if c.keptLog == 0 {
+		c.keptLog = keptLogBytes
 	}
 	if c.Record == nil {
 		c.Record = func(audit.Event) {}

@@ -36,6 +36,7 @@ const patience = 60 * time.Second
 type trio struct {
 	t       *testing.T
 	timeout time.Duration          // of heartbeats and elections
+	keptLog int64                  // of the nodes that are opened from now on
 	clock   atomic.Int64           // added to the clock of every node, nanoseconds
 	full    atomic.Pointer[string] // the node whose disk has no room
 	off     sync.Map               // name of a node -> time.Duration, added to its clock alone
@@ -130,6 +131,7 @@ func (c *trio) open(name string, join bool) *Node {
 			(*f)(name, m)
 		}
 	}
+	cfg.keptLog = c.keptLog
 	if c.wires != nil {
 		cfg.dialer = func(ctx context.Context, address string) (net.Conn, error) {
 			return c.wires.dial(ctx, name, c.at(address), address)

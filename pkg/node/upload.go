@@ -6,6 +6,9 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"sync"
+	"sync/atomic"
+	"time"
 
 	"github.com/google/uuid"
 
@@ -22,17 +25,24 @@ type upload struct {
 	command mutation.Command // that commits, without its mutation
 	expect  *uint64          // what the commit expects
 	id      string           // of the stage
+	slots   chan struct{}    // as many as puts may be on their way
+	failed  atomic.Pointer[error]
+	onWay   sync.WaitGroup
 	docs    []mutation.StageDoc
-	size    int   // of docs, as they count in a put
-	sent    int64 // bytes of documents that are in the stage
-	whole   int64 // bytes of those that have to be
+	size    int           // of docs, as they count in a put
+	sent    atomic.Int64  // bytes of documents that are in the stage
+	whole   int64         // bytes of those that have to be
+	held    time.Duration // how long writers were held back
 }
 
 func newUpload(n *Node, c *snapshot.Contents, whole int64, commit mutation.Command) *upload {
-	return &upload{node: n, target: c.Image, archive: c.Manifest.Revision, whole: whole, command: commit, id: uuid.NewString()}
+	return &upload{node: n, target: c.Image, archive: c.Manifest.Revision, whole: whole, command: commit, id: uuid.NewString(), slots: make(chan struct{}, putsInFlight)}
 }
 
 const (
+	// putsInFlight makes the next put while the last one is committed. It is fewer
+	// than the entries that may be, so that other writers find a place.
+	putsInFlight = 2
 	// catchUps is how often an upload stages what others changed meanwhile before
 	// it holds them back, and fewChanges when that is not worth it any more.
 	catchUps   = 3
@@ -47,6 +57,7 @@ const (
 // proposed nothing has changed, whatever went wrong.
 func (u *upload) run(ctx context.Context, live *store.Image) settled {
 	s, err := u.switchIn(ctx, live)
+	u.onWay.Wait()
 	if err != nil {
 		s.err = u.broken(ctx, err)
 	}
@@ -62,7 +73,7 @@ func (u *upload) run(ctx context.Context, live *store.Image) settled {
 // broken says why an upload ended before its commit, of whose commands nobody
 // need know what became.
 func (u *upload) broken(ctx context.Context, err error) error {
-	at := fmt.Sprintf("when %s of %s were uploaded", mebibytes(uint64(u.sent)), mebibytes(uint64(u.whole)))
+	at := fmt.Sprintf("when %s of %s were uploaded", mebibytes(uint64(u.sent.Load())), mebibytes(uint64(u.whole)))
 	switch {
 	case errors.Is(ctx.Err(), context.DeadlineExceeded):
 		return notProposed("the time was over " + at).WithHint("give it more with --timeout, at most 10m")
@@ -92,7 +103,8 @@ func (u *upload) switchIn(ctx context.Context, live *store.Image) (settled, erro
 		}
 	}
 	u.node.writers.Lock()
-	defer u.node.writers.Unlock()
+	held := time.Now()
+	defer func() { u.node.writers.Unlock(); u.held = time.Since(held) }()
 	for range maxComparisons {
 		was := live
 		live = u.node.Image() // what was proposed before is applied, unless its caller gave up: then the commit finds out
@@ -130,7 +142,7 @@ func (u *upload) stageAll(ctx context.Context, live *store.Image) error {
 			return err
 		}
 	}
-	return u.flush(ctx)
+	return u.settle(ctx)
 }
 
 // stageSince puts into the stage what came to differ between two states, the
@@ -146,7 +158,7 @@ func (u *upload) stageSince(ctx context.Context, was, live *store.Image) (change
 			return changes, err
 		}
 	}
-	return changes, u.flush(ctx)
+	return changes, u.settle(ctx)
 }
 
 func alike(a, b *store.Doc) bool {
@@ -172,19 +184,39 @@ func (u *upload) put(ctx context.Context, path string) error {
 	return nil
 }
 
+// flush sends what there is, and does not wait for it.
 func (u *upload) flush(ctx context.Context) error {
+	if err := u.failed.Load(); err != nil {
+		return *err
+	}
 	if len(u.docs) == 0 {
 		return nil
 	}
-	docs := u.docs
+	docs, bytes := u.docs, int64(0)
 	u.docs, u.size = nil, 0
-	if err := u.send(ctx, mutation.SysStagePut, mutation.StagePut{Stage: u.id, Docs: docs}); err != nil {
-		return err
-	}
 	for _, d := range docs {
-		u.sent += int64(len(d.Bytes))
+		bytes += int64(len(d.Bytes))
 	}
+	u.slots <- struct{}{}
+	u.onWay.Go(func() {
+		defer func() { <-u.slots }()
+		if err := u.send(ctx, mutation.SysStagePut, mutation.StagePut{Stage: u.id, Docs: docs}); err != nil {
+			u.failed.CompareAndSwap(nil, &err)
+			return
+		}
+		u.sent.Add(bytes)
+	})
 	return nil
+}
+
+// settle sends what there is, and waits until all of it is in the stage.
+func (u *upload) settle(ctx context.Context) error {
+	err := u.flush(ctx)
+	u.onWay.Wait()
+	if failed := u.failed.Load(); failed != nil {
+		return *failed
+	}
+	return err
 }
 
 // payload makes a mutation of the cluster's own bookkeeping.

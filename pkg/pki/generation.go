@@ -73,6 +73,11 @@ func (e *OtherGeneration) Later() bool {
 	return e.Peer.Generation > e.Own.Generation && e.Peer.Recovery != ""
 }
 
+// Earlier reports whether it is the peer that was left behind.
+func (e *OtherGeneration) Earlier() bool {
+	return (&OtherGeneration{Own: e.Peer, Peer: e.Own}).Later()
+}
+
 // Error implements error.
 func (e *OtherGeneration) Error() string { return e.refusal().Error() }
 

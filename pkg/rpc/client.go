@@ -18,11 +18,12 @@ import (
 
 // Options say whom a client talks to.
 type Options struct {
-	Servers     []string                 // "unix:PATH" or "HOST:PORT", tried in this order
-	Credentials *pki.Credentials         // who the caller is, for HOST:PORT; nil: nobody
-	Login       string                   // the command that makes new credentials, for hints; "": in general terms
-	Waiting     func(server, why string) // told once when a call has waited for a while; nil: nobody wants to know
-	Log         *slog.Logger             // attempts and answers; nil: nobody wants to know
+	Servers     []string                  // "unix:PATH" or "HOST:PORT", tried in this order
+	Credentials *pki.Credentials          // who the caller is, for HOST:PORT; nil: nobody
+	Login       string                    // the command that makes new credentials, for hints; "": in general terms
+	Met         func(server pki.Identity) // told who a server has shown to be, over the network; nil: nobody wants to know
+	Waiting     func(server, why string)  // told once when a call has waited for a while; nil: nobody wants to know
+	Log         *slog.Logger              // attempts and answers; nil: nobody wants to know
 }
 
 // Client is an operator's end of the wire. It dials when it is first used, and

@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"io"
 	"net"
+	"slices"
 	"time"
 
 	"github.com/cpctl/cpctl/pkg/snapshot"
@@ -74,6 +75,9 @@ func (c *Client) Restore(ctx context.Context, r io.Reader, args RestoreArgs) (*R
 		unknown = unknown || lost
 		again, ok := r.(io.Seeker)
 		retryable := lost || errors.Is(err, store.ErrUnavailable)
+		if unknown && (!judges(err) || errors.Is(err, store.ErrConflict) && args.ExpectRevision == nil) {
+			retryable = true // another restore is under way, say: that says nothing of ours
+		}
 		if ok && retryable && rest(ctx, &pause) {
 			if _, err := again.Seek(0, io.SeekStart); err == nil {
 				continue
@@ -144,13 +148,24 @@ func exchange(ctx context.Context, conn net.Conn, req streamRequest, transfer fu
 	return &reply, nil
 }
 
-// dialStream connects to the first server that can be reached and has not
+// inTurn are the servers, beginning with the one that is in use.
+func (c *Client) inTurn() []string {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	at := c.at % len(c.opts.Servers)
+	return slices.Concat(c.opts.Servers[at:], c.opts.Servers[:at])
+}
+
+// dialStream connects to the first server that gives a sign of life and has not
 // refused us.
 func (c *Client) dialStream(ctx context.Context) (*judged, string, error) {
+	if err := c.alive(ctx); err != nil {
+		return nil, "", err
+	}
 	began, pause := time.Now(), firstPause
 	said := map[string]string{}
 	for {
-		for _, server := range c.opts.Servers {
+		for _, server := range c.inTurn() {
 			if c.refuses(server) {
 				continue
 			}

@@ -17,34 +17,28 @@ func TestClocksThatDifferByMinutes(t *testing.T) {
 	c.Found()
 	c.Must(c.Nodes[0].Server(), "tenant", "create", "acme")
 	last := time.Time{}
-	led := map[string]bool{}
-	change := func(turn int, nodes ...*live.Node) {
+	change := func(who string) {
 		t.Helper()
-		leader := c.Leader()
-		led[leader.Name] = true
-		for _, n := range nodes {
-			c.Must(n.Server(), "tenant", "update", "acme", "--display-name", leader.Name+" through "+n.Name+" in turn "+string(rune('a'+turn)))
+		for _, n := range c.Nodes {
+			if !n.Running() {
+				continue
+			}
+			c.Must(n.Server(), "tenant", "update", "acme", "--display-name", who+" leads; through "+n.Name)
 			got := live.Decode[struct {
 				Updated time.Time `json:"updated_at"`
 			}](t, c.Must(n.Server(), "tenant", "get", "acme", "-o", "json"))
 			if !got.Updated.After(last) {
-				t.Errorf("%s leads: a command at %s follows one at %s", leader.Name, got.Updated, last)
+				t.Errorf("%s leads: a command at %s follows one at %s", who, got.Updated, last)
 			}
 			last = got.Updated
 		}
 	}
-	for turn := 0; turn < 8 && len(led) < 3; turn++ {
-		change(turn, c.Nodes...)
-		rest, leader := c.Followers(), c.Leader()
-		leader.Kill()
-		awaitLeader(t, c, rest)
-		change(turn, rest...) // one that is off leads while there is no better one
-		leader.Start()
-		c.Await(leader)
-		c.Voting()
-	}
-	if len(led) < 2 {
-		t.Errorf("only %v has led", led)
-	}
+	change("n1")
+	leader, rest := c.Leader(), c.Followers()
+	leader.Kill()
+	change(awaitLeader(t, c, rest).Name) // whose clock is off, whoever it is
+	leader.Start()
+	c.Await(leader)
+	change("somebody")
 	c.Identical()
 }

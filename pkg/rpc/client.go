@@ -7,6 +7,7 @@ import (
 	"log/slog"
 	"strings"
 	"sync"
+	"sync/atomic"
 	"time"
 
 	"github.com/google/uuid"
@@ -36,6 +37,8 @@ type Client struct {
 	at   int                // the server in use, or to be tried first
 	last map[string]outcome // by server
 	told bool               // that a call waits
+
+	streams atomic.Uint32 // failed so far: the next one begins with another server
 }
 
 // The pauses between attempts: short enough that an election is not made

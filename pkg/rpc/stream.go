@@ -33,6 +33,13 @@ type streamReply struct {
 	Restored *RestoreReply      `json:"restored,omitempty"`
 }
 
+func (r *streamReply) failure() error {
+	if r == nil || r.Err == nil {
+		return nil
+	}
+	return r.Err
+}
+
 // readPreamble reads the first line of a connection to the socket, which does
 // for it what ALPN does for the port.
 func readPreamble(conn net.Conn) (string, error) {

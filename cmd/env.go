@@ -10,6 +10,7 @@ import (
 	"path/filepath"
 	"strconv"
 	"strings"
+	"sync/atomic"
 	"syscall"
 	"time"
 
@@ -69,7 +70,7 @@ type Cluster interface {
 	rememberer
 	Health(ctx context.Context, wait bool) (*rpc.HealthReply, error)
 	Check(context.Context, rpc.CheckArgs) (*rpc.CheckReport, error)
-	Remove(context.Context, rpc.RemoveArgs) (*rpc.RemoveReply, error)
+	memberships
 	transferrer
 	Rekey(ctx context.Context, tell func(*rpc.RekeyReply)) (*rpc.RekeyReply, error)
 	Export(context.Context, rpc.ExportArgs) (*rpc.ExportReply, error)
@@ -189,11 +190,13 @@ func (e *Env) client(ctx context.Context, work func(context.Context, Cluster) er
 	if err != nil {
 		return err
 	}
+	var met atomic.Uint64 // the generation of the cluster that a server was of
+	o.Met = func(id pki.Identity) { met.Store(id.Generation) }
 	c := e.Dial(o)
 	defer c.Close()
 	ctx, cancel := e.deadline(ctx)
 	defer cancel()
-	defer e.renewing(ctx, o)()
+	defer e.renewing(ctx, o, &met)()
 	return work(ctx, c)
 }
 

@@ -139,6 +139,7 @@ func runNode(ctx context.Context, env *Env, f *nodeFlags) error {
 	}
 	if join != nil {
 		config.Join = join
+		config.Seek = join.addresses()
 	}
 	unix.Umask(0o077)
 	slog.SetDefault(config.Log)
@@ -169,6 +170,13 @@ func runNode(ctx context.Context, env *Env, f *nodeFlags) error {
 		}
 		e, err := server.AskRenewal(ctx, rpc.Member(leader), csr)
 		return (*node.Enrolment)(e), toldOff(err)
+	}
+	config.Move = func(ctx context.Context, to node.Member, req node.AdmitRequest) error {
+		started.Wait()
+		if server == nil {
+			return context.Canceled
+		}
+		return toldOff(server.AskMove(ctx, rpc.Member(to), rpc.AdmitArgs(req)))
 	}
 	config.FetchKey = func(ctx context.Context, m node.Member, keyID string) ([]byte, error) {
 		started.Wait()
@@ -221,6 +229,9 @@ func runNode(ctx context.Context, env *Env, f *nodeFlags) error {
 	err = errors.Join(n.Close(), server.Close())
 	if err := record.Close(); err != nil { // said before, and no reason to end otherwise
 		config.Log.Warn("stopping with an audit log that is not complete", "error", err)
+	}
+	if errors.Is(cause, node.ErrLeft) { // as it was told to: nobody is to start it again
+		return errStopped
 	}
 	if cause != nil {
 		return startError(cause)

@@ -43,14 +43,14 @@ func survivors(dirs []string) (all []*node.Survivor, release func(), err error) 
 			path, err = real(path)
 		}
 		if err != nil {
-			release()
 			return nil, nil, err
 		}
 		if seen[path] {
-			release()
 			return nil, nil, usagef("--dir %s is given twice", dir)
 		}
 		seen[path] = true
+	}
+	for _, dir := range dirs {
 		s, err := node.Survey(dir)
 		if err != nil {
 			release()

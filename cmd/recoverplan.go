@@ -28,7 +28,7 @@ What only the lost members had cannot be known.
 With -o json the directories are "directories", each with "dir", "node", "last_term",
 "last_index", "snapshot_index", "shown_index" (0: not known), "revision", "digest",
 "state_digest", "last_command_at", "whole" and "faults"; then "best" and "why", "voters",
-"missing", "majority", "unsure", "lost" and "next", the command to run.
+"missing", "majority", "unsure", "lost" and "next", the commands to run.
 
 Exit 0 if the cluster can go on from one of them, 11 if all are damaged, 2 if they are not
 of one cluster and generation, 8 if a node runs on one, 12 if one is of a newer version.`,
@@ -67,7 +67,7 @@ type recoveryPlan struct {
 	Majority      bool           `json:"majority"`
 	Unsure        int            `json:"unsure"`
 	Lost          []recoveryLoss `json:"lost"`
-	Next          string         `json:"next,omitempty"`
+	Next          []string       `json:"next"` // commands
 }
 
 type recoveryDir struct {
@@ -110,7 +110,7 @@ func (e *Env) plan(o *node.Outlook) error {
 
 func planOf(o *node.Outlook) *recoveryPlan {
 	p := &recoveryPlan{FormatVersion: store.FormatVersion, Kind: "recovery_plan", Why: o.Why, Voters: o.Voters, Majority: o.Majority, Unsure: o.Unsure,
-		Directories: []recoveryDir{}, Missing: []string{}, Lost: []recoveryLoss{}}
+		Directories: []recoveryDir{}, Missing: []string{}, Lost: []recoveryLoss{}, Next: []string{}}
 	for _, s := range o.All {
 		p.ClusterID, p.Generation = cmp.Or(p.ClusterID, s.ClusterID), cmp.Or(p.Generation, s.Generation)
 		d := recoveryDir{Dir: s.Dir, Node: s.Name, NodeID: s.NodeID, ClusterID: s.ClusterID, Generation: s.Generation, Voter: s.Votes(),
@@ -157,19 +157,24 @@ func startAgain(s *node.Survivor) string {
 	return command
 }
 
-// nextOf is the command to run after looking at the plan.
-func nextOf(o *node.Outlook) string {
+// nextOf is the commands to run after looking at the plan.
+func nextOf(o *node.Outlook) (commands []string) {
 	switch {
-	case o.Best.Begun == 0 && o.Majority:
-		return startAgain(o.Best)
 	case o.Best.Begun != 0:
-		return "cpctl recover run --dir " + shellWord(o.Best.Dir)
+		return []string{"cpctl recover run --dir " + shellWord(o.Best.Dir)}
+	case o.Majority:
+		for _, s := range o.All {
+			if s.Whole() {
+				commands = append(commands, startAgain(s))
+			}
+		}
+		return commands
 	}
 	command := "cpctl recover run" + dirFlags(o.All)
 	if o.Costs() {
 		command += " --node " + o.Best.Name
 	}
-	return command
+	return []string{command}
 }
 
 func (e *Env) planText(o *node.Outlook, p *recoveryPlan) error {
@@ -194,7 +199,10 @@ func (e *Env) planText(o *node.Outlook, p *recoveryPlan) error {
 		lines = append(lines, pair{"cluster", fmt.Sprintf("%s, generation %d", p.ClusterID, p.Generation)}, pair{"voters", e.votersText(o)})
 		lines = append(lines, e.lossText(o)...)
 	}
-	return e.pairs(append(lines, pair{"next", p.Next}))
+	for i, next := range p.Next {
+		lines = append(lines, pair{map[bool]string{true: "next"}[i == 0], next})
+	}
+	return e.pairs(lines)
 }
 
 func (e *Env) planTable(o *node.Outlook, p *recoveryPlan) table {
@@ -203,6 +211,7 @@ func (e *Env) planTable(o *node.Outlook, p *recoveryPlan) table {
 		paint: map[int]func(string) string{8: u.remains}}
 	wide := e.flags.output == formatWide
 	if wide {
+		t.titles[7] = "CHANGED" // a time, not an age
 		t.titles = append(t.titles, "ID", "CLUSTER", "GENERATION>", "KEY")
 	}
 	for i, s := range o.All {
@@ -276,28 +285,42 @@ func (e *Env) lossText(o *node.Outlook) (lines []pair) {
 		lines = append(lines, pair{key, text})
 	}
 	for _, l := range o.Lost {
-		entries := fmt.Sprintf("entries %d to %d", l.From, l.To)
+		entries, were, they := fmt.Sprintf("entries %d to %d", l.From, l.To), "were", "they were"
 		if l.From == l.To {
-			entries = fmt.Sprintf("entry %d", l.To)
+			entries, were, they = fmt.Sprintf("entry %d", l.To), "was", "it was"
 		}
 		who := cmp.Or(l.Of.Name, l.Of.Dir)
 		switch {
 		case l.Acknowledged:
-			add(fmt.Sprintf("%s, which %s has shown: they were acknowledged", entries, who))
+			add(fmt.Sprintf("%s, which %s has shown: %s acknowledged", entries, who, they))
 		case l.Never:
-			add(fmt.Sprintf("%s of %s, which never were committed: nobody was told that they were done", entries, who))
+			add(fmt.Sprintf("%s of %s, which never %s committed: nobody was told that %s done", entries, who, were, they))
 		default:
-			add(fmt.Sprintf("%s of %s, of which it is not known whether they were acknowledged", entries, who))
+			add(fmt.Sprintf("%s of %s, and it is not known whether %s acknowledged", entries, who, they))
 		}
+	}
+	if o.Majority {
+		return lines
 	}
 	if len(lines) == 0 {
 		add("nothing that these directories hold")
 	}
-	if len(o.Missing) > 0 && !o.Majority {
-		add(fmt.Sprintf("what only the missing %s had: that cannot be known", plural(len(o.Missing), "voter")))
+	switch n := len(o.Missing); {
+	case n == 1:
+		add("what only the missing voter had: that cannot be known")
+	case n > 1:
+		add(fmt.Sprintf("what only the %d missing voters had: that cannot be known", n))
 	}
 	if o.Unsure > 0 {
-		lines = append(lines, pair{"kept", fmt.Sprintf("all that it holds; %s at its end perhaps never acknowledged", plural(o.Unsure, "change"))})
+		lines = append(lines, pair{"kept", "all that it holds; " + unsureText(o.Unsure)})
 	}
 	return lines
+}
+
+// unsureText is about changes at the end of a log.
+func unsureText(n int) string {
+	if n == 1 {
+		return "of the last change it is not known whether it was acknowledged"
+	}
+	return fmt.Sprintf("of %d changes at its end it is not known whether they were acknowledged", n)
 }

@@ -68,7 +68,7 @@ func choose(o *node.Outlook, name string) (*node.Survivor, error) {
 	best := o.Best
 	if name != "" {
 		if best = nil; o.Best != nil && o.Best.Begun != 0 && o.Best.Name != name {
-			return nil, store.Errorf(store.CodeRefused, "a recovery from node %q was begun: finish that one", o.Best.Name).WithHint("%s", nextOf(o))
+			return nil, store.Errorf(store.CodeRefused, "a recovery from node %q was begun: finish that one", o.Best.Name).WithHint("%s", nextOf(o)[0])
 		}
 		for _, s := range o.All {
 			if s.Name != name && s.NodeID != name {
@@ -97,7 +97,7 @@ func choose(o *node.Outlook, name string) (*node.Survivor, error) {
 			here = fmt.Sprintf("a majority of the %d voters is here", o.Voters)
 		}
 		return nil, store.Errorf(store.CodeRefused, "nothing has to be recovered: %s", here).
-			WithHint("start what is here, and the cluster goes on with all that was acknowledged:\n  %s\nto recover all the same, say from which: --node %s", nextOf(o), best.Name)
+			WithHint("start what is here, and the cluster goes on with all that was acknowledged:\n%s\nto recover all the same, say from which: --node %s", "  "+strings.Join(nextOf(o), "\n  "), best.Name)
 	case o.Costs():
 		return nil, store.Errorf(store.CodeRefused, "changes that were acknowledged would be lost: another directory has shown more, and is damaged").
 			WithHint("see: cpctl recover plan%s\nto go on without them, say from which: --node %s", dirFlags(o.All), best.Name)
@@ -153,7 +153,7 @@ func (e *Env) recoveredText(r *recovery) error {
 	}
 	kept := fmt.Sprintf("all entries of the log, up to %d", r.Index)
 	if r.Unsure > 0 {
-		kept += fmt.Sprintf("; %s at its end perhaps never acknowledged", plural(r.Unsure, "change"))
+		kept += "; " + unsureText(r.Unsure)
 	}
 	lines := []pair{
 		{"generation", r.Generation},

@@ -66,10 +66,6 @@ func (c *clocks) of(id string) (reading, bool) {
 // clusterTime is the median of the clocks of the voters, this node's own
 // included. It is not known while fewer than a majority were heard, nor where
 // there is nobody else to ask.
-//
-// Of two that are in the middle it is the earlier one, and so of two at all: too
-// early, things last longer than they should; too late, they end, and nothing
-// brings them back.
 func (n *Node) clusterTime() (median time.Time, known bool) {
 	own := n.cfg.Now()
 	var shown []time.Time
@@ -85,6 +81,13 @@ func (n *Node) clusterTime() (median time.Time, known bool) {
 			shown = append(shown, r.now())
 		}
 	}
+	return medianOf(shown, voters)
+}
+
+// medianOf is the median of the clocks of some voters. Of two that are in the
+// middle it is the earlier one, and so of two at all: too early, things last
+// longer than they should; too late, they end, and nothing brings them back.
+func medianOf(shown []time.Time, voters int) (median time.Time, known bool) {
 	if len(shown) < max(voters/2+1, 2) {
 		return time.Time{}, false
 	}

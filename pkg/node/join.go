@@ -38,6 +38,7 @@ type Enrolment struct {
 type AdmitRequest struct {
 	NodeID  string
 	Address string
+	Moved   bool // it is a member, and was at another address before
 }
 
 // Joiner reaches a member of the cluster that a new node wants to join. Once the

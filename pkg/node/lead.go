@@ -164,8 +164,10 @@ func (n *Node) tend(l *leadership) {
 		if time.Since(failed) > retireBackoff && !n.retireKeys(l) {
 			failed = time.Now()
 		}
+		n.finishRemovals()
 		n.dropForsaken()
 		n.promote()
+		n.removeLost(l)
 		n.succeed()
 		n.yield()
 	}
@@ -187,7 +189,7 @@ func (n *Node) yield() {
 		why = files.Reason
 	case n.lacksKey(n.Image()):
 		why = "cluster_key"
-	case n.skew() != 0 && n.mayYieldAgain():
+	case n.skew() != 0 && n.mayYieldClock():
 		if n.askAround(); n.skew() == 0 { // all clocks were set at once
 			return
 		}
@@ -199,8 +201,12 @@ func (n *Node) yield() {
 		if to.unfit != "" {
 			return
 		}
-		if why == clockSkew && to.off.Abs() > maxSkew/2 { // or it might think the same of itself, and hand it back
-			continue
+		if why == clockSkew {
+			if to.off.Abs() > maxSkew/2 { // or it might think the same of itself, and hand it back
+				continue
+			}
+			now := time.Now()
+			n.clockYield.Store(&now)
 		}
 		n.cfg.Log.Warn("this node cannot lead as it is; handing leadership over", "to", to.Name, "reason", why)
 		err := n.handTo(to.Member)
@@ -211,11 +217,11 @@ func (n *Node) yield() {
 	}
 }
 
-// mayYieldAgain reports whether this node has not handed leadership over because
-// of its clock for a while, and notes that it does now.
-func (n *Node) mayYieldAgain() bool {
-	now, last := time.Now(), n.clockYield.Load()
-	return (last == nil || now.Sub(*last) > clockPause) && n.clockYield.CompareAndSwap(last, &now)
+// mayYieldClock reports whether this node has not handed leadership over because
+// of its clock for a while.
+func (n *Node) mayYieldClock() bool {
+	last := n.clockYield.Load()
+	return last == nil || time.Since(*last) > clockPause
 }
 
 const (

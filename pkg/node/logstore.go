@@ -40,9 +40,11 @@ type logStore struct {
 	failed atomic.Pointer[error]
 	closed atomic.Bool
 
-	writing sync.Mutex      // one append or deletion at a time
-	tail    logTail         // the last entry
-	sizes   logSizes        // of the entries
+	writing sync.Mutex // one append or deletion at a time
+	tail    logTail    // the last entry
+	conf    *confMark  // the newest configuration in it; nil: not looked for yet, or there is none
+	snaps   raft.SnapshotStore
+	sizes   logSizes
 	noted   *publish.Marker // nil in a log that is only read
 
 	newest func() (snapshotMark, error) // nil until followSnapshots
@@ -145,6 +147,7 @@ func (s *logStore) StoreLogs(entries []*raft.Log) error {
 		return s.fail(fmt.Errorf("raft log %s: write entries %d to %d: %w", s.path, entries[0].Index, entries[len(entries)-1].Index, err))
 	}
 	s.tail = tail
+	s.stored(entries)
 	for _, e := range copies {
 		s.sizes.add(e.Index, sizeOf(e))
 	}

@@ -56,9 +56,11 @@ type Config struct {
 
 	Join Joiner // how a new node gets into a cluster; nil: it founds one
 
-	space func(dir string) (free, total uint64) // of the disk; diskSpace if nil, tests have others
-	disk  disk.FS                               // the real one if nil, tests have others
-	boot  string                                // id of the boot; the kernel's if empty
+	space  func(dir string) (free, total uint64) // of the disk; diskSpace if nil, tests have others
+	disk   disk.FS                               // the real one if nil, tests have others
+	steady time.Duration                         // that a member keeps up before it votes; promoteAfter if zero
+	step   func(n *Node, at string) error        // in a removal; nothing if nil, tests end a leader there
+	boot   string                                // id of the boot; the kernel's if empty
 
 	keptLog int64                                                       // bytes that stay of a log that is cut; keptLogBytes if zero, tests have less
 	before  func(*mutation.Command)                                     // is told of each command before this node proposes it; may block
@@ -70,6 +72,13 @@ type Config struct {
 	// Probe asks another member how it is. Nil: only what raft knows is used.
 	// Its error is of ErrRemoved or ErrRevoked when that member said so.
 	Probe func(ctx context.Context, m Member) (Progress, error)
+
+	// Seek are addresses, HOST:PORT, where other members may be found when none is
+	// where this node knows it to be.
+	Seek []string
+	// Move asks another member to tell the leader that this node is at another
+	// address now. Nil: a node that does not lead cannot say so.
+	Move func(ctx context.Context, to Member, req AdmitRequest) error
 
 	// Record puts on record what a leader does of its own accord. Nil: nobody does.
 	Record func(audit.Event)
@@ -135,24 +144,34 @@ type Node struct {
 	unnoted    publish.Committed         // what would be in raft/committed if it were settled
 	settled    atomic.Bool               // the image is not older than what this node showed before its start
 
-	notes     chan bool // raft's notes of leadership won and lost
-	peers     peerStates
-	members   sync.Mutex   // one change of membership at a time
-	writers   sync.RWMutex // held for writing while a restore commits
-	requests  atomic.Pointer[knownRequestKey]
-	rekeying  chan struct{} // holds one token while nobody rolls the cluster key over here
-	restoring restoring
-	open      *conns                // connections to whoever has a certificate
-	swept     chan struct{}         // makes sweeping look at them
-	trust     chan struct{}         // makes keepCertificate look at once
-	tlsFiles  sync.Mutex            // held while tls/ is changed, or compared
-	renewing  sync.Mutex            // one renewal of a person at a time: they are counted
-	rotating  sync.Mutex            // one step of a roll-over of the authority at a time
-	refused   atomic.Pointer[error] // why the others do not talk to this node
-	strangers strangers
-	closing   chan struct{}
-	stopped   sync.Once
-	done      sync.WaitGroup
+	notes                 chan bool // raft's notes of leadership won and lost
+	peers                 peerStates
+	members               sync.Mutex // one change of membership at a time
+	spells                spells
+	hints                 hints
+	moving                atomic.Bool // it is telling the leader where it is
+	moved                 time.Time   // since when, zero if it has not to; and unmoved: of that goroutine
+	unmoved               said
+	departing             atomic.Int32 // callers who have told this node to leave, and wait
+	parting               sync.Once
+	unfinished, unremoved said         // of tend
+	writers               sync.RWMutex // held for writing while a restore commits
+	requests              atomic.Pointer[knownRequestKey]
+	rekeying              chan struct{} // holds one token while nobody rolls the cluster key over here
+	restoring             restoring
+	open                  *conns                // connections to whoever has a certificate
+	swept                 chan struct{}         // makes sweeping look at them
+	trust                 chan struct{}         // makes keepCertificate look at once
+	tlsFiles              sync.Mutex            // held while tls/ is changed, or compared
+	renewing              sync.Mutex            // one renewal of a person at a time: they are counted
+	rotating              sync.Mutex            // one step of a roll-over of the authority at a time
+	refused               atomic.Pointer[error] // why the others do not talk to this node
+	strangers             strangers
+	closing               chan struct{}
+	alive                 context.Context // ends with closing
+	stop                  context.CancelFunc
+	stopped               sync.Once
+	done                  sync.WaitGroup
 }
 
 // Image returns the newest state of this node. It never changes.
@@ -177,13 +196,22 @@ func (n *Node) Listener(protocol string) net.Listener { return n.mux.Listener(pr
 // Dial connects to another member with one of the port's protocols. The peer is
 // the member, or the connection fails.
 func (n *Node) Dial(ctx context.Context, m Member, protocol string) (net.Conn, error) {
-	cfg, err := n.dialTLS(m.ID, protocol)
+	at := n.hints.at(m.ID, m.Address)
+	conn, err := n.dial(ctx, m.ID, at, protocol)
+	if err != nil {
+		n.hints.wrong(m.ID, at)
+	}
+	return conn, err
+}
+
+func (n *Node) dial(ctx context.Context, nodeID, address, protocol string) (net.Conn, error) {
+	cfg, err := n.dialTLS(nodeID, protocol)
 	if err != nil {
 		return nil, err
 	}
 	ctx, cancel := context.WithTimeout(ctx, handshakeTimeout)
 	defer cancel()
-	return n.open.dial(ctx, cfg, m.Address)
+	return n.open.dial(ctx, cfg, address)
 }
 
 // Revoked reports whether a certificate was taken back, as far as this node knows.
@@ -196,7 +224,12 @@ func (n *Node) Revoked(serial string) bool {
 
 // WaitApplied returns when this node has applied a log index.
 func (n *Node) WaitApplied(ctx context.Context, index uint64) error {
+	ctx, cancel := n.whileAlive(ctx)
+	defer cancel()
 	if err := n.fsm.Wait(ctx, index); err != nil {
+		if n.Stopping() {
+			return store.Errorf(store.CodeUnavailable, "node %s is stopping", n.self.Name)
+		}
 		return store.Errorf(store.CodeUnavailable, "node %s has applied index %d, not %d yet", n.self.Name, n.fsm.Image().Index, index)
 	}
 	return nil
@@ -205,7 +238,19 @@ func (n *Node) WaitApplied(ctx context.Context, index uint64) error {
 // WaitPublished returns when this node's files show a log index. It fails when
 // they cannot be written now.
 func (n *Node) WaitPublished(ctx context.Context, index uint64) error {
+	ctx, cancel := n.whileAlive(ctx)
+	defer cancel()
 	return n.files.Wait(ctx, index)
+}
+
+// Stopping reports whether this node is about to end: it applies nothing more.
+func (n *Node) Stopping() bool { return n.alive.Err() != nil }
+
+// whileAlive ends a wait also when this node stops.
+func (n *Node) whileAlive(ctx context.Context) (context.Context, context.CancelFunc) {
+	ctx, cancel := context.WithCancel(ctx)
+	forget := context.AfterFunc(n.alive, cancel)
+	return ctx, func() { forget(); cancel() }
 }
 
 // Readable reports whether stale reads may be answered: after a start without a
@@ -227,7 +272,11 @@ func (n *Node) fail(err error) {
 			default:
 			}
 		}
-		n.cfg.Log.Error("the node stops", "error", err)
+		if errors.Is(err, ErrLeft) {
+			n.cfg.Log.Info("the node stops, and is not to be started again", "reason", err)
+		} else {
+			n.cfg.Log.Error("the node stops", "error", err)
+		}
 		n.cfg.Stop(n.advise(err))
 	})
 }
@@ -235,10 +284,11 @@ func (n *Node) fail(err error) {
 // Close hands leadership over, stops raft, publishes what is pending and closes
 // every file.
 func (n *Node) Close() error {
-	close(n.closing)
 	if n.raft().State() == raft.Leader && n.voters() > 1 {
 		n.handOver()
 	}
+	close(n.closing)
+	n.stop()
 	n.lifecycle.Lock()
 	ended := n.running.Load().stop()
 	n.lifecycle.Unlock()
@@ -259,14 +309,21 @@ func (n *Node) Close() error {
 	return nil
 }
 
-// handOver lets another voter lead before this node stops. It is a courtesy that
-// spares the cluster an election: the best one, or whoever answers.
+// handOver lets another voter lead before this node stops: the best one, or
+// whoever answers. It is a courtesy that spares the cluster an election, and ends
+// once another leads: until then this node's vote may be needed.
 func (n *Node) handOver() {
 	for _, to := range n.successors() {
 		if !to.answers {
 			break
 		}
+		term := n.raft().CurrentTerm()
 		err := n.handTo(to.Member)
+		if err == nil {
+			ctx, cancel := context.WithTimeout(n.alive, 2*n.cfg.ElectionTimeout)
+			_, err = n.succeeded(ctx, to.Member, term)
+			cancel()
+		}
 		if err == nil || n.raft().State() != raft.Leader {
 			return
 		}

@@ -118,7 +118,7 @@ func (n *Node) newTransport() *transport {
 	layer := newStreamLayer(n.mux.Listener(ProtocolRaft), string(joinAddress(n.self.NodeID, n.self.Advertise)), func(nodeID string) (*tls.Config, error) {
 		return n.dialTLS(nodeID, ProtocolRaft)
 	})
-	layer.open = n.open
+	layer.open, layer.hints = n.open, &n.hints
 	return &transport{raft.NewNetworkTransportWithConfig(&raft.NetworkTransportConfig{Stream: layer, MaxPool: maxPool, Timeout: rpcTimeout,
 		MaxRPCsInFlight: callsInFlight, Logger: raftLogger(n.cfg.Log)}), n.cfg.ElectionTimeout}
 }

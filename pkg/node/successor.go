@@ -24,7 +24,7 @@ const ledWithin = 64
 // those that at least answer, the most advanced of each. Everybody who hands
 // leadership over asks here.
 func (n *Node) successors() []successor {
-	commit := n.raft().CommitIndex() // before they are asked: what comes meanwhile they need not have
+	began, commit := time.Now(), n.raft().CommitIndex() // what comes while they are asked they need not have
 	n.askAround()
 	var out []successor
 	for _, m := range n.Members() {
@@ -32,8 +32,8 @@ func (n *Node) successors() []successor {
 			continue
 		}
 		s := successor{Member: m}
-		var p Progress
-		p, s.answers = n.heard(m.ID)
+		p, known := n.LastHeard(m.ID)
+		s.answers = known && p.Seen.After(began)
 		s.off = n.offOf(m.ID)
 		s.applied, s.unfit = p.Applied, n.unfit(m, p, s.answers, commit)
 		out = append(out, s)
@@ -56,12 +56,14 @@ func (n *Node) successors() []successor {
 // unfit says why a voter should not lead now, as it follows its name: it could
 // not do what a leader has to.
 func (n *Node) unfit(m Member, p Progress, answers bool, commit uint64) string {
-	keys := named(n.Image())
+	keys, gone := named(n.Image()), departures(n.Image())
 	switch {
 	case !answers && p.Seen.IsZero():
 		return "does not answer"
 	case !answers:
-		return fmt.Sprintf("does not answer; it was heard %s ago", time.Since(p.Seen).Round(time.Second))
+		return fmt.Sprintf("does not answer; it was last heard %s ago", time.Since(p.Seen).Round(time.Second))
+	case gone.Of(m.ID) != nil:
+		return "is about to be removed"
 	case p.Degraded:
 		return "is degraded: its files cannot be written (" + p.Reason + ")"
 	case len(keys) > 0 && !p.has(keys[0]):

@@ -43,7 +43,7 @@ type Survivor struct {
 	self      *identity
 	dir       *dataDir
 	raft      *rafted
-	keys      pki.Keyring
+	keys      *pki.Keyring // behind a pointer, as no print goes there
 	begun     *recovering
 	committed uint64 // index up to which its log is known to be, by all that was looked at
 }
@@ -185,11 +185,13 @@ func (s *Survivor) opens() string {
 	if errors.Is(err, os.ErrNotExist) {
 		return "cluster.key is missing"
 	}
+	var ring pki.Keyring
 	if err == nil {
-		s.keys, err = pki.ParseKeyring(b)
+		ring, err = pki.ParseKeyring(b)
 	}
 	if err == nil {
-		_, err = authorityIn(s.Image, s.keys)
+		s.keys = &ring
+		_, err = authorityIn(s.Image, ring)
 	}
 	if err != nil {
 		return s.within(err)

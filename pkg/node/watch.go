@@ -131,22 +131,10 @@ func (n *Node) SinceContact() time.Duration {
 	return time.Since(at)
 }
 
-// checkAddress warns a member that the others look for somewhere else: it would
-// wait for a leader in vain.
-func (n *Node) checkAddress() {
-	for _, m := range n.Members() {
-		if m.ID == n.self.NodeID && m.Address != n.self.Advertise {
-			n.cfg.Log.Error("the cluster knows this node at another address; start it with that one, or remove it and join again",
-				"known", m.Address, "now", n.self.Advertise)
-		}
-	}
-}
-
 // watch keeps an eye on this node and, while it leads, on the others.
 func (n *Node) watch() {
 	tick := time.NewTicker(watchEvery)
 	defer tick.Stop()
-	n.checkAddress()
 	for turn := 0; ; turn++ {
 		self := n.Progress()
 		self.Seen = time.Now()
@@ -165,6 +153,7 @@ func (n *Node) watch() {
 			n.probeAll()
 		}
 		n.noteSpaces()
+		n.keepAddress()
 		n.lookAtClock()
 		select {
 		case <-tick.C:
@@ -193,8 +182,12 @@ func (n *Node) probeAll() {
 	ctx, cancel := context.WithTimeout(context.Background(), 2*watchEvery)
 	defer cancel()
 	var asked sync.WaitGroup
-	for _, m := range n.Members() {
+	l, all := n.lead.Load(), n.Members()
+	var mu sync.Mutex
+	answered, well := map[string]bool{}, map[string]bool{}
+	for _, m := range all {
 		if m.ID == n.self.NodeID {
+			answered[m.ID], well[m.ID] = true, true
 			continue
 		}
 		asked.Add(1)
@@ -210,8 +203,14 @@ func (n *Node) probeAll() {
 			n.clocks.read(m.ID, p.Clock, began)
 			p.Seen = time.Now()
 			n.peers.set(m.ID, peerState{p, settled})
+			mu.Lock()
+			answered[m.ID], well[m.ID] = true, n.wellNow(&p)
+			mu.Unlock()
 			n.noteSpaces() // one that does not answer must not make the others' answers old
 		}()
 	}
 	asked.Wait()
+	if l != nil && l == n.lead.Load() {
+		n.spells.round(l, time.Now(), all, answered, well)
+	}
 }

@@ -7,7 +7,6 @@ import (
 	"log/slog"
 	"strings"
 	"sync"
-	"sync/atomic"
 	"time"
 
 	"github.com/google/uuid"
@@ -19,11 +18,12 @@ import (
 
 // Options say whom a client talks to.
 type Options struct {
-	Servers     []string                 // "unix:PATH" or "HOST:PORT", tried in this order
-	Credentials *pki.Credentials         // who the caller is, for HOST:PORT; nil: nobody
-	Login       string                   // the command that makes new credentials, for hints; "": in general terms
-	Waiting     func(server, why string) // told once when a call has waited for a while; nil: nobody wants to know
-	Log         *slog.Logger             // attempts and answers; nil: nobody wants to know
+	Servers     []string                  // "unix:PATH" or "HOST:PORT", tried in this order
+	Credentials *pki.Credentials          // who the caller is, for HOST:PORT; nil: nobody
+	Login       string                    // the command that makes new credentials, for hints; "": in general terms
+	Met         func(server pki.Identity) // told who a server has shown to be, over the network; nil: nobody wants to know
+	Waiting     func(server, why string)  // told once when a call has waited for a while; nil: nobody wants to know
+	Log         *slog.Logger              // attempts and answers; nil: nobody wants to know
 }
 
 // Client is an operator's end of the wire. It dials when it is first used, and
@@ -37,8 +37,6 @@ type Client struct {
 	at   int                // the server in use, or to be tried first
 	last map[string]outcome // by server
 	told bool               // that a call waits
-
-	streams atomic.Uint32 // failed so far: the next one begins with another server
 }
 
 // The pauses between attempts: short enough that an election is not made
@@ -225,11 +223,6 @@ func (c *Client) Health(ctx context.Context, wait bool) (*HealthReply, error) {
 // Check has every member check itself.
 func (c *Client) Check(ctx context.Context, args CheckArgs) (*CheckReport, error) {
 	return repeat[CheckArgs, *CheckReport](ctx, c, "Cluster.Check", args)
-}
-
-// Remove takes a member out of the cluster.
-func (c *Client) Remove(ctx context.Context, args RemoveArgs) (*RemoveReply, error) {
-	return repeat[RemoveArgs, *RemoveReply](ctx, c, "Cluster.Remove", args)
 }
 
 // Export asks for the private part of a signing key. Each attempt is on record

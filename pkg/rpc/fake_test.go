@@ -11,6 +11,7 @@ import (
 	"slices"
 	"strings"
 	"sync"
+	"sync/atomic"
 	"testing"
 	"time"
 
@@ -56,7 +57,12 @@ type fake struct {
 	server   *Server  // that serves it
 	record   Recorder // nil: nobody
 	unready  error    // of Ready
+	stopping bool
 	transfer func(TransferArgs) (*Transferred, error)
+
+	remove    func(RemoveArgs) (*Removal, error) // nil: done
+	departing atomic.Int32
+	departed  chan string // who told it to
 }
 
 func (f *fake) Name() string                                { return "n1" }
@@ -65,6 +71,7 @@ func (f *fake) ClusterID() string                           { return "cluster-1"
 func (f *fake) Image() *store.Image                         { return f.img }
 func (f *fake) Readable() error                             { return f.unread }
 func (f *fake) WaitPublished(context.Context, uint64) error { return f.files }
+func (f *fake) Stopping() bool                              { return f.stopping }
 func (f *fake) SinceContact() time.Duration                 { return 1500 * time.Millisecond }
 
 func (f *fake) Progress() Progress {
@@ -234,9 +241,26 @@ func (f *fake) RevokeToken(context.Context, string, access.Actor) (*Recorded, er
 	return nil, nil
 }
 
-func (f *fake) Remove(context.Context, string, access.Actor) (Member, int, error) {
-	return Member{Name: "n2"}, 2, f.removal
+func (f *fake) Remove(_ context.Context, args RemoveArgs, _ access.Actor) (*Removal, error) {
+	if f.remove != nil {
+		return f.remove(args)
+	}
+	return &Removal{Gone: Member{Name: "n2"}, Voters: 2}, f.removal
 }
+
+func (f *fake) Promote(context.Context, string, access.Actor) (*Promotion, error) {
+	return &Promotion{Member: Member{Name: "n4"}, Voters: 4, CanLose: 1, Changed: true}, nil
+}
+
+func (f *fake) SetAutoremove(context.Context, mutation.Autoremove, access.Actor) (uint64, error) {
+	return 9, nil
+}
+
+func (f *fake) Departing() func() { f.departing.Add(1); return func() { f.departing.Add(-1) } }
+
+func (f *fake) Depart(by string) { f.departed <- by }
+
+func (f *fake) Roster() ([]Member, uint64) { return f.Members(), 5 }
 
 func (f *fake) Transfer(_ context.Context, args TransferArgs, _ access.Actor) (*Transferred, error) {
 	if !f.leads {

@@ -235,6 +235,12 @@ func conclude(e *audit.Event, reply any, err error) {
 		e.Message = v.Phase + ", authority " + v.Signs + " signs"
 	case *RekeyReply:
 		e.Index, e.Message = v.Index, v.Phase+", key "+v.KeyID
+	case *PromoteReply:
+		if e.Target = "node/" + v.Promoted.Name; !v.Changed {
+			e.Result = audit.Unchanged
+		}
+	case *AutoremoveReply:
+		e.Index = v.Index
 	case *Transferred:
 		e.Index, e.Target, e.Message = v.Index, "node/"+v.Leader, "from node/"+v.From
 		if !v.Changed {

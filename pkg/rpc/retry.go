@@ -15,9 +15,14 @@ import (
 // that changes something nobody knows the outcome when the time is over and an
 // attempt went out whose answer did not come.
 func repeat[A, R any](ctx context.Context, c *Client, method string, args A) (R, error) {
+	return repeatEach[A, R](ctx, c, method, func() A { return args })
+}
+
+// repeatEach is repeat for arguments that are other ones with each attempt.
+func repeatEach[A, R any](ctx context.Context, c *Client, method string, args func() A) (R, error) {
 	unknown := false
 	return retry(ctx, c, func(ctx context.Context, conn *link) (R, error) {
-		return do[A, R](ctx, conn, method, nil, args)
+		return do[A, R](ctx, conn, method, nil, args())
 	}, func(err error) (bool, error) {
 		lost := errors.Is(err, errBroken) || errors.Is(err, store.ErrUnknown)
 		unknown = unknown || lost && !slices.Contains(reads, method) && method != "Cluster.Check" // which tells what is wrong, repaired or not

@@ -49,6 +49,33 @@ func TestArchivesGoBothWays(t *testing.T) {
 	}
 }
 
+// What a later attempt meets says nothing of the one before, whose answer was lost.
+func TestARestoreThatMayBeDoneIsAskedForUntilItIsKnown(t *testing.T) {
+	t.Parallel()
+	answers := []error{store.ErrUnknown, store.Errorf(store.CodeConflict, "another restore is under way"), store.ErrDenied}
+	f := &fake{leads: true}
+	asked := 0
+	f.restore = func(archive io.Reader) (*Restored, error) {
+		if _, err := io.Copy(io.Discard, archive); err != nil {
+			return nil, err
+		}
+		if asked++; asked <= len(answers) {
+			return nil, answers[asked-1]
+		}
+		return &Restored{Revision: 7, Replayed: true}, nil
+	}
+	c, _ := serveFake(t, f)
+	r, err := c.Restore(soon(t), strings.NewReader("archive"), RestoreArgs{})
+	if err != nil || r.Revision != 7 || asked != 4 {
+		t.Errorf("%+v, %v after %d attempts", r, err, asked)
+	}
+	// Without such an attempt it is the answer.
+	asked = 1
+	if _, err := c.Restore(soon(t), strings.NewReader("archive"), RestoreArgs{}); !errors.Is(err, store.ErrConflict) || asked != 2 {
+		t.Errorf("a conflict: %v after %d attempts", err, asked-1)
+	}
+}
+
 // TestARestoreWhoseCallerLeavesIsGivenUp: nobody waits for its answer any more,
 // and whoever comes next must not find it in the way.
 func TestARestoreWhoseCallerLeavesIsGivenUp(t *testing.T) {

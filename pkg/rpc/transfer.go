@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"io"
 	"net"
+	"slices"
 	"time"
 
 	"github.com/cpctl/cpctl/pkg/snapshot"
@@ -28,10 +29,21 @@ func (c *Client) Snapshot(ctx context.Context, w io.Writer) (*snapshot.Manifest,
 		if err == nil {
 			return reply.Manifest, nil
 		}
-		if sent > 0 || !errors.Is(err, store.ErrUnavailable) || !rest(ctx, &pause) {
+		if !errors.Is(err, store.ErrUnavailable) && !errors.Is(err, errBroken) || sent > 0 && !rewound(w) || !rest(ctx, &pause) {
+			var e *store.Error
+			if errors.As(err, &e) && e.Code == store.CodeUnavailable && e.Hint == "" {
+				err = e.WithHint("see: cpctl cluster status --server %s", c.inTurn()[0])
+			}
 			return nil, err
 		}
 	}
+}
+
+// rewound makes a destination forget what it has of an archive whose rest will not
+// come, such as one of a node that was stopped. One that others read cannot.
+func rewound(w io.Writer) bool {
+	to, ok := w.(interface{ Rewind() error })
+	return ok && to.Rewind() == nil
 }
 
 // destination remembers that writing has failed: that is the caller's disk, and
@@ -65,7 +77,7 @@ func (c *Client) Restore(ctx context.Context, r io.Reader, args RestoreArgs) (*R
 		if reply, err = c.sendArchive(ctx, archive, args); err == nil {
 			return reply.Restored, nil
 		}
-		if archive.err != nil {
+		if archive.err != nil && !unknown {
 			return nil, fmt.Errorf("read the archive: %w", archive.err) // no server has all of it
 		}
 		var cut cutOff
@@ -84,6 +96,9 @@ func (c *Client) Restore(ctx context.Context, r io.Reader, args RestoreArgs) (*R
 		unknown = unknown || lost
 		again, ok := r.(io.Seeker)
 		retryable := lost || errors.Is(err, store.ErrUnavailable)
+		if unknown && (!judges(err) || errors.Is(err, store.ErrConflict) && args.ExpectRevision == nil) {
+			retryable = true // another restore is under way, say: that says nothing of ours
+		}
 		if ok && retryable && rest(ctx, &pause) {
 			if _, err := again.Seek(0, io.SeekStart); err == nil {
 				continue
@@ -142,7 +157,7 @@ func (c *Client) stream(ctx context.Context, req streamRequest, transfer func(ne
 	defer conn.Close()
 	reply, err := exchange(ctx, conn, req, transfer)
 	if err != nil || errors.Is(reply.failure(), store.ErrUnavailable) {
-		c.streams.Add(1) // the next attempt begins with another server: this one may be connected and silent
+		c.turn() // the next attempt begins with another server
 	}
 	switch {
 	case err == nil && reply.Err != nil:
@@ -182,14 +197,38 @@ func exchange(ctx context.Context, conn net.Conn, req streamRequest, transfer fu
 	return &reply, nil
 }
 
-// dialStream connects to the first server that can be reached and has not
+// inTurn are the servers, beginning with the one that is in use.
+func (c *Client) inTurn() []string {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	at := c.at % len(c.opts.Servers)
+	return slices.Concat(c.opts.Servers[at:], c.opts.Servers[:at])
+}
+
+// turn makes the next server the first. Calls that are under way over the one in
+// use are made again.
+func (c *Client) turn() {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	if len(c.opts.Servers) > 1 {
+		if c.conn != nil {
+			c.conn.Close()
+			c.conn = nil
+		}
+		c.at++
+	}
+}
+
+// dialStream connects to the first server that gives a sign of life and has not
 // refused us.
 func (c *Client) dialStream(ctx context.Context) (*judged, string, error) {
+	if err := c.alive(ctx); err != nil {
+		return nil, "", err
+	}
 	began, pause := time.Now(), firstPause
 	said := map[string]string{}
 	for {
-		for i := range c.opts.Servers {
-			server := c.opts.Servers[(i+int(c.streams.Load()))%len(c.opts.Servers)]
+		for _, server := range c.inTurn() {
 			if c.refuses(server) {
 				continue
 			}

@@ -81,7 +81,7 @@ func (s *Server) stream(raw net.Conn, caller access.Actor) {
 	if between && req.From != nil {
 		by = *req.From
 	}
-	limit := maxCall
+	limit := maxStream
 	if req.TimeoutMS > 0 {
 		limit = min(limit, time.Duration(req.TimeoutMS)*time.Millisecond)
 	}
@@ -210,7 +210,7 @@ func (s *Server) forwardRestore(ctx context.Context, leader Member, archive io.R
 func readReply(ctx context.Context, conn net.Conn, reply *streamReply) error {
 	deadline, ok := ctx.Deadline()
 	if !ok {
-		deadline = time.Now().Add(maxCall)
+		deadline = time.Now().Add(maxStream + streamStall)
 	}
 	if err := conn.SetReadDeadline(deadline); err != nil {
 		return err

@@ -90,7 +90,7 @@ func (c *Client) Restore(ctx context.Context, r io.Reader, args RestoreArgs) (*R
 		case said != nil: // that its time is over says less
 			err = said
 		default:
-			err = store.Errorf(store.CodeUnavailable, "the time was over before the archive was sent; nothing was changed").WithHint("give it more with --timeout, at most 10m")
+			err = store.Errorf(store.CodeUnavailable, "the time was over before the archive was sent; nothing was changed").WithHint("give it more with --timeout, at most 1h")
 		}
 		lost := errors.Is(err, errBroken) || errors.Is(err, store.ErrUnknown)
 		unknown = unknown || lost

@@ -168,6 +168,7 @@ func (n *Node) ripe(m Member) bool {
 	for _, key := range keys {
 		ok = ok && p.has(key)
 	}
+	ok = ok && !p.Drifted
 	return ok && len(keys) > 0 && record.Voter && !record.Revoked && p.Applied+promoteWithin >= n.raft().CommitIndex()
 }
 

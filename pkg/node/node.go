@@ -8,6 +8,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"io"
 	"log/slog"
 	"net"
 	"sync"
@@ -22,6 +23,7 @@ import (
 	"github.com/cpctl/cpctl/pkg/fsm"
 	"github.com/cpctl/cpctl/pkg/mutation"
 	"github.com/cpctl/cpctl/pkg/publish"
+	"github.com/cpctl/cpctl/pkg/snapshot"
 	"github.com/cpctl/cpctl/pkg/store"
 )
 
@@ -60,12 +62,21 @@ type Config struct {
 	disk  disk.FS                               // the real one if nil, tests have others
 	boot  string                                // id of the boot; the kernel's if empty
 
+	between func(raft.BatchingFSM) raft.BatchingFSM // stands between raft and the state machine; nil, but in tests
+
 	// FetchKey asks another member for a cluster key, by its id. Nil: nobody is asked.
 	FetchKey func(ctx context.Context, m Member, keyID string) ([]byte, error)
 
 	// Probe asks another member how it is. Nil: only what raft knows is used.
 	// Its error is of ErrRemoved or ErrRevoked when that member said so.
 	Probe func(ctx context.Context, m Member) (Progress, error)
+
+	// DigestAt asks another member for the digest of its state at a log index, and
+	// tells it this node's, "" if that does not matter. Nil: states are not compared.
+	DigestAt func(ctx context.Context, m Member, index uint64, own string) (string, error)
+	// FetchState has another member send its state, of an index or a later one:
+	// take gets what the archive will be, and the archive. Nil: there is no repair.
+	FetchState func(ctx context.Context, m Member, behind uint64, take func(snapshot.Manifest, io.Reader) error) error
 
 	// Record puts on record what a leader does of its own accord. Nil: nobody does.
 	Record func(audit.Event)
@@ -141,9 +152,23 @@ type Node struct {
 	rotating  sync.Mutex            // one step of a roll-over of the authority at a time
 	refused   atomic.Pointer[error] // why the others do not talk to this node
 	strangers strangers
-	closing   chan struct{}
-	stopped   sync.Once
-	done      sync.WaitGroup
+
+	drift     atomic.Pointer[Drift] // set while the state is known not to be the majority's
+	driftKept atomic.Pointer[Drift] // what of it is on the disk
+	split     atomic.Bool           // states differ, and no majority tells which is right
+	doubt     chan struct{}         // another node has found that its state differs from this one's
+	mend      chan struct{}         // makes repairing look at once
+	repairs   repairs
+	adopting  chan adoption
+
+	// The rest belongs to watch.
+	heardAt     time.Time     // when the voters were last asked for their digests
+	hearPause   time.Duration // before they are asked again
+	splits      int           // how often in a row no majority was found
+	driftOthers string        // who was said to differ
+	closing     chan struct{}
+	stopped     sync.Once
+	done        sync.WaitGroup
 }
 
 // Image returns the newest state of this node. It never changes.
@@ -187,6 +212,9 @@ func (n *Node) Revoked(serial string) bool {
 
 // WaitApplied returns when this node has applied a log index.
 func (n *Node) WaitApplied(ctx context.Context, index uint64) error {
+	if err := n.sound(); err != nil {
+		return err
+	}
 	if err := n.fsm.Wait(ctx, index); err != nil {
 		return store.Errorf(store.CodeUnavailable, "node %s has applied index %d, not %d yet", n.self.Name, n.fsm.Image().Index, index)
 	}
@@ -200,8 +228,11 @@ func (n *Node) WaitPublished(ctx context.Context, index uint64) error {
 }
 
 // Readable reports whether stale reads may be answered: after a start without a
-// marker the node first has to hear from a quorum.
+// marker the node first has to hear from a quorum, and a wrong state is not read.
 func (n *Node) Readable() error {
+	if err := n.sound(); err != nil {
+		return err
+	}
 	if n.settled.Load() {
 		return nil
 	}

@@ -16,6 +16,7 @@ import (
 	"time"
 
 	"github.com/google/uuid"
+	"github.com/hashicorp/raft"
 
 	"github.com/cpctl/cpctl/pkg/access"
 	"github.com/cpctl/cpctl/pkg/audit"
@@ -46,7 +47,8 @@ type trio struct {
 	disk     disk.FS                // of the nodes that are opened from now on; the real one if nil
 	stale    []byte                 // the cluster.key that a new node gets; the leader's if nil
 	withheld atomic.Pointer[string] // id of a cluster key that no node gives to another
-	recorded map[audit.Event]int    // what leaders did of their own accord, without its index and revision
+	between  map[string]func(raft.BatchingFSM) raft.BatchingFSM
+	recorded map[audit.Event]int // what leaders did of their own accord, without its index and revision
 }
 
 // trioIn is a trio of which no node was opened, with the directory of n1, if any.
@@ -94,7 +96,7 @@ func (c *trio) open(name string, join bool) *Node {
 		HeartbeatTimeout: time.Second, ElectionTimeout: time.Second,
 		Now:   func() time.Time { return time.Now().Add(time.Duration(c.clock.Load())) },
 		Stop:  func(err error) { c.mu.Lock(); c.stops[name] = append(c.stops[name], err); c.mu.Unlock() },
-		Probe: c.probe, FetchKey: c.fetchKey,
+		Probe: c.probe, FetchKey: c.fetchKey, DigestAt: c.digestAt, FetchState: c.fetchState, between: c.between[name],
 		Renew: func(ctx context.Context, _ Member, csr []byte) (*Enrolment, error) { return c.renew(ctx, name, csr) },
 		Record: func(e audit.Event) {
 			c.mu.Lock()

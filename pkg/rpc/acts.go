@@ -41,12 +41,13 @@ var acts = map[string]func(args any) audit.Event{
 	"newcomer":            ofNewcomer,
 	"stream.snapshot":     func(any) audit.Event { return audit.Event{Type: "snapshot.save", Target: "cluster"} },
 	"stream.restore":      ofRestore,
+	"stream.state":        func(any) audit.Event { return audit.Event{Type: "state.give", Target: "cluster"} },
 }
 
 // reads are the calls that change nothing and give away nothing that must be
 // known later. Peer.Check repairs what Cluster.Check was asked to.
 var reads = []string{"Cluster.Get", "Cluster.List", "Cluster.Status", "Cluster.Health", "Cluster.ListTokens", "Cluster.Certs", "Cluster.Audit", "Cluster.AuditCheck",
-	"Peer.ReadIndex", "Peer.Progress", "Peer.Check", "Peer.Audit", "Peer.AuditCheck"}
+	"Peer.ReadIndex", "Peer.Progress", "Peer.Check", "Peer.Digest", "Peer.Audit", "Peer.AuditCheck"}
 
 func ofWrite(args any) audit.Event {
 	r := args.(*mutation.Request)

@@ -46,7 +46,7 @@ func (c *Call[T]) by() access.Actor {
 // Reply is an answer or a typed error: net/rpc itself would only carry a string.
 type Reply[T any] struct {
 	Err   *store.Error `json:"err,omitempty"`
-	Gone  string       `json:"gone,omitempty"` // of a Goodbye: whether it is the certificate or the node that is no longer good
+	Gone  string       `json:"gone,omitempty"` // of a Goodbye: whether it is the certificate, the node or the server that is no longer good
 	Value T            `json:"value"`
 }
 
@@ -71,6 +71,10 @@ func serve[A, R any](call *Call[A], reply *Reply[R], work func(ctx context.Conte
 	}
 	if err != nil {
 		reply.Err = typed(err)
+		var bye *Goodbye
+		if errors.As(err, &bye) {
+			reply.Gone = bye.gone()
+		}
 		return nil
 	}
 	reply.Value = v
@@ -129,7 +133,7 @@ func do[A, R any](ctx context.Context, c *rpc.Client, method string, from *acces
 		}
 		return zero, broken(pending.Error)
 	case reply.Err != nil && reply.Gone != "":
-		return zero, &Goodbye{Err: reply.Err, Removed: reply.Gone == goneRemoved}
+		return zero, &Goodbye{Err: reply.Err, Removed: reply.Gone == goneRemoved, Unsound: reply.Gone == goneUnsound}
 	case reply.Err != nil:
 		return zero, reply.Err
 	}

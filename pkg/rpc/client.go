@@ -112,7 +112,7 @@ func (c *Client) Write(ctx context.Context, req *mutation.Request) (*mutation.An
 		}
 		e := store.Errorf(store.CodeUnknown, "it is not known whether the change was made (request id %s)", req.ID)
 		e.Hint = "the same command with --request-id " + req.ID + " finds out, and makes it at most once"
-		if errors.Is(last, store.ErrDenied) { // a first attempt went out, and then nobody took us any more
+		if errors.Is(last, store.ErrDenied) || errors.Is(last, store.ErrIntegrity) { // a first attempt went out, and then nobody took us any more
 			e.Hint = last.Message + "\n" + e.Hint
 		}
 		if last.Hint != "" {

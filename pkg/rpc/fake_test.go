@@ -36,7 +36,9 @@ type fake struct {
 	restore  func(archive io.Reader) (*Restored, error)
 	unread   error // of Readable
 	notGood  error // of Good
-	files    error // of WaitPublished
+	unsound  *store.Error
+	digests  map[uint64]string // of DigestAt
+	files    error             // of WaitPublished
 	self     *SelfCheck
 	repairs  int // of Check
 	at       []Progress
@@ -81,7 +83,16 @@ func (f *fake) Check(_ context.Context, repair bool) *SelfCheck {
 	return f.self
 }
 
-func (f *fake) Changeable() error { return nil }
+func (f *fake) Changeable() error   { return nil }
+func (f *fake) Sound() *store.Error { return f.unsound }
+
+// DigestAt says of an index what the test says of it.
+func (f *fake) DigestAt(_ context.Context, index uint64, theirs string) (string, error) {
+	if d, ok := f.digests[index]; ok {
+		return d, nil
+	}
+	return "", store.Errorf(store.CodeUnavailable, "not known any more")
+}
 func (f *fake) Members() []Member {
 	if f.members != nil {
 		return f.members

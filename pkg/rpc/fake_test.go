@@ -184,6 +184,9 @@ func (f *fake) WaitApplied(_ context.Context, index uint64) error {
 	f.mu.Lock()
 	defer f.mu.Unlock()
 	f.waited = index
+	if f.unsound != nil {
+		return f.unsound
+	}
 	return nil
 }
 

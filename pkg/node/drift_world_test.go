@@ -129,7 +129,7 @@ func (c *trio) drifts(name string) *Drift {
 
 func appliedState(dir string) string {
 	a, err := publish.ReadApplied(filepath.Join(dir, "data"))
-	return fmt.Sprint(a.State, a.BootID == "", err)
+	return fmt.Sprintf("%s %t %v", a.State, a.BootID == "", err)
 }
 
 // silent checks that nothing is answered from the state of a node.

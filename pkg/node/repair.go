@@ -65,19 +65,11 @@ func (r *repairs) end(err error) {
 // RepairDrift brings a state that is not the majority's back to it. It returns
 // when that is done or has failed once; the node goes on trying.
 func (n *Node) RepairDrift(ctx context.Context) error {
-	d := n.Drifted()
-	if d == nil {
+	if n.Drifted() == nil {
 		return nil
 	}
-	if !d.Repair {
-		asked := *d
-		asked.Repair = true
-		if err := n.dir.saveRecord(driftFile, &asked); err != nil {
-			return fmt.Errorf("the repair cannot be noted, so it is not begun: %w", err)
-		}
-		if n.drift.CompareAndSwap(d, &asked) {
-			n.driftKept.Store(&asked)
-		}
+	if err := n.askRepair(); err != nil {
+		return fmt.Errorf("the repair cannot be noted, so it is not begun: %w", err)
 	}
 	a := n.repairs.attempt()
 	select {
@@ -92,6 +84,24 @@ func (n *Node) RepairDrift(ctx context.Context) error {
 	case <-n.closing:
 		return notProposed("this node is stopping")
 	}
+}
+
+// askRepair puts on the disk that a repair is wanted.
+func (n *Node) askRepair() error {
+	n.repairs.mu.Lock()
+	defer n.repairs.mu.Unlock()
+	d := n.Drifted()
+	if d == nil || d.Repair {
+		return nil
+	}
+	asked := *d
+	asked.Repair = true
+	if err := n.dir.saveRecord(driftFile, &asked); err != nil {
+		return err
+	}
+	n.driftKept.Store(&asked)
+	n.drift.Store(&asked)
+	return nil
 }
 
 // repairing does the repairs that were asked for, one after the other.
@@ -144,11 +154,12 @@ func (n *Node) repairOnce(ctx context.Context) error {
 	if err := n.fsm.Wait(ctx, img.Index); err != nil {
 		return store.Errorf(store.CodeUnavailable, "this node does not come to index %d, of which it was given the state: %v", img.Index, err)
 	}
-	sink, membersIndex, err := n.stage(img)
+	members := n.raft().GetConfiguration()
+	sink, err := n.stage(img, members)
 	if err != nil {
 		return err
 	}
-	a := adoption{img: img, sink: sink, membersIndex: membersIndex, done: make(chan error, 1)}
+	a := adoption{img: img, sink: sink, membersIndex: members.Index(), done: make(chan error, 1)}
 	select {
 	case n.adopting <- a:
 	case <-ctx.Done():

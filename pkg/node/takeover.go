@@ -22,26 +22,29 @@ type adoption struct {
 }
 
 // stage writes a state as a snapshot of raft's up to its last step.
-func (n *Node) stage(img *store.Image) (sink raft.SnapshotSink, membersIndex uint64, err error) {
-	snaps, err := n.snapshots()
-	if err != nil {
-		return nil, 0, err
-	}
-	members := n.raft().GetConfiguration()
+func (n *Node) stage(img *store.Image, members raft.ConfigurationFuture) (raft.SnapshotSink, error) {
 	if err := members.Error(); err != nil {
-		return nil, 0, err
+		return nil, err
 	}
 	if members.Index() > img.Index {
-		return nil, 0, errMembersChange
+		return nil, errMembersChange
 	}
-	sink, err = (&sparing{SnapshotStore: snaps, spare: n.spare}).Create(raft.SnapshotVersionMax, img.Index, img.Term, members.Configuration(), members.Index(), nil)
+	return n.stageWith(img, members.Configuration(), members.Index())
+}
+
+func (n *Node) stageWith(img *store.Image, members raft.Configuration, membersIndex uint64) (raft.SnapshotSink, error) {
+	snaps, err := n.snapshots()
 	if err != nil {
-		return nil, 0, err
+		return nil, err
+	}
+	sink, err := (&sparing{SnapshotStore: snaps, spare: n.spare}).Create(raft.SnapshotVersionMax, img.Index, img.Term, members, membersIndex, nil)
+	if err != nil {
+		return nil, err
 	}
 	if err := snapshot.Write(sink, img, n.self.ClusterID); err != nil {
-		return nil, 0, errors.Join(err, sink.Cancel())
+		return nil, errors.Join(err, sink.Cancel())
 	}
-	return sink, members.Index(), nil
+	return sink, nil
 }
 
 var errMembersChange = store.Errorf(store.CodeUnavailable, "a change of membership is under way")
@@ -66,9 +69,12 @@ func (n *Node) takeOver(a adoption) error {
 		n.fail(err)
 		return err
 	}
-	err := n.replaceState(a)
+	err := n.fits(a, old.raft.GetConfiguration())
+	if err == nil {
+		err = n.replaceState(a)
+	}
 	if err != nil {
-		a.sink.Cancel()
+		err = errors.Join(err, a.sink.Cancel()) // nothing, once it was closed
 	}
 	n.fsm.Restarted()
 	if failed := n.startRaft(); failed != nil {
@@ -78,34 +84,39 @@ func (n *Node) takeOver(a adoption) error {
 	return err
 }
 
+// fits looks whether the state still continues what this node has, now that
+// nothing moves any more.
+func (n *Node) fits(a adoption, members raft.ConfigurationFuture) error {
+	newest, err := n.logs.newest()
+	if err == nil {
+		err = members.Error()
+	}
+	switch {
+	case err != nil:
+		return err
+	case members.Index() != a.membersIndex:
+		return errMembersChange
+	case newest.index > a.img.Index:
+		return store.Errorf(store.CodeUnavailable, "a leader gave this node a newer state meanwhile")
+	case n.Image().Index < a.img.Index:
+		return store.Errorf(store.CodeUnavailable, "this node has not applied index %d yet", a.img.Index)
+	}
+	return nil
+}
+
 // replaceState does it on the disk and in memory while there is no raft. Up to
-// its last step the node is as drifted as before, whatever fails or ends it.
+// its last steps the node is as drifted as before, whatever fails or ends it: the
+// mark goes when no snapshot and no record of the wrong state is left.
 func (n *Node) replaceState(a adoption) error {
 	snaps, err := n.snapshots()
 	if err != nil {
 		return err
 	}
-	metas, err := snaps.List()
-	if err != nil {
-		return err
-	}
-	members := n.raft().GetConfiguration()
-	if err := members.Error(); err != nil {
-		return err
-	}
-	switch {
-	case members.Index() != a.membersIndex:
-		return errMembersChange
-	case len(metas) > 0 && metas[0].Index > a.img.Index:
-		return store.Errorf(store.CodeUnavailable, "a leader gave this node a newer state meanwhile")
-	case n.Image().Index < a.img.Index:
-		return store.Errorf(store.CodeUnavailable, "this node has not applied index %d yet", a.img.Index)
-	}
 	if err := a.sink.Close(); err != nil {
 		return err
 	}
 	if err := snaps.only(a.sink.ID()); err != nil {
-		return fmt.Errorf("snapshots of the wrong state: %w", err)
+		return fmt.Errorf("remove the snapshots of the wrong state: %w", err)
 	}
 	if err := n.logs.followSnapshots(snaps, n.noteStale); err != nil {
 		return err

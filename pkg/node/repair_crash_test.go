@@ -208,9 +208,17 @@ func (m *remains) recoverDrifted(dir string, archives [][]byte) (drifted bool, e
 	}
 	defer func() { err = errors.Join(err, stopState(n), stopped) }()
 	drifted = n.Drifted() != nil
-	if own, err := afterSnapshot(n); err != nil {
+	own, err := afterSnapshot(n)
+	if err != nil {
 		return drifted, err
-	} else if deliverTo(n, own); drifted {
+	}
+	deliverTo(n, own)
+	if !n.settled.Load() && n.caughtUp() { // as its watch does
+		if err := n.settle(); err != nil {
+			return drifted, err
+		}
+	}
+	if drifted {
 		if err := m.stillSilent(n, dir); err != nil {
 			return drifted, err
 		}

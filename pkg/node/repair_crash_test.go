@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"log/slog"
 	"os"
+	"path"
 	"path/filepath"
 	"runtime"
 	"slices"
@@ -13,11 +14,13 @@ import (
 	"testing"
 
 	"github.com/hashicorp/raft"
+	"golang.org/x/sys/unix"
 
 	"github.com/cpctl/cpctl/pkg/publish"
 	"github.com/cpctl/cpctl/pkg/snapshot"
 	"github.com/cpctl/cpctl/pkg/store"
 	"github.com/cpctl/cpctl/test/crash"
+	"github.com/cpctl/cpctl/test/faultdisk"
 )
 
 // A node that was found to have a wrong state is stopped before each call by
@@ -58,15 +61,95 @@ func TestACrashAtEveryStepOfARepair(t *testing.T) {
 	n := 0
 	r.crashes(ops, func(p *point) {
 		if n++; p.op > from && (p.op <= ended+2 || n%*crashEvery == 0) {
+			p.test = t.Name()
 			points <- p
 		}
 	})
 	close(points)
 	workers.Wait()
-	t.Logf("%d calls, %d crashes: %d left a drifted node, %d a sound one", len(ops)-from, tried, drifted, sound)
-	if drifted < 50 || sound < 20 {
+	t.Logf("%d calls, %d crashes tried: %d left a drifted node, %d a sound one", len(ops)-from, tried, drifted, sound)
+	if *crashOp < 0 && (drifted < 50 || sound < 20) {
 		t.Error("that is not the repair")
 	}
+}
+
+// A call that fails in a repair leaves the node as drifted as it was, or ends it;
+// the next attempt, or the next start, repairs it.
+func TestARepairOnAFailingDisk(t *testing.T) {
+	r, ops, archives := recordRepair(t)
+	asked := 0
+	for i, o := range ops {
+		if o.Kind == crash.Mkdir && path.Dir(o.Path()) == "raft/snapshots" { // the last one is that of the repair
+			asked = i
+		}
+	}
+	var begun *point
+	r.crashes(ops, func(p *point) {
+		if p.op <= asked && p.variant == killed {
+			begun = p
+		}
+	})
+	base := memoryDir(t)
+	ended, failures := 0, 0
+	for n := 1; ; n++ {
+		dir := filepath.Join(base, fmt.Sprint(n))
+		came, end, err := begun.remains.repairOn(dir, n, archives)
+		if err != nil {
+			t.Errorf("call %d fails: %v", n, err)
+		}
+		if !came {
+			break
+		}
+		if failures++; end {
+			ended++
+		}
+		os.RemoveAll(dir)
+	}
+	t.Logf("%d calls failed, %d of them ended the node", failures, ended)
+	if failures < 20 || ended == 0 || ended > failures/2 {
+		t.Error("that is not a repair")
+	}
+}
+
+// repairOn repairs a node while the nth call on its disk fails, and then anyhow.
+func (m *remains) repairOn(dir string, nth int, archives [][]byte) (came, ended bool, err error) {
+	if err := m.put(dir); err != nil {
+		return false, false, err
+	}
+	fails := new(faultdisk.Disk)
+	n, _, err := bootState(Config{Dir: dir, Name: "n1", Listen: "127.0.0.1:0", Log: slog.New(slog.DiscardHandler), boot: m.boot, disk: fails,
+		Stop: func(error) { ended = true }})
+	if err != nil {
+		return false, false, fmt.Errorf("it does not start: %w", err)
+	}
+	own, err := afterSnapshot(n)
+	if err != nil {
+		return false, false, err
+	}
+	deliverTo(n, own)
+	failed := fails.FailOnce(nth, unix.EIO)
+	first := replaceBy(n, archives[n.Image().Index])
+	came = failed()
+	fails.Set(nil)
+	switch {
+	case ended:
+	case first == nil && n.Drifted() != nil:
+		err = errors.New("it is drifted after a repair that succeeded")
+	case first != nil:
+		if err = m.stillSilent(n, dir); err == nil {
+			err = replaceBy(n, archives[n.Image().Index])
+		}
+	}
+	if err == nil && !ended {
+		err = m.repairedFiles(n, dir)
+	}
+	if closed := stopState(n); closed != nil && !ended || err != nil {
+		return came, ended, errors.Join(err, closed)
+	}
+	again := *m // what is there now
+	again.tree = nil
+	_, err = again.recoverDrifted(dir, archives)
+	return came, ended, err
 }
 
 // driftNoted says that the mark of a drift is on the disk.
@@ -138,7 +221,10 @@ func recordRepair(t *testing.T) (*recording, []*crash.Op, [][]byte) {
 	for !delivered(s.entries[at]) {
 		at++
 	}
-	r.apply(wrong+2, at)
+	r.apply(wrong+2, at+2)                     // more comes while the archive is on its way
+	if err := n.committed.Sync(); err != nil { // as it is a moment later
+		t.Fatal(err)
+	}
 	if err := n.askRepair(); err != nil {
 		t.Fatal(err)
 	}
@@ -146,7 +232,9 @@ func recordRepair(t *testing.T) (*recording, []*crash.Op, [][]byte) {
 		t.Fatal(err)
 	}
 	r.published()
-	r.apply(at+1, s.last())
+	deliverTo(n, s.entries[at+1:at+3]) // raft gives it again
+	r.published()
+	r.apply(at+3, s.last())
 	r.published()
 	if err := stopState(n); err != nil {
 		t.Fatal(err)
@@ -197,8 +285,10 @@ func sundayScript(t *testing.T, dir string) *script {
 
 // recoverDrifted starts a node on what remains, and repairs it if it has drifted.
 func (m *remains) recoverDrifted(dir string, archives [][]byte) (drifted bool, err error) {
-	if err := m.put(dir); err != nil {
-		return false, err
+	if m.tree != nil {
+		if err := m.put(dir); err != nil {
+			return false, err
+		}
 	}
 	var stopped error
 	n, _, err := bootState(Config{Dir: dir, Name: "n1", Listen: "127.0.0.1:0", Log: slog.New(slog.DiscardHandler), boot: m.boot,
@@ -229,39 +319,44 @@ func (m *remains) recoverDrifted(dir string, archives [][]byte) (drifted bool, e
 			return drifted, err
 		}
 	}
+	return drifted, m.repairedFiles(n, dir)
+}
+
+// repairedFiles checks that all that a node has is of the right state.
+func (m *remains) repairedFiles(n *Node, dir string) error {
 	img := n.Image()
 	switch {
 	case img.StateDigest() != m.script.images[img.Index].StateDigest():
-		return drifted, fmt.Errorf("it shows another state at index %d than there was", img.Index)
+		return fmt.Errorf("it shows another state at index %d than there was", img.Index)
 	case img.Index < m.log.max:
-		return drifted, fmt.Errorf("it shows index %d of %d", img.Index, m.log.max)
+		return fmt.Errorf("it shows index %d of %d", img.Index, m.log.max)
 	case marked(dir) || n.Drifted() != nil:
-		return drifted, errors.New("the mark is left")
+		return errors.New("the mark is left")
 	}
 	if err := publishedTo(n, img.Index); err != nil {
-		return drifted, err
+		return err
 	}
 	if got := appliedState(dir); got != publish.StateDone+" false <nil>" {
-		return drifted, fmt.Errorf("the files are %s", got)
+		return fmt.Errorf("the files are %s", got)
 	}
 	if faults, err := n.files.Check(img, false); err != nil || len(faults) > 0 {
-		return drifted, fmt.Errorf("the files are not the image's: %v, %v", faults, err)
+		return fmt.Errorf("the files are not the image's: %v, %v", faults, err)
 	}
 	snaps, err := n.snapshots()
 	if err != nil {
-		return drifted, err
+		return err
 	}
 	metas, err := snaps.List()
 	if err != nil {
-		return drifted, err
+		return err
 	}
 	for _, meta := range metas {
 		c, err := readSnapshot(snaps, meta, n.ClusterID())
 		if err != nil || c.Image.StateDigest() != m.script.images[meta.Index].StateDigest() {
-			return drifted, fmt.Errorf("snapshot %s is of a wrong state: %v", meta.ID, err)
+			return fmt.Errorf("snapshot %s is of a wrong state: %v", meta.ID, err)
 		}
 	}
-	return drifted, nil
+	return nil
 }
 
 // stillSilent checks that nothing is shown of a state that may be wrong.

@@ -91,6 +91,10 @@ func (n *Node) checkState(ctx context.Context, c *SelfCheck, repair bool) {
 
 // checkFiles compares data/ with the state.
 func (n *Node) checkFiles(c *SelfCheck, img *store.Image, repair bool) {
+	if n.Drifted() != nil {
+		c.Unchecked = "its files are withdrawn until its state is repaired"
+		return
+	}
 	faults, err := n.files.Check(img, repair)
 	if err != nil {
 		c.Unchecked = err.Error()

@@ -5,11 +5,13 @@ import (
 	"context"
 	"encoding/json"
 	"fmt"
+	"io"
 	"os"
 	"path/filepath"
 	"slices"
 	"strings"
 	"sync"
+	"sync/atomic"
 	"testing"
 	"time"
 
@@ -199,7 +201,7 @@ func TestFollowGoesOnWhenMembersComeAndGo(t *testing.T) {
 	w.ctx = ctx
 	w.withLogs(map[string][]string{}, "id-1", "id-2")
 	var mu sync.Mutex
-	asked := 0
+	asked, told := 0, new(atomic.Bool)
 	w.audit = func(a rpc.AuditArgs) (*rpc.AuditReply, error) {
 		mu.Lock()
 		defer mu.Unlock()
@@ -211,19 +213,30 @@ func TestFollowGoesOnWhenMembersComeAndGo(t *testing.T) {
 		case a.Node == "id-3" && a.Behind.Seq == 0:
 			r.Lines, r.Next.Seq = joined, 2
 		case a.Node == "id-3":
-			if asked++; asked > 2 { // what came before is printed by then
+			if asked++; asked > 2 && told.Load() { // what came before is printed by then
 				interrupt()
 			}
 		}
 		return r, nil
 	}
-	r := w.with(func(e *Env) { e.followLook = time.Millisecond }, "audit", "--follow", "-o", "json")
+	r := w.with(func(e *Env) { e.followLook, e.Err = time.Millisecond, telling{e.Err, told} }, "audit", "--follow", "-o", "json")
 	if got := strings.Split(strings.TrimSpace(r.out), "\n"); r.code != 130 || !slices.Equal(got, joined) {
 		t.Errorf("exit %d, got\n%s", r.code, r.out)
 	}
 	if strings.Count(r.err, `node "n2" is no member any more`) != 1 {
 		t.Errorf("stderr: %q", r.err)
 	}
+}
+
+// telling notes that something was written.
+type telling struct {
+	io.Writer
+	told *atomic.Bool
+}
+
+func (t telling) Write(b []byte) (int, error) {
+	defer t.told.Store(true)
+	return t.Writer.Write(b)
 }
 
 func TestVerifyTellsWhoseChainIsBroken(t *testing.T) {

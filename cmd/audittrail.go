@@ -32,6 +32,7 @@ type trail struct {
 	more   bool
 	silent bool // it did not answer
 	gone   bool // it is no member any more
+	told   bool // that it was said
 	end    bool // it has yet to say where its log ends
 }
 
@@ -81,8 +82,10 @@ func (t *trails) ask(ctx context.Context, one *trail, args rpc.AuditArgs) page {
 // take takes an answer, and says what is missing: once, if a member is silent.
 func (t *trails) take(p page) error {
 	if errors.Is(p.err, store.ErrNotFound) { // removed meanwhile; the others are worth reading
-		p.of.gone, p.of.lines, p.of.more = true, nil, false
-		t.env.note("node %q is no member any more: its audit log is not read here", p.of.node.Name)
+		if !p.of.told { // a server that is behind may name it once more
+			t.env.note("node %q is no member any more: its audit log is not read here", p.of.node.Name)
+		}
+		p.of.gone, p.of.told, p.of.lines, p.of.more = true, true, nil, false
 		return nil
 	}
 	if p.err != nil {

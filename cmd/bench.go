@@ -161,7 +161,7 @@ func (b *bench) measure(ctx context.Context) ([]benchRun, error) {
 
 func (b *bench) createTenant(ctx context.Context, c writer) error {
 	patch := fmt.Sprintf(`{"display_name":"cpctl bench","quotas":{"max_clients":%d}}`, b.calls)
-	_, err := write(ctx, c, &mutation.Request{Op: mutation.OpTenantCreate, Tenant: b.tenant, Name: b.tenant, Patch: json.RawMessage(patch)})
+	_, err := c.Write(ctx, &mutation.Request{Op: mutation.OpTenantCreate, Tenant: b.tenant, Name: b.tenant, Patch: json.RawMessage(patch)})
 	return err
 }
 
@@ -172,7 +172,7 @@ func (b *bench) cleanUp(ctx context.Context) error {
 	defer cancel()
 	c := b.dial()
 	defer c.Close()
-	_, err := write(ctx, c, &mutation.Request{Op: mutation.OpTenantDelete, Tenant: b.tenant, Name: b.tenant, IgnoreNotFound: true})
+	_, err := c.Write(ctx, &mutation.Request{Op: mutation.OpTenantDelete, Tenant: b.tenant, Name: b.tenant, IgnoreNotFound: true})
 	return err
 }
 

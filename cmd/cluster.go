@@ -17,7 +17,7 @@ import (
 
 func newCluster(env *Env) *cobra.Command {
 	return group(&cobra.Command{Use: "cluster", Short: "The members and how they are"},
-		newClusterStatus(env), newClusterMembers(env), newClusterHealth(env), newClusterCheck(env), newClusterRemove(env), newClusterRekey(env), newRotateCA(env))
+		newClusterStatus(env), newClusterMembers(env), newClusterHealth(env), newClusterCheck(env), newClusterRemove(env), newClusterPromote(env), newClusterLeave(env), newClusterAutoremove(env), newClusterTransfer(env), newClusterRekey(env), newRotateCA(env))
 }
 
 func newClusterStatus(env *Env) *cobra.Command {
@@ -64,15 +64,39 @@ func (e *Env) clusterLines(st *rpc.ClusterStatus) []pair {
 		{"leader", leader},
 		{"term", st.Term},
 		{"applied", fmt.Sprintf("%d of %d", applied, st.CommitIndex)},
-		{"can lose", plural(st.CanLose, "voter")},
+		{"can lose", canLose(st)},
 	}
 	if st.Rekey != "" {
 		lines = append(lines, pair{"cluster key", "roll-over " + st.Rekey + "; go on with: cpctl cluster rekey"})
 	}
 	if e.flags.output == formatWide {
+		if st.Autoremove != nil {
+			lines = append(lines, pair{"autoremove", autoremoveText(*st.Autoremove)})
+		}
 		lines = append(lines, pair{"cluster id", st.ClusterID})
 	}
 	return lines
+}
+
+// canLose is how many voters may fail; without a majority also what is missing.
+func canLose(st *rpc.ClusterStatus) string {
+	voters, here := 0, 0
+	for _, n := range st.Nodes {
+		if n.Role != "non-voter" {
+			voters++
+			if n.State != "lost" {
+				here++
+			}
+		}
+	}
+	if need := voters/2 + 1; st.CanLose == 0 && here < need && voters > 0 {
+		is := "is"
+		if here != 1 {
+			is = "are"
+		}
+		return fmt.Sprintf("0 voters; %d of %d %s in reach, and writes need %d", here, voters, is, need)
+	}
+	return plural(st.CanLose, "voter")
 }
 
 func storeLines(c store.Counts) []pair {
@@ -91,9 +115,9 @@ func (e *Env) nodeTable(nodes []rpc.NodeStatus) table {
 		t.titles = append(t.titles, "ADDRESS", "APPLIED>", "PUBLISHED>", "REVISION>", "DIGEST", "VERSION")
 	}
 	for _, n := range nodes {
-		row := []string{n.Name, n.Role, n.State, strconv.FormatUint(n.Lag, 10), contact(n.LastContactMS)}
+		row := []string{n.Name, n.Role, n.State, lag(n), contact(n.LastContactMS)}
 		if reasons {
-			row = append(row, n.Reason)
+			row = append(row, reasonOf(n))
 		}
 		if wide {
 			row = append(row, n.Address, strconv.FormatUint(n.AppliedIndex, 10),
@@ -102,6 +126,26 @@ func (e *Env) nodeTable(nodes []rpc.NodeStatus) table {
 		t.rows = append(t.rows, row)
 	}
 	return t
+}
+
+// lag is how many entries a node lacks; "-" for one of which nothing is known.
+func lag(n rpc.NodeStatus) string {
+	if n.State == "lost" && n.LastContactMS < 0 {
+		return ""
+	}
+	return strconv.FormatUint(n.Lag, 10)
+}
+
+// reasonOf is why a node is not as it should be, in a cell.
+func reasonOf(n rpc.NodeStatus) string {
+	if n.Reason != "clock_skew" {
+		return n.Reason
+	}
+	off := time.Duration(n.ClockSkewMS) * time.Millisecond
+	if off < 0 {
+		return "clock_skew, " + span(-off) + " behind"
+	}
+	return "clock_skew, " + span(off) + " ahead"
 }
 
 // contact writes when a node was last heard of: 0ms, 41s; "-" for never.
@@ -187,45 +231,6 @@ func (e *Env) health(ctx context.Context, c healther, wait bool) error {
 	doc := object(append([]rawMember{{"format_version", quoted(store.FormatVersion)}, {"kind", quoted("cluster_health")}}, more...))
 	return e.show(json.RawMessage(doc), "node/"+h.Node, func() error {
 		return e.line(fmt.Sprintf("node %s is ready: leader %s, index %d", h.Node, h.Leader, h.Index))
-	})
-}
-
-// remover takes a member out of the cluster.
-type remover interface {
-	Remove(context.Context, rpc.RemoveArgs) (*rpc.RemoveReply, error)
-}
-
-func newClusterRemove(env *Env) *cobra.Command {
-	cmd := &cobra.Command{
-		Use: "remove NAME", Short: "Remove a member and revoke its certificate",
-		Args: named("NAME"), ValidArgsFunction: completeMembers(env),
-	}
-	var yes bool
-	cmd.Flags().BoolVarP(&yes, "yes", "y", false, "do not ask")
-	cmd.RunE = func(cmd *cobra.Command, args []string) error {
-		what := "remove node " + string(quoted(args[0])) + " from the cluster"
-		if err := env.confirm(cmd.Context(), yes, what, "its certificate will be revoked; it cannot come back with its data", ""); err != nil {
-			return err
-		}
-		return env.client(cmd.Context(), func(ctx context.Context, c Cluster) error { return env.remove(ctx, c, args[0]) })
-	}
-	return cmd
-}
-
-// removal is the JSON of `cluster remove`.
-type removal struct {
-	FormatVersion string `json:"format_version"`
-	Kind          string `json:"kind"` // member_removal
-	*rpc.RemoveReply
-}
-
-func (e *Env) remove(ctx context.Context, c remover, name string) error {
-	r, err := c.Remove(ctx, rpc.RemoveArgs{Name: name})
-	if err != nil {
-		return err
-	}
-	return e.show(removal{store.FormatVersion, "member_removal", r}, "node/"+name, func() error {
-		return e.line(fmt.Sprintf("node/%s removed, %s left", name, plural(r.Voters, "voter")))
 	})
 }
 

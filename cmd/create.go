@@ -74,7 +74,7 @@ func (e *Env) create(ctx context.Context, c Cluster, n *noun, req *mutation.Requ
 		return err
 	}
 	defer out.discard()
-	ans, err := write(ctx, c, req)
+	ans, err := e.write(ctx, c, req)
 	if err != nil {
 		return src.point(suggest(ctx, c, store.Ref{Kind: n.kind, Tenant: req.Tenant, Name: req.Name}, err))
 	}

@@ -49,7 +49,7 @@ func newDelete(env *Env, n *noun) *cobra.Command {
 				if more != nil {
 					more(req)
 				}
-				ans, err := write(ctx, c, req)
+				ans, err := env.write(ctx, c, req)
 				if err != nil {
 					return suggest(ctx, c, ref, err)
 				}

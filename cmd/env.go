@@ -10,6 +10,7 @@ import (
 	"path/filepath"
 	"strconv"
 	"strings"
+	"sync/atomic"
 	"syscall"
 	"time"
 
@@ -31,7 +32,7 @@ type Env struct {
 
 	Root   bool                // runs as the superuser: the data directory is the system's
 	Getenv func(string) string // nil: no environment
-	Now    func() time.Time    // for the ages that people read; nil: time.Now
+	Now    func() time.Time    // of nodes, and for the ages that people read; nil: time.Now
 
 	// ReadSecret reads a line from the terminal without echo.
 	ReadSecret func() ([]byte, error)
@@ -53,6 +54,7 @@ type Env struct {
 	}
 	unknown   error // the command that help was asked about with --help
 	told      bool  // what there is to say about how the cluster is reached
+	names     int   // that the command line gives, where it may give several
 	documents int   // printed so far, for the separator of YAML
 
 	followLook time.Duration // of audit --follow; tests have a shorter one
@@ -65,9 +67,11 @@ type Cluster interface {
 	reader
 	statuser
 	certifier
+	rememberer
 	Health(ctx context.Context, wait bool) (*rpc.HealthReply, error)
 	Check(context.Context, rpc.CheckArgs) (*rpc.CheckReport, error)
-	Remove(context.Context, rpc.RemoveArgs) (*rpc.RemoveReply, error)
+	memberships
+	transferrer
 	Rekey(ctx context.Context, tell func(*rpc.RekeyReply)) (*rpc.RekeyReply, error)
 	Export(context.Context, rpc.ExportArgs) (*rpc.ExportReply, error)
 	auditor
@@ -186,11 +190,13 @@ func (e *Env) client(ctx context.Context, work func(context.Context, Cluster) er
 	if err != nil {
 		return err
 	}
+	var met atomic.Uint64 // the generation of the cluster that a server was of
+	o.Met = func(id pki.Identity) { met.Store(id.Generation) }
 	c := e.Dial(o)
 	defer c.Close()
 	ctx, cancel := e.deadline(ctx)
 	defer cancel()
-	defer e.renewing(ctx, o)()
+	defer e.renewing(ctx, o, &met)()
 	return work(ctx, c)
 }
 

@@ -68,9 +68,15 @@ func TestRefusalsReachTheUser(t *testing.T) {
 			run("client", "create", "web", "-t", "acme").
 			want(t, 2, "", "cpctl: client \"web\" is not valid\n  redirect_uris[1]: must be absolute\n  too large\n")
 	})
-	t.Run("unknown outcome names the id", func(t *testing.T) {
-		answers(store.Errorf(store.CodeUnknown, "no answer")).run("tenant", "create", "acme").
-			want(t, 9, "", "cpctl: no answer\n  the change may have been made; settle it with the same command and --request-id id-1\n")
+	const settle = "cpctl: no answer\n  the change may have been made; find out, and make it at most once, with:\n"
+	t.Run("unknown outcome names the command that settles it", func(t *testing.T) {
+		w := answers(store.Errorf(store.CodeUnknown, "no answer"))
+		w.run("tenant", "create", "acme", "--display-name", "Acme & Söhne").
+			want(t, 9, "", settle+"  cpctl tenant create acme --display-name 'Acme & Söhne' --request-id id-1\n")
+		w.run("tenant", "create", "acme", "--request-id", "r1").want(t, 9, "", settle+"  cpctl tenant create acme --request-id r1\n")
+		w.run("tenant", "create", "--request-id=r1", "--", "acme").want(t, 9, "", settle+"  cpctl tenant create --request-id r1 -- acme\n")
+		one := settle + "  the same command for this one alone, with --request-id id-1\n"
+		w.run("tenant", "delete", "a", "b", "-y").want(t, 9, "", one+one)
 	})
 	t.Run("as JSON", func(t *testing.T) {
 		answers(store.Errorf(store.CodeUnavailable, "no leader").WithHint("see: x")).run("tenant", "create", "acme", "-o", "json").
@@ -233,6 +239,11 @@ func TestUsageErrors(t *testing.T) {
 		{"key revoke k1 -t acme", "refusing to revoke key \"k1\" of \"acme\" without confirmation; pass --yes"},
 		{"client secret revoke web s1 -t acme", "refusing to revoke secret \"s1\" of client \"web\" of tenant \"acme\" without confirmation; pass --yes"},
 		{"cluster remove n3", "refusing to remove node \"n3\" from the cluster without confirmation; pass --yes"},
+		{"cluster leave", "refusing to take the node at unix:.local/state/cpctl/cpctl.sock out of the cluster without confirmation; pass --yes"},
+		{"cluster leave -y -s 10.0.0.1:7700,10.0.0.2:7700", "which node is to leave? 2 servers are named\n  name one with --server"},
+		{"cluster remove n3 -y --request-id /", "--request-id: request id \"/\" must be 1 to 64 of A-Z, a-z, 0-9, \".\", \"_\" and \"-\""},
+		{"cluster autoremove --min-voters 3", "--min-voters needs --after"},
+		{"cluster autoremove --after 0s", "--after 0 would remove whoever is slow\n  to remove nobody: --off"},
 		{"snapshot inspect " + dir + "/none", dir + "/none: no such file or directory"},
 		{"restore " + dir + "/none -y", dir + "/none: no such file or directory"},
 		{"restore " + file + " -y -t acme", "this version restores the whole state, not one tenant of it; leave out -t"},

@@ -78,7 +78,7 @@ func newKeyRotate(env *Env, owner *keyOwner) *cobra.Command {
 		req := w.request(mutation.OpKeyRotate, store.Ref{Tenant: slug})
 		req.Alg = *alg
 		return env.client(cmd.Context(), func(ctx context.Context, c Cluster) error {
-			ans, err := write(ctx, c, req)
+			ans, err := env.write(ctx, c, req)
 			if err != nil {
 				return suggestOwner(ctx, c, slug, err)
 			}
@@ -296,7 +296,7 @@ func newKeyRevoke(env *Env, owner *keyOwner) *cobra.Command {
 			return each(ctx, env, refs, func(ref store.Ref) error {
 				req := w.request(mutation.OpKeyRevoke, store.Ref{Tenant: ref.Tenant})
 				req.KID, req.Reason = ref.Name, *reason
-				ans, err := write(ctx, c, req)
+				ans, err := env.write(ctx, c, req)
 				if err != nil {
 					return suggestOwner(ctx, c, ref.Tenant, err)
 				}

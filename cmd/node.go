@@ -95,7 +95,7 @@ var nodeFlagNames = []string{"name", "listen", "advertise", "join", "token-file"
 // nodeConfig turns the flags into the node's configuration.
 func (f *nodeFlags) nodeConfig(env *Env) (node.Config, error) {
 	c := f.config
-	c.Dir, c.Version = env.dataDir(), versionText()
+	c.Dir, c.Version, c.Now = env.dataDir(), versionText(), env.Now
 	var level slog.Level
 	if err := level.UnmarshalText([]byte(f.logLevel)); err != nil {
 		return c, usagef("%q is no value of --log-level", f.logLevel).WithHint("it is debug, info, warn or error")
@@ -141,6 +141,7 @@ func runNode(ctx context.Context, env *Env, f *nodeFlags) error {
 	}
 	if join != nil {
 		config.Join = join
+		config.Seek = join.addresses()
 	}
 	unix.Umask(0o077)
 	slog.SetDefault(config.Log)
@@ -171,6 +172,13 @@ func runNode(ctx context.Context, env *Env, f *nodeFlags) error {
 		}
 		e, err := server.AskRenewal(ctx, rpc.Member(leader), csr)
 		return (*node.Enrolment)(e), toldOff(err)
+	}
+	config.Move = func(ctx context.Context, to node.Member, req node.AdmitRequest) error {
+		started.Wait()
+		if server == nil {
+			return context.Canceled
+		}
+		return toldOff(server.AskMove(ctx, rpc.Member(to), rpc.AdmitArgs(req)))
 	}
 	config.FetchKey = func(ctx context.Context, m node.Member, keyID string) ([]byte, error) {
 		started.Wait()
@@ -237,6 +245,9 @@ func runNode(ctx context.Context, env *Env, f *nodeFlags) error {
 	err = errors.Join(n.Close(), server.Close())
 	if err := record.Close(); err != nil { // said before, and no reason to end otherwise
 		config.Log.Warn("stopping with an audit log that is not complete", "error", err)
+	}
+	if errors.Is(cause, node.ErrLeft) { // as it was told to: nobody is to start it again
+		return errStopped
 	}
 	if cause != nil {
 		return startError(cause)

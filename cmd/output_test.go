@@ -150,6 +150,26 @@ keys          256
 NODE   ROLE     STATE     LAG   CONTACT
 n1     leader   ● alive     0       0ms
 `},
+		{name: "the status in a minority", args: "cluster status", change: func(w *world) {
+			st := *threeNodes
+			st.Leader, st.CanLose = "", 0
+			st.Nodes = []rpc.NodeStatus{st.Nodes[0], st.Nodes[1], {Name: "n4", Role: "follower", State: "lost", LastContactMS: -1}}
+			st.Nodes[0].Role = "follower"
+			w.status = &st
+		}, out: `
+leader     none
+term       4
+applied    10482 of 10482
+can lose   0 voters; 1 of 3 is in reach, and writes need 2
+tenants    128
+clients    1904
+scopes     700
+keys       256
+NODE   ROLE       STATE     LAG   CONTACT
+n1     follower   ● alive     0       0ms
+n3     follower   ✗ lost    312       41s
+n4     follower   ✗ lost      -         -
+`},
 		{name: "the members", args: "cluster members", change: func(w *world) { w.status = threeNodes }, out: `
 NODE   ROLE       STATE     ADDRESS         ID
 n1     leader     ● alive   10.0.0.1:7700   id1
@@ -157,7 +177,44 @@ n3     follower   ✗ lost    10.0.0.3:7700   id3
 `},
 		{name: "ready", args: "cluster health", change: func(w *world) { w.health = &rpc.HealthReply{Node: "n1", Leader: "n2", Index: 9, Ready: true} },
 			out: "node n1 is ready: leader n2, index 9\n"},
-		{name: "a removed member", args: "cluster remove n3 -y", out: "node/n3 removed, 2 voters left\n"},
+		{name: "a leader that has followed", args: "cluster transfer", change: func(w *world) {
+			w.transferred = &rpc.Transferred{From: "n1", Leader: "n2", Term: 7, Index: 90, Changed: true}
+		}, out: "node/n2 leads now instead of node/n1, term 7\n"},
+		{name: "a leader that leads already", args: "cluster transfer n2", change: func(w *world) {
+			w.transferred = &rpc.Transferred{From: "n2", Leader: "n2", Term: 7, Index: 90}
+		}, out: "node/n2 unchanged\n"},
+		{name: "a transfer as JSON", args: "cluster transfer n2 -o json", change: func(w *world) {
+			w.transferred = &rpc.Transferred{From: "n1", Leader: "n2", Term: 7, Index: 90, Changed: true}
+		}, out: `{
+  "format_version": "1.0",
+  "kind": "leadership_transfer",
+  "from": "n1",
+  "leader": "n2",
+  "term": 7,
+  "index": 90,
+  "changed": true
+}
+`},
+		{name: "clocks that are off", args: "cluster status", change: func(w *world) {
+			w.status = &rpc.ClusterStatus{Nodes: []rpc.NodeStatus{
+				{Name: "n1", Role: "leader", State: "degraded", Reason: "clock_skew", ClockSkewMS: 192_500},
+				{Name: "n2", Role: "follower", State: "alive", Reason: "clock_skew", ClockSkewMS: -7_000_000},
+				{Name: "n3", Role: "follower", State: "alive"}}}
+		}, out: `
+leader     none
+term       0
+applied    0 of 0
+can lose   0 voters
+tenants    0
+clients    0
+scopes     0
+keys       0
+NODE   ROLE       STATE        LAG   CONTACT   REASON
+n1     leader     ! degraded     0       0ms   clock_skew, 3m ahead
+n2     follower   ● alive        0       0ms   clock_skew, 1h behind
+n3     follower   ● alive        0       0ms   -
+`},
+		{name: "a removed member", args: "cluster remove n3 -y", change: func(w *world) { w.canLose = 1 }, out: "node/n3 removed, 2 voters left\n"},
 		{name: "a write", args: "tenant update acme --issuer https://a", out: "tenant/acme updated\n"},
 		{name: "a write as a name", args: "tenant update acme --issuer https://a -o name", out: "tenant/acme\n"},
 		{name: "a dry run", args: "tenant update acme --issuer https://a --dry-run", out: "tenant/acme updated (dry run)\n"},

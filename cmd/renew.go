@@ -6,6 +6,7 @@ import (
 	"errors"
 	"fmt"
 	"slices"
+	"sync/atomic"
 	"time"
 
 	"github.com/cpctl/cpctl/pkg/config"
@@ -32,19 +33,37 @@ func (h *holder) due(now time.Time) bool {
 }
 
 // renewing renews the certificate of the context beside the command that uses
-// it, if it is due. What it returns ends that; it never fails the command.
-func (e *Env) renewing(ctx context.Context, o rpc.Options) (end func()) {
+// it, if it is due; or behind it, if a server was of a later generation of the
+// cluster than the certificate: with one of that, no node is heard any more that
+// was left behind when the cluster was recovered. What it returns ends that; it
+// never fails the command.
+func (e *Env) renewing(ctx context.Context, o rpc.Options, met *atomic.Uint64) (end func()) {
 	c, err := e.chosen()
 	if o.Credentials == nil || err != nil || c == nil || string(o.Credentials.CertPEM) != c.Certificate {
 		return func() {} // files are their owner's to renew
 	}
-	if h := contextHolder(c); h == nil || !h.due(e.now()) || h.NotAfter.Before(e.now()) {
+	h := contextHolder(c)
+	if h == nil || h.NotAfter.Before(e.now()) {
 		return func() {}
 	}
-	ctx, cancel := context.WithTimeout(ctx, renewLimit)
 	done := make(chan error, 1)
-	go func() { done <- e.renew(ctx, o, *c) }()
+	begin := func() (cancel func()) {
+		ctx, cancel := context.WithTimeout(ctx, renewLimit)
+		go func() { done <- e.renew(ctx, o, *c) }()
+		return cancel
+	}
+	cancel := func() {}
+	due := h.due(e.now())
+	if due {
+		cancel = begin()
+	}
 	return func() {
+		if !due {
+			if met.Load() <= h.id.Generation {
+				return
+			}
+			cancel = begin()
+		}
 		defer cancel()
 		var err error
 		select {

@@ -46,6 +46,27 @@ func TestACertificateIsRenewedInTheLastThirdOfItsLife(t *testing.T) {
 	}
 }
 
+// With a certificate of before a recovery one would also believe a node that was
+// left behind; the first command that hears of the recovery ends that.
+func TestACertificateIsRenewedWhenTheClusterWasRecovered(t *testing.T) {
+	for generation, want := range map[uint64]int{0: 0, 1: 0, 2: 1} {
+		w, _ := dueWorld(t, 0)
+		r := w.with(func(e *Env) {
+			dial := e.Dial
+			e.Dial = func(o rpc.Options) Cluster {
+				if o.Met != nil { // the renewal itself wants to know nothing
+					o.Met(pki.Identity{Generation: generation})
+				}
+				return dial(o)
+			}
+		}, "tenant", "list", "-o", "name")
+		r.want(t, 0, "tenant/acme\ntenant/globex\n", "")
+		if w.renewals != want {
+			t.Errorf("met generation %d: renewed %d times, want %d", generation, w.renewals, want)
+		}
+	}
+}
+
 func TestWhatIsNotOfTheContextIsNotRenewed(t *testing.T) {
 	w, c := dueWorld(t, quarter-time.Hour)
 	key, crt := w.file(t, "a.key", string(c.Key)), w.file(t, "a.crt", strings.Replace(c.Certificate, "\n", "\n\n", 1))

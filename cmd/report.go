@@ -103,6 +103,7 @@ func oneLine(s string) string { return strings.ReplaceAll(strings.TrimSpace(s), 
 // each does the work for every name, tries all, reports each failure as it
 // comes, and returns the code of the first.
 func each[T any](ctx context.Context, e *Env, names []T, work func(T) error) error {
+	e.names = len(names)
 	if len(names) == 1 {
 		return work(names[0])
 	}

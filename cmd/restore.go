@@ -25,19 +25,36 @@ func newRestore(env *Env) *cobra.Command {
 		Use: "restore FILE", Short: "Put an archive in the place of the state",
 		Long: "Replace all tenants, clients, scopes and keys by those of an archive, on all nodes at\n" +
 			"once or on none. The archive is verified first. Members, certificates and the cluster's\n" +
-			"identity stay. It asks for the name of the leader, unless --yes is given.",
-		Example: "  cpctl restore backup.tgz --dry-run\n  cpctl restore backup.tgz",
+			"identity stay. It asks for the name of the leader, unless --yes is given.\n\n" +
+			"Others may change the state until the archive takes its place, and what they change is\n" +
+			"lost with the rest. --expect-revision N restores only over the state that --dry-run has\n" +
+			"compared with the archive; over any other it is exit 5, with nothing changed. At most\n" +
+			"512 MiB of documents may differ, and they must fit on the disk of every voter (exit 8).\n" +
+			"One restore at a time: a second one is exit 5, and says whose is under way.\n\n" + offlineHelp,
+		Example: "  cpctl restore backup.tgz --dry-run\n  cpctl restore backup.tgz --expect-revision 4711\n" + offlineExample,
 		Args:    named("FILE"),
 	}
 	var args rpc.RestoreArgs
 	var yes bool
+	var expect uint64
 	fs := cmd.Flags()
-	fs.BoolVar(&args.DryRun, "dry-run", false, "show the difference, change nothing")
+	fs.BoolVar(&args.DryRun, "dry-run", false, "show the difference and the revision of the state, change nothing")
+	fs.Var(count{&expect}, "expect-revision", "only if the state is at revision `N`")
 	fs.StringVar(&args.RequestID, "request-id", "", "`ID` of the change: with the same one it happens once")
 	fs.BoolVarP(&yes, "yes", "y", false, "do not ask")
+	offline := addOffline(cmd)
 	cmd.RunE = func(cmd *cobra.Command, files []string) error {
+		if err := offline.check(cmd); err != nil {
+			return err
+		}
+		if offline.on {
+			return env.restoreOffline(files[0], offline, args.DryRun)
+		}
 		if env.flags.tenantGiven { // must never restore more than was meant
 			return usagef("this version restores the whole state, not one tenant of it; leave out -t")
+		}
+		if cmd.Flags().Changed("expect-revision") {
+			args.ExpectRevision = &expect
 		}
 		if args.RequestID == "" {
 			id, err := uuid.NewV7()
@@ -96,15 +113,10 @@ func (e *Env) restore(ctx context.Context, c restorer, path, name string, args r
 	defer f.Close()
 	sent := &counted{w: io.Discard}
 	p := e.progress(func() string { return "restoring, " + bytesText(sent.n.Load()) + " sent" })
-	// It can be read again from its start, so that it is sent again when a leader was lost.
-	archive := struct {
-		io.Reader
-		io.Seeker
-	}{io.TeeReader(f, sent), f}
-	r, err := c.Restore(ctx, archive, args)
+	r, err := c.Restore(ctx, rewound{io.TeeReader(f, sent), f, sent}, args)
 	p.stop()
 	if err != nil {
-		return unsettled(err, args.RequestID)
+		return e.unsettled(err, args.RequestID)
 	}
 	if r.Changes == nil {
 		r.Changes = []rpc.Change{} // [], never null
@@ -113,6 +125,22 @@ func (e *Env) restore(ctx context.Context, c restorer, path, name string, args r
 		e.note("committed; the files of this node do not show it yet")
 	}
 	return e.show(r, name, func() error { return e.restoredText(r, name) })
+}
+
+// rewound is an archive that can be read again from its start, so that it is sent
+// again when a leader was lost. What was sent counts from there.
+type rewound struct {
+	io.Reader
+	file io.Seeker
+	sent *counted
+}
+
+func (a rewound) Seek(offset int64, whence int) (int64, error) {
+	at, err := a.file.Seek(offset, whence)
+	if err == nil {
+		a.sent.n.Store(at)
+	}
+	return at, err
 }
 
 func (e *Env) restoredText(r *rpc.RestoreReply, name string) error {
@@ -131,6 +159,7 @@ func (e *Env) restoredText(r *rpc.RestoreReply, name string) error {
 		if more := r.Added + r.Changed + r.Removed - len(r.Changes); more > 0 {
 			e.note("and %d more", more)
 		}
+		e.note("compared with revision %d; to restore over that one only: --expect-revision %d", r.Revision, r.Revision)
 	}
 	if err := e.line(line); err != nil {
 		return err

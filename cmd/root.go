@@ -49,7 +49,7 @@ without one the node of this machine. "cpctl help roles" says who may do what.`,
 		c.GroupID = "objects"
 		root.AddCommand(c)
 	}
-	for _, c := range []*cobra.Command{newNode(env), newCluster(env), newToken(env), newCert(env), newLogin(env), newContext(env), newSnapshot(env), newRestore(env), newAudit(env), newBench(env)} {
+	for _, c := range []*cobra.Command{newNode(env), newCluster(env), newToken(env), newCert(env), newLogin(env), newContext(env), newSnapshot(env), newRestore(env), newRecover(env), newRequest(env), newAudit(env), newBench(env)} {
 		c.GroupID = "cluster"
 		root.AddCommand(c)
 	}

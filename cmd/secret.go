@@ -46,7 +46,7 @@ func newSecretRotate(env *Env) *cobra.Command {
 				return err
 			}
 			defer out.discard()
-			ans, err := write(ctx, c, req)
+			ans, err := env.write(ctx, c, req)
 			if err != nil {
 				return suggest(ctx, c, ref, err)
 			}
@@ -133,7 +133,7 @@ func newSecretRevoke(env *Env) *cobra.Command {
 		req := w.request(mutation.OpClientSecretRevoke, ref)
 		req.SecretID = args[1]
 		return env.client(cmd.Context(), func(ctx context.Context, c Cluster) error {
-			ans, err := write(ctx, c, req)
+			ans, err := env.write(ctx, c, req)
 			if err != nil {
 				return suggest(ctx, c, ref, err)
 			}

@@ -2,6 +2,7 @@ package cmd
 
 import (
 	"bytes"
+	"fmt"
 	"os"
 	"path/filepath"
 	"strings"
@@ -121,14 +122,21 @@ func TestRestore(t *testing.T) {
 		t.Errorf("sent %d bytes, %+v", len(w.restored), w.restore)
 	}
 	w.run("snapshot", "restore", path, "--dry-run").want(t, 0,
-		"+ client/acme/web\n- scope/acme/admin\n"+path+" restored: 1 added, 0 changed, 1 removed (dry run)\n"+counts, "")
-	if !w.restore.DryRun || w.restore.RequestID == "" {
+		"+ client/acme/web\n- scope/acme/admin\n"+path+" restored: 1 added, 0 changed, 1 removed (dry run)\n"+counts,
+		"compared with revision 4711; to restore over that one only: --expect-revision 4711\n")
+	if !w.restore.DryRun || w.restore.RequestID == "" || w.restore.ExpectRevision != nil {
 		t.Errorf("%+v", w.restore)
+	}
+	for _, n := range []uint64{0, 4711} {
+		w.run("restore", path, "-y", "--expect-revision", fmt.Sprint(n)).want(t, 0, path+" restored: 1 added, 0 changed, 1 removed\n"+counts, "")
+		if got := w.restore.ExpectRevision; got == nil || *got != n {
+			t.Errorf("expects %v, want %d", got, n)
+		}
 	}
 	w = newWorld()
 	w.fail = store.Errorf(store.CodeUnknown, "no answer")
 	w.run("restore", path, "-y", "--request-id", "r2").want(t, 9, "",
-		"cpctl: no answer\n  the change may have been made; settle it with the same command and --request-id r2\n")
+		"cpctl: no answer\n  the change may have been made; find out, and make it at most once, with:\n  cpctl restore "+path+" -y --request-id r2\n")
 	w = newWorld()
 	w.stdin = "a text file"
 	if r := w.run("restore", "-", "-y"); r.code != 11 || w.restored != nil {

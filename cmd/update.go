@@ -36,7 +36,7 @@ func newUpdate(env *Env, n *noun) *cobra.Command {
 				if req.Patch == nil && req.Set == nil && req.Add == nil && req.Remove == nil {
 					return usagef("nothing to change").WithHint("give a field, -f FILE or --set PATH=VALUE; see: %s --help", cmd.CommandPath())
 				}
-				ans, err := write(ctx, c, req)
+				ans, err := env.write(ctx, c, req)
 				if err != nil {
 					return src.point(suggest(ctx, c, ref, err))
 				}

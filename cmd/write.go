@@ -60,24 +60,48 @@ func (w *writeFlags) request(op mutation.Op, ref store.Ref) *mutation.Request {
 	return req
 }
 
-// write sends a request. The error of an unknown outcome names the id to ask
-// again with.
-func write(ctx context.Context, c writer, req *mutation.Request) (*mutation.Answer, error) {
+// write sends a request. The error of an unknown outcome says how to settle it.
+func (e *Env) write(ctx context.Context, c writer, req *mutation.Request) (*mutation.Answer, error) {
 	ans, err := c.Write(ctx, req)
 	if err != nil {
-		return nil, unsettled(err, req.ID)
+		return nil, e.unsettled(err, req.ID)
 	}
 	return ans, nil
 }
 
-// unsettled names the request id in the error of an unknown outcome: the way
-// to settle it is the same request again.
-func unsettled(err error, id string) error {
+// unsettled adds to the error of an unknown outcome the command that settles it:
+// the same one again, with the request id that the first attempt had.
+func (e *Env) unsettled(err error, id string) error {
 	var typed *store.Error
-	if !errors.As(err, &typed) || typed.Code != store.CodeUnknown || id == "" || strings.Contains(typed.Hint, id) {
+	if !errors.As(err, &typed) || typed.Code != store.CodeUnknown || id == "" {
 		return err
 	}
-	return typed.WithHint("the change may have been made; settle it with the same command and --request-id %s", id)
+	again := e.again(id)
+	if e.names > 1 {
+		again = "the same command for this one alone, with --request-id " + id
+	}
+	return typed.WithHint("%s", strings.TrimPrefix(typed.Hint+"\nthe change may have been made; find out, and make it at most once, with:\n"+again, "\n"))
+}
+
+// again is the command line that was given, with a request id.
+func (e *Env) again(id string) string {
+	const flag = "--request-id"
+	words, end := []string{"cpctl"}, false
+	for i := 0; i < len(e.args); i++ {
+		switch a := e.args[i]; {
+		case !end && a == flag:
+			i++ // its value
+		case !end && strings.HasPrefix(a, flag+"="):
+		case !end && a == "--": // what follows is no flag
+			end, words = true, append(words, flag, id, a)
+		default:
+			words = append(words, shellWord(a))
+		}
+	}
+	if !end {
+		words = append(words, flag, id)
+	}
+	return strings.Join(words, " ")
 }
 
 // answered prints what came of a write: the document, or one line.

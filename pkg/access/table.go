@@ -50,7 +50,7 @@ var table = []Row{
 	{Restore, "restore a snapshot", []Role{Admin}, false},
 	{Inspect, "check and repair the members' files", []Role{Admin}, false},
 	{Export, "export private keys, at the socket of a node", []Role{Admin}, false},
-	{Members, "admit, remove and promote members", []Role{Admin}, false},
+	{Members, "admit, remove and promote members, hand leadership over", []Role{Admin}, false},
 	{Tokens, "create and revoke tokens", []Role{Admin}, false},
 	{Certs, "list and revoke certificates", []Role{Admin}, false},
 	{Rotate, "rotate the cluster key and the authority", []Role{Admin}, false},

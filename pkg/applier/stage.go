@@ -62,8 +62,14 @@ func (ch *change) stageCommit(m *mutation.Mutation) error {
 	if err := ch.ownStage(c.Stage); err != nil {
 		return err
 	}
-	if now := ch.Counters().Revision; now != c.Base {
-		return store.Errorf(store.CodeConflict, "the state changed while the restore was uploaded: it is at revision %d, not %d", now, c.Base)
+	now := ch.Counters().Revision
+	if c.Expect != nil {
+		if err := Expected(now, *c.Expect); err != nil {
+			return err
+		}
+	}
+	if now != c.Base { // not the caller's doing: the leader looks again
+		return fmt.Errorf("the state is at revision %d, not at %d, with which the archive was compared: %w", now, c.Base, errStale)
 	}
 	for s := range ch.StagedDocs() {
 		if s.Doc != nil && s.Doc.Revision > max(ch.Counters().Revision, c.Revision) {
@@ -81,6 +87,16 @@ func (ch *change) stageCommit(m *mutation.Mutation) error {
 	ch.SetCounters(counters)
 	ch.moved = true
 	return nil
+}
+
+// Expected says why an archive that is to replace one revision of the state does
+// not replace another.
+func Expected(now, want uint64) error {
+	if now == want {
+		return nil
+	}
+	return store.Errorf(store.CodeConflict, "the state is at revision %d, not %d; nothing was changed", now, want).
+		WithHint("see what would be lost with: cpctl restore FILE --dry-run")
 }
 
 func (ch *change) stageAbort(m *mutation.Mutation) error {

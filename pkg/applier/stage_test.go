@@ -1,6 +1,7 @@
 package applier
 
 import (
+	"encoding/json"
 	"strings"
 	"testing"
 
@@ -20,6 +21,15 @@ func (w *world) commit(id string, revision uint64) mutation.Mutation {
 	over := w.image().Overlay()
 	over.CommitStage()
 	return w.system(mutation.SysStageCommit, mutation.StageCommit{Stage: id, Base: w.tx.Counters().Revision, Digest: over.DataDigest(), Revision: revision})
+}
+
+// expecting is a commit that wants the state to be at a revision.
+func (w *world) expecting(revision uint64, m mutation.Mutation) mutation.Mutation {
+	w.t.Helper()
+	var c mutation.StageCommit
+	w.fatal(json.Unmarshal(m.Payload, &c))
+	c.Expect = &revision
+	return w.system(m.Kind, c)
 }
 
 // doc takes a document of an earlier state for a stage.
@@ -100,12 +110,27 @@ func TestStage(t *testing.T) {
 			w.must(w.system(mutation.SysEpoch, mutation.Epoch{Node: "id1", Term: 2}))
 			return one(m)
 		}, store.CodeConflict, "another leader was elected meanwhile; nothing was changed", "", ""},
-		{"refuses a commit when the state moved on", func(w *world) []mutation.Mutation {
+		{"is compared again when the state moved on", func(w *world) []mutation.Mutation {
 			w.stage("st1", mutation.StageDoc{Path: clientAt("acme", "web")})
 			m := w.commit("st1", 0)
 			w.must(w.updateTenant("globex", `{"display_name":"changed"}`))
 			return one(m)
-		}, store.CodeConflict, "the state changed while the restore was uploaded: it is at revision 13, not 12", "", ""},
+		}, stale, "the state is at revision 13, not at 12", "", ""},
+		{"replaces the state that was expected", func(w *world) []mutation.Mutation {
+			w.stage("st1", mutation.StageDoc{Path: clientAt("acme", "web")})
+			return one(w.expecting(12, w.commit("st1", 0)))
+		}, "", "", clientAt("acme", "web") + " " + stagePath, ""},
+		{"does not replace another than was expected", func(w *world) []mutation.Mutation {
+			w.stage("st1", mutation.StageDoc{Path: clientAt("acme", "web")})
+			w.must(w.updateTenant("globex", `{"display_name":"changed"}`))
+			return one(w.expecting(12, w.commit("st1", 0)))
+		}, store.CodeConflict, "the state is at revision 13, not 12; nothing was changed", "", ""},
+		{"says so also when it moved on after the comparison", func(w *world) []mutation.Mutation {
+			w.stage("st1", mutation.StageDoc{Path: clientAt("acme", "web")})
+			m := w.expecting(12, w.commit("st1", 0))
+			w.must(w.updateTenant("globex", `{"display_name":"changed"}`))
+			return one(m)
+		}, store.CodeConflict, "the state is at revision 13, not 12; nothing was changed", "", ""},
 		{"refuses a commit that comes to another digest", func(w *world) []mutation.Mutation {
 			w.stage("st1", mutation.StageDoc{Path: clientAt("acme", "web")})
 			m := w.commit("st1", 0)

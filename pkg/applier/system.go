@@ -25,6 +25,8 @@ func (ch *change) applySystem(m *mutation.Mutation) error {
 		return ch.epoch(m)
 	case mutation.SysFound:
 		return ch.found(m)
+	case mutation.SysRecover:
+		return ch.recover(m)
 	case mutation.SysLevel:
 		return ch.raise(m)
 	case mutation.SysCert:
@@ -33,6 +35,8 @@ func (ch *change) applySystem(m *mutation.Mutation) error {
 		return ch.revoke(m)
 	case mutation.SysCA:
 		return ch.succession(m)
+	case mutation.SysAnswer:
+		return ch.answered(m)
 	case mutation.SysExport:
 		return ch.export(m)
 	case mutation.SysToken:
@@ -45,6 +49,12 @@ func (ch *change) applySystem(m *mutation.Mutation) error {
 		return ch.rekey(m)
 	case mutation.SysRewrap:
 		return ch.rewrap(m)
+	case mutation.SysLeave:
+		return ch.leave(m)
+	case mutation.SysVote:
+		return ch.vote(m)
+	case mutation.SysAutoremove:
+		return ch.autoremove(m)
 	case mutation.SysStageBegin:
 		return ch.stageBegin(m)
 	case mutation.SysStagePut:

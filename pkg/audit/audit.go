@@ -131,6 +131,24 @@ func (l *Log) Record(e Event) {
 // Required reports whether Ask does anything.
 func (l *Log) Required() bool { return l.opts.Required }
 
+// Recordable is the error that Ask would have now, nil if it would have none or
+// the log is no required one.
+func (l *Log) Recordable() error {
+	if !l.opts.Required {
+		return nil
+	}
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	err := l.ready()
+	if err == nil {
+		err = l.failure // until it is mended, which is tried all the time
+	}
+	if err != nil {
+		return l.refusal(err)
+	}
+	return nil
+}
+
 // Ask puts on the disk what is about to be done, if the log is a required one.
 // Callers at the same time share a sync. An error says that it must not be done:
 // it is a *store.Error of CodeUnavailable.

@@ -27,16 +27,21 @@ const (
 const (
 	SysEpoch       Kind = "sys.epoch"        // a leader of a new term has seen everything before it
 	SysFound       Kind = "sys.found"        // the first command of a cluster
+	SysRecover     Kind = "sys.recover"      // the cluster goes on from what one member has, as its next generation
 	SysLevel       Kind = "sys.level"        // raise the level of rules
 	SysCert        Kind = "sys.cert"         // a certificate was issued
 	SysRevoke      Kind = "sys.revoke"       // certificates of a node, or of a line, are no longer good
 	SysCA          Kind = "sys.ca"           // a step from one authority to the next
+	SysAnswer      Kind = "sys.answer"       // what a request was told that is not to be done any more
 	SysExport      Kind = "sys.export"       // the private part of a key is about to be given to a process
 	SysToken       Kind = "sys.token"        // a token was made
 	SysTokenRevoke Kind = "sys.token.revoke" // it is no longer good
 	SysEnrol       Kind = "sys.enrol"        // a token was used: a certificate was issued for it
 	SysRekey       Kind = "sys.rekey"        // a step from one cluster key to the next
 	SysRewrap      Kind = "sys.rewrap"       // what was sealed under the old cluster key, under the new one
+	SysLeave       Kind = "sys.leave"        // a member is to be one no longer
+	SysVote        Kind = "sys.vote"         // a member without a vote wants one
+	SysAutoremove  Kind = "sys.autoremove"   // when members that are lost are removed
 	SysStageBegin  Kind = "sys.stage.begin"  // open an upload of documents
 	SysStagePut    Kind = "sys.stage.put"    // add documents to it
 	SysStageCommit Kind = "sys.stage.commit" // switch them in at one revision
@@ -47,9 +52,10 @@ var kinds = map[Kind]bool{
 	TenantCreate: true, TenantUpdate: true, TenantDelete: true,
 	ClientCreate: true, ClientUpdate: true, ClientDelete: true,
 	ScopeCreate: true, ScopeDelete: true, KeyRotate: true,
-	SysEpoch: true, SysFound: true, SysLevel: true, SysCert: true, SysRevoke: true, SysCA: true, SysExport: true,
+	SysEpoch: true, SysFound: true, SysRecover: true, SysLevel: true, SysCert: true, SysRevoke: true, SysCA: true, SysAnswer: true, SysExport: true,
 	SysToken: true, SysTokenRevoke: true, SysEnrol: true,
 	SysRekey: true, SysRewrap: true,
+	SysLeave: true, SysVote: true, SysAutoremove: true,
 	SysStageBegin: true, SysStagePut: true, SysStageCommit: true, SysStageAbort: true,
 }
 

@@ -27,13 +27,14 @@ const (
 
 // Request is a change as its caller asks for it, before the leader completes
 // it. ID, Age and Seed are about the call, not the change: they are no part of
-// its digest, and neither is DryRun.
+// its digest, and neither are DryRun and Again.
 type Request struct {
 	ID     string `json:"id"`
 	AgeUS  int64  `json:"age_us,omitempty"`  // since the caller first made the request, microseconds
 	NoTime bool   `json:"no_time,omitempty"` // the id was given by the caller and is no UUIDv7: its age is unknown
 	Seed   []byte `json:"seed,omitempty"`    // 32 random bytes that a generated client secret is derived from
 	DryRun bool   `json:"dry_run,omitempty"`
+	Again  bool   `json:"again,omitempty"` // an earlier attempt may be on its way still
 
 	Op     Op     `json:"op"`
 	Tenant string `json:"tenant,omitempty"` // slug, or global for the platform's own keys

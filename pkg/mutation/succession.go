@@ -36,7 +36,7 @@ func (f *Found) Bundle() string { return f.OldCA + f.CA + f.NextCA }
 // Trust reports whether a change of this kind may change who is trusted.
 func (k Kind) Trust() bool {
 	switch k {
-	case SysFound, SysCert, SysEnrol, SysRevoke, SysCA,
+	case SysFound, SysRecover, SysCert, SysEnrol, SysRevoke, SysCA,
 		TenantDelete: // whoever was bound to it is nobody any more
 		return true
 	}

@@ -20,15 +20,25 @@ type Epoch struct {
 type Found struct {
 	ClusterID  string       `json:"cluster_id"`
 	Generation uint64       `json:"generation"`
-	CA         string       `json:"ca"`        // certificate, PEM
-	CAKey      store.Sealed `json:"ca_key"`    // its private key, sealed under the cluster key
-	KeyCheck   string       `json:"key_check"` // by which a node finds out that it has the right cluster key
+	Recovery   string       `json:"recovery,omitempty"` // id of the recovery that made this generation; none: the founding
+	CA         string       `json:"ca"`                 // certificate, PEM
+	CAKey      store.Sealed `json:"ca_key"`             // its private key, sealed under the cluster key
+	KeyCheck   string       `json:"key_check"`          // by which a node finds out that it has the right cluster key
 	KeyID      string       `json:"key_id"`
 	Level      uint32       `json:"level"`
 	// RequestKey makes the digests of requests, sealed as well. Clusters that were
 	// founded without one get it with their first change of the cluster key.
 	RequestKey *store.Sealed `json:"request_key,omitempty"`
 	Heirs
+}
+
+// Recover is the payload of sys.recover: the first command of a generation. The
+// cluster goes on with one node, by what that node has; every other node of the
+// generations before is removed.
+type Recover struct {
+	Generation  uint64      `json:"generation"`
+	Recovery    string      `json:"recovery"`
+	Certificate Certificate `json:"certificate"` // of the node, in its new generation
 }
 
 // Raise is the payload of sys.level.
@@ -61,11 +71,17 @@ type Certificate struct {
 // Removed reports whether it is of a node that was removed.
 func (c *Certificate) Removed() bool { return c.Revoked && !c.LineRevoked && c.NodeID != "" }
 
+// Left reports whether that node was told to leave by itself.
+func (c *Certificate) Left() bool { return c.Removed() && strings.HasPrefix(c.Why, leftAs) }
+
 // Fate says of a revoked certificate what became of it: "was revoked by admin/ana",
 // "was revoked: tenant acme was deleted by unix/0".
 func (c *Certificate) Fate() string {
-	if strings.HasPrefix(c.Why, "revoked by ") {
+	switch {
+	case strings.HasPrefix(c.Why, "revoked by "):
 		return "was " + c.Why
+	case c.Left():
+		return "was revoked: its node " + c.Why
 	}
 	return "was revoked: " + c.Why
 }
@@ -132,10 +148,11 @@ type StageDoc struct {
 // StageCommit is the payload of sys.stage.commit. The stage was computed from
 // the state at revision Base; Digest is what tenants/ and keys/ must come to.
 type StageCommit struct {
-	Stage    string `json:"stage"`
-	Base     uint64 `json:"base"`
-	Digest   string `json:"digest"`
-	Revision uint64 `json:"revision"` // of the archive: the state's goes on above both
+	Stage    string  `json:"stage"`
+	Base     uint64  `json:"base"`
+	Digest   string  `json:"digest"`
+	Revision uint64  `json:"revision"`         // of the archive: the state's goes on above both
+	Expect   *uint64 `json:"expect,omitempty"` // the revision at which the caller wants the state to be; none: at any
 }
 
 // StageAbort is the payload of sys.stage.abort.
@@ -150,6 +167,8 @@ func systemPayload(kind Kind) any {
 		return new(Epoch)
 	case SysFound:
 		return new(Found)
+	case SysRecover:
+		return new(Recover)
 	case SysLevel:
 		return new(Raise)
 	case SysCert:
@@ -158,6 +177,8 @@ func systemPayload(kind Kind) any {
 		return new(Revoke)
 	case SysCA:
 		return new(Succession)
+	case SysAnswer:
+		return new(Answered)
 	case SysExport:
 		return new(Export)
 	case SysToken:
@@ -170,6 +191,12 @@ func systemPayload(kind Kind) any {
 		return new(Rekey)
 	case SysRewrap:
 		return new(Rewrap)
+	case SysLeave:
+		return new(Leave)
+	case SysVote:
+		return new(Vote)
+	case SysAutoremove:
+		return new(Autoremove)
 	case SysStageBegin:
 		return new(StageBegin)
 	case SysStagePut:

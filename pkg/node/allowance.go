@@ -43,6 +43,17 @@ func (a *allowance) take(by access.Actor, cost int, now time.Time) error {
 		WithHint("at most %d a second; the same command goes through a little later", changesPerSecond)
 }
 
+// spent reports whether an identity could take nothing now.
+func (a *allowance) spent(by access.Actor, now time.Time) bool {
+	if by.Source == access.Unix {
+		return false
+	}
+	a.mu.Lock()
+	defer a.mu.Unlock()
+	b := a.buckets[by.String()]
+	return b != nil && b.level(now) >= changesAtOnce
+}
+
 // of is the bucket of an identity.
 func (a *allowance) of(who string, now time.Time) *bucket {
 	if b := a.buckets[who]; b != nil {

@@ -12,7 +12,7 @@ import (
 type confirmer struct {
 	mu      sync.Mutex
 	running bool
-	next    *round
+	next    *round // nil: nobody waits for it
 }
 
 type round struct {
@@ -23,22 +23,27 @@ type round struct {
 
 // index runs confirm, or waits for the run that is next, and returns its answer.
 func (c *confirmer) index(ctx context.Context, confirm func() (uint64, error)) (uint64, error) {
-	c.mu.Lock()
-	if c.next == nil {
-		c.next = &round{done: make(chan struct{})}
-	}
-	r := c.next
-	if !c.running {
-		c.running = true
-		go c.run(confirm)
-	}
-	c.mu.Unlock()
+	r := c.enter(confirm)
 	select {
 	case <-r.done:
 		return r.index, r.err
 	case <-ctx.Done():
 		return 0, store.Errorf(store.CodeUnavailable, "leadership was not confirmed in time")
 	}
+}
+
+// enter returns the round that begins next.
+func (c *confirmer) enter(confirm func() (uint64, error)) *round {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	if c.next == nil {
+		c.next = &round{done: make(chan struct{})}
+	}
+	if !c.running {
+		c.running = true
+		go c.run(confirm)
+	}
+	return c.next
 }
 
 func (c *confirmer) run(confirm func() (uint64, error)) {

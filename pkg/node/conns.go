@@ -18,6 +18,8 @@ type conns struct {
 	open map[*held]bool
 	bad  func(*held) error         // why the other end is not good; nil: it always is
 	met  func(pki.Identity, error) // is told who was dialled and showed a certificate, and whether that is known; nil: nobody
+
+	dialer func(ctx context.Context, address string) (net.Conn, error)
 }
 
 // held is one connection below TLS. Closing it ends what is above it at once,
@@ -29,7 +31,14 @@ type held struct {
 	leaf *x509.Certificate
 }
 
-func newConns(bad func(*held) error) *conns { return &conns{open: map[*held]bool{}, bad: bad} }
+func newConns(bad func(*held) error) *conns {
+	return &conns{open: map[*held]bool{}, bad: bad, dialer: dialPlain}
+}
+
+func dialPlain(ctx context.Context, address string) (net.Conn, error) {
+	var d net.Dialer
+	return d.DialContext(ctx, "tcp", address)
+}
 
 func (c *conns) hold(raw net.Conn) *held { return &held{Conn: raw, of: c} }
 
@@ -86,8 +95,7 @@ func (c *conns) sweep(bad func(*held) bool) (ended []pki.Identity) {
 
 // dial connects with TLS and keeps the connection.
 func (c *conns) dial(ctx context.Context, cfg *tls.Config, address string) (net.Conn, error) {
-	var d net.Dialer
-	raw, err := d.DialContext(ctx, "tcp", address)
+	raw, err := c.dialer(ctx, address)
 	if err != nil {
 		return nil, err
 	}

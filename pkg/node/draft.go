@@ -106,7 +106,7 @@ func plants(b []byte) bool {
 // keyed: a request may hold an imported secret, and the digest is replicated.
 func digestOf(req *mutation.Request, key pki.RequestKey) store.RequestDigest {
 	asked := *req
-	asked.ID, asked.AgeUS, asked.NoTime, asked.Seed, asked.DryRun = "", 0, false, nil, false
+	asked.ID, asked.AgeUS, asked.NoTime, asked.Seed, asked.DryRun, asked.Again = "", 0, false, nil, false, false
 	b, err := json.Marshal(&asked)
 	if err != nil { // a patch that is no JSON: refused later, and no two of them are the same request
 		b = fmt.Appendf(nil, "%s %s %s %s", req.Op, req.Tenant, req.Name, req.Patch)

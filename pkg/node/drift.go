@@ -47,16 +47,24 @@ func (n *Node) sound() error {
 	return nil
 }
 
+// drift reads the mark of a wrong state, nil if there is none.
+func (d *dataDir) drift() (*Drift, error) {
+	if _, err := os.Lstat(d.file(driftFile)); errors.Is(err, os.ErrNotExist) {
+		return nil, nil
+	}
+	found := new(Drift)
+	_, err := d.loadRecord(driftFile, found)
+	return found, err
+}
+
 // recallDrift finds out whether this node had a wrong state when it stopped.
 func (n *Node) recallDrift() error {
-	d := new(Drift)
-	if _, err := os.Lstat(n.dir.file(driftFile)); errors.Is(err, os.ErrNotExist) {
-		return nil
-	}
-	if _, err := n.dir.loadRecord(driftFile, d); err != nil {
+	d, err := n.dir.drift()
+	if err != nil || d == nil {
 		return err
 	}
 	n.drift.Store(d)
+	n.driftKept.Store(d)
 	n.cfg.Log.Error("the state of this node was found not to be that of the majority: it answers nothing from it until it is repaired",
 		"index", d.Index, "digest", d.Digest, "majority", d.Right, "repair", d.Repair)
 	return nil

@@ -74,6 +74,12 @@ func TestTheOddOneOutIsSilentUntilItIsRepaired(t *testing.T) {
 	if err := n3.raft().Snapshot().Error(); err == nil || !strings.Contains(err.Error(), errHeld.Error()) {
 		t.Errorf("a snapshot of the wrong state: %v", err)
 	}
+	c.until("the leader to refuse to hand over to it", func() error {
+		if _, err := c.leader().chosen("n3"); err == nil || !strings.Contains(err.Error(), "a state that is not that of the majority") {
+			return fmt.Errorf("chosen: %v", err)
+		}
+		return nil
+	})
 	files := tree(t, c.dirs["n3"])
 	c.must(clientNamed("acme", "web")) // the others go on
 	for _, n := range others(c, "n3") {
@@ -227,6 +233,14 @@ func TestWhoDoesNotVoteMayBeTheOddOne(t *testing.T) {
 	if n := c.leader(); n.Name() != "n1" || n.Progress().Split {
 		t.Errorf("%s leads, %+v", n.Name(), n.Progress())
 	}
+	c.until("the leader to keep the vote from it", func() error {
+		for _, m := range c.leader().Members() {
+			if why := c.leader().unready(m); m.Name == "n2" && (why == nil || why.why != "its state is not that of the majority") {
+				return fmt.Errorf("%+v", why)
+			}
+		}
+		return nil
+	})
 	repaired(c, "n2")
 }
 

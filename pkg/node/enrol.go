@@ -19,6 +19,9 @@ func (n *Node) Enrol(ctx context.Context, req EnrolRequest, by access.Actor) (*E
 	if _, err := n.leading(ctx); err != nil {
 		return nil, err
 	}
+	if err := n.wiped(req.NodeID); err != nil {
+		return nil, err
+	}
 	if req.Token != "" {
 		return n.useToken(ctx, req, by)
 	}
@@ -41,9 +44,21 @@ func (n *Node) Enrol(ctx context.Context, req EnrolRequest, by access.Actor) (*E
 	return n.withKey(e, access.Node), nil
 }
 
+// wiped refuses a newcomer under the id of a member: it would have its votes, and
+// nothing of what that one has promised to keep.
+func (n *Node) wiped(nodeID string) error {
+	for _, m := range n.Members() {
+		if nodeID != "" && m.ID == nodeID {
+			return store.Errorf(store.CodeDenied, "node %s is a member already, known as %q", nodeID, m.Name).
+				WithHint("a node that has lost its directory comes back under another id: empty the directory, remove the member (cpctl cluster remove %s), and join again", m.Name)
+		}
+	}
+	return nil
+}
+
 // certify signs the certificate of a newcomer.
 func (n *Node) certify(req EnrolRequest, role access.Role, name, tenant string) (*Enrolment, mutation.Certificate, error) {
-	who := pki.Identity{Role: role, Name: name, Tenant: tenant, ClusterID: n.self.ClusterID, NodeID: req.NodeID, Generation: n.self.Generation}
+	who := pki.Identity{Role: role, Name: name, Tenant: tenant, ClusterID: n.self.ClusterID, NodeID: req.NodeID, Generation: n.self.Generation, Recovery: n.self.Recovery}
 	e, record, err := n.sign(req.CSR, who)
 	if errors.Is(err, store.ErrInvalid) {
 		err = store.Errorf(store.CodeInvalid, "no certificate for %s %q: %v", role, name, err)

@@ -4,6 +4,7 @@ import (
 	"errors"
 	"time"
 
+	"github.com/cpctl/cpctl/pkg/pki"
 	"github.com/cpctl/cpctl/pkg/store"
 )
 
@@ -36,14 +37,27 @@ var ErrRevoked = errors.New("the certificate of this node was revoked")
 // says why.
 func (n *Node) heed(err error) {
 	switch {
+	case errors.Is(err, ErrRemoved) && left(err) && n.departing.Load() > 0: // it is told so itself, and answers first
 	case errors.Is(err, ErrRemoved):
-		n.fail(err)
+		n.part(err)
 	case errors.Is(err, ErrRevoked):
 		if old := n.refused.Swap(&err); old == nil || (*old).Error() != err.Error() {
 			n.cfg.Log.Error("the other members do not talk to this node any more", "error", err,
 				"hint", "remove it (cpctl cluster remove "+n.self.Name+"), and join again with an empty data directory")
 		}
 	}
+}
+
+// leftBehind stops this node if an error says that the cluster was recovered
+// without it: by a certificate that the cluster's authority has signed, whoever
+// called. What it has on its disk is of no use to anybody any more.
+func (n *Node) leftBehind(err error) bool {
+	var other *pki.OtherGeneration
+	if !errors.As(err, &other) || !other.Later() {
+		return false
+	}
+	n.fail(other)
+	return true
 }
 
 // hearWhy gives a node that raft has sent away a moment to hear from a member who

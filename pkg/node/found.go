@@ -20,47 +20,62 @@ import (
 // found makes a new cluster of this one node: its id, its CA and its key. They
 // are durable before the first entry names them.
 func (d *dataDir) found(name string, ttl time.Duration, now time.Time) (*identity, *founding, error) {
-	id := &identity{FormatVersion: store.FormatVersion, NodeID: uuid.NewString(), Name: name,
-		ClusterID: uuid.NewString(), Generation: 1, Phase: phaseFounding, Voter: true}
 	ring, err := d.foundingKeys()
 	if err != nil {
 		return nil, nil, err
 	}
+	id, own, f, err := newCluster(ring, name, ttl, now)
+	if err != nil {
+		return nil, nil, err
+	}
+	if err := d.saveSecrets(ring, own); err != nil {
+		return nil, nil, err
+	}
+	if err := d.saveRecord("founding.json", f); err != nil {
+		return nil, nil, err
+	}
+	return id, f, d.save(id)
+}
+
+// newCluster makes a cluster of one node under cluster keys.
+func newCluster(ring pki.Keyring, name string, ttl time.Duration, now time.Time) (*identity, pki.Credentials, *founding, error) {
+	var own pki.Credentials
+	fail := func(err error) (*identity, pki.Credentials, *founding, error) { return nil, own, nil, err }
+	id := &identity{FormatVersion: store.FormatVersion, NodeID: uuid.NewString(), Name: name,
+		ClusterID: uuid.NewString(), Generation: 1, Phase: phaseFounding, Voter: true}
 	key := ring.First()
 	ca, err := pki.NewAuthority(id.ClusterID, now)
 	if err != nil {
-		return nil, nil, err
+		return fail(err)
 	}
 	csr, signer, err := pki.NewCSR(name)
 	if err != nil {
-		return nil, nil, err
+		return fail(err)
 	}
 	cert, serial, err := ca.Sign(csr, id.certified(), ttl, now)
 	if err != nil {
-		return nil, nil, err
+		return fail(err)
 	}
 	keyPEM, err := pki.EncodeKeyPEM(signer)
 	if err != nil {
-		return nil, nil, err
+		return fail(err)
 	}
-	if err := d.saveSecrets(ring, pki.Credentials{CertPEM: cert, KeyPEM: keyPEM, CAPEM: ca.CertPEM()}); err != nil {
-		return nil, nil, err
-	}
+	own = pki.Credentials{CertPEM: cert, KeyPEM: keyPEM, CAPEM: ca.CertPEM()}
 	private, err := ca.PrivateKey()
 	if err != nil {
-		return nil, nil, err
+		return fail(err)
 	}
 	sealed, err := key.Seal(private, caKeyLabel, id.ClusterID)
 	if err != nil {
-		return nil, nil, err
+		return fail(err)
 	}
 	request, err := pki.NewRequestKey()
 	if err != nil {
-		return nil, nil, err
+		return fail(err)
 	}
 	requests, err := key.Seal(request[:], requestKeyLabel, id.ClusterID)
 	if err != nil {
-		return nil, nil, err
+		return fail(err)
 	}
 	f := &founding{
 		Found: mutation.Found{ClusterID: id.ClusterID, Generation: id.Generation, CA: string(ca.CertPEM()), CAKey: sealed,
@@ -71,10 +86,7 @@ func (d *dataDir) found(name string, ttl time.Duration, now time.Time) (*identit
 	for _, old := range ring.Keys()[1:] { // the copy was made while a roll-over was under way
 		f.Keep = &mutation.Rekey{Step: mutation.RekeyKeep, Roll: uuid.NewString(), Key: mutation.KeyName{ID: old.ID(), Check: old.Check()}}
 	}
-	if err := d.saveRecord("founding.json", f); err != nil {
-		return nil, nil, err
-	}
-	return id, f, d.save(id)
+	return id, own, f, nil
 }
 
 // foundingKeys are in the cluster.key that is there already: an operator's copy,
@@ -138,7 +150,7 @@ func (f *founding) mutations() ([]mutation.Mutation, error) {
 
 // certified is the identity that the node's certificate bears.
 func (id *identity) certified() pki.Identity {
-	return pki.Identity{Role: access.Node, Name: id.Name, ClusterID: id.ClusterID, NodeID: id.NodeID, Generation: id.Generation}
+	return pki.Identity{Role: access.Node, Name: id.Name, ClusterID: id.ClusterID, NodeID: id.NodeID, Generation: id.Generation, Recovery: id.Recovery}
 }
 
 // certificateOf returns what the cluster has on record of a certificate, the
@@ -149,12 +161,15 @@ func certificateOf(img *store.Image, serial string) (c mutation.Certificate) {
 }
 
 // authority opens the cluster's CA, as the leader does to sign for a joiner.
-func (n *Node) authority(img *store.Image) (*pki.Authority, error) {
+func (n *Node) authority(img *store.Image) (*pki.Authority, error) { return authorityIn(img, n.ring()) }
+
+// authorityIn opens the CA in a state with the keys of a ring.
+func authorityIn(img *store.Image, ring pki.Keyring) (*pki.Authority, error) {
 	var f mutation.Found
 	if !img.System(applier.ClusterPath, &f) {
 		return nil, fmt.Errorf("the cluster is not founded yet")
 	}
-	private, err := n.ring().Open(f.CAKey, caKeyLabel, f.ClusterID)
+	private, err := ring.Open(f.CAKey, caKeyLabel, f.ClusterID)
 	if err != nil {
 		return nil, fmt.Errorf("open the CA's private key: %w", err)
 	}

@@ -6,6 +6,7 @@ import (
 	"io"
 	"os"
 	"path/filepath"
+	"sync"
 
 	"golang.org/x/sys/unix"
 
@@ -19,6 +20,8 @@ const (
 	phaseFounding = "founding" // the first node of a cluster that is not on record yet
 	phaseJoining  = "joining"  // it has a certificate but is no member yet
 	phaseMember   = "member"
+	phaseLeft     = "left"    // it was a member, and was told to leave
+	phaseRemoved  = "removed" // it was a member, and others have removed it
 )
 
 // identity is node.json: who this node is, for ever.
@@ -28,10 +31,12 @@ type identity struct {
 	Name          string `json:"name"`
 	ClusterID     string `json:"cluster_id"`
 	Generation    uint64 `json:"generation"`
+	Recovery      string `json:"recovery,omitempty"` // id of the one that made the generation; none: the cluster was founded
 	Phase         string `json:"phase"`
 	Listen        string `json:"listen"`
 	Advertise     string `json:"advertise"`
 	Voter         bool   `json:"voter"`
+	Gone          string `json:"gone,omitempty"` // why it is no longer a member
 }
 
 // dataDir is the data directory, locked.
@@ -39,6 +44,9 @@ type dataDir struct {
 	path string
 	lock *os.File
 	disk disk.FS
+
+	saving sync.Mutex
+	parted bool // node.json says that this node is gone, which is its last word
 }
 
 func (d *dataDir) file(parts ...string) string {
@@ -116,7 +124,7 @@ func (d *dataDir) load() (*identity, error) {
 // tidy removes what a crash has left behind: files on their way, snapshots that
 // were not finished, trees that were not swapped in.
 func (d *dataDir) tidy() error {
-	left := []string{d.file("restore.tmp"), d.file(tlsNew)}
+	left := []string{d.file("restore.tmp"), d.file(tlsNew), d.file(raftNew)}
 	for _, pattern := range []string{".save-*", "tls/.save-*", "raft/.save-*", "raft/snapshots/*.tmp"} {
 		found, err := filepath.Glob(d.file(pattern))
 		if err != nil {
@@ -132,7 +140,15 @@ func (d *dataDir) tidy() error {
 	return nil
 }
 
-func (d *dataDir) save(id *identity) error { return d.saveRecord("node.json", id) }
+func (d *dataDir) save(id *identity) error {
+	d.saving.Lock()
+	defer d.saving.Unlock()
+	if d.parted {
+		return nil
+	}
+	d.parted = id.Gone != ""
+	return d.saveRecord("node.json", id)
+}
 
 // saveSecrets makes the cluster key and the certificate durable, before anybody
 // counts on this node having them.

@@ -38,6 +38,7 @@ type Enrolment struct {
 type AdmitRequest struct {
 	NodeID  string
 	Address string
+	Moved   bool // it is a member, and was at another address before
 }
 
 // Joiner reaches a member of the cluster that a new node wants to join. Once the
@@ -65,7 +66,11 @@ func (n *Node) enrol(ctx context.Context) (*identity, error) {
 	if err != nil {
 		return nil, fmt.Errorf("join the cluster: %w", err)
 	}
-	id.ClusterID, id.Generation = e.ClusterID, e.Generation
+	who, err := pki.Credentials{CertPEM: e.CertPEM}.Identity()
+	if err != nil {
+		return nil, fmt.Errorf("join the cluster: %w", err)
+	}
+	id.ClusterID, id.Generation, id.Recovery = e.ClusterID, who.Generation, who.Recovery
 	ring, err := pki.ParseKeyring(e.ClusterKey)
 	if err != nil {
 		return nil, fmt.Errorf("join the cluster: %w", err)

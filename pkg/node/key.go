@@ -175,8 +175,8 @@ func sortKeys(ks *store.Keyset) {
 const opRetire mutation.Op = "key.retire"
 
 // retireKeys proposes the end of retiring keys whose time is over. Time passes
-// for the state only by commands: applying never looks at a clock. It reports
-// whether none is left.
+// for the state only by commands: applying never looks at a clock. A leader whose
+// clock is off proposes nothing because of it. It reports whether none is left.
 func (n *Node) retireKeys(l *leadership) (ok bool) {
 	for {
 		select {
@@ -186,7 +186,7 @@ func (n *Node) retireKeys(l *leadership) (ok bool) {
 		}
 		img := n.Image()
 		slug, at, ok := img.NextExpiry()
-		if !ok || at > store.TimeOf(n.cfg.Now()) {
+		if now, off := n.timed(); !ok || off != 0 || at > store.TimeOf(now) {
 			return true
 		}
 		ctx, cancel := context.WithTimeout(context.Background(), changeTimeout)

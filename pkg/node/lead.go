@@ -81,6 +81,9 @@ func (n *Node) follow(birth *founding) {
 // leaders committed is applied as well. The founder puts the cluster on record
 // in the same entry's command.
 func (n *Node) begin(l *leadership, birth *founding) {
+	if n.median.Load() == nil && birth == nil { // just started: the first time counts as well
+		n.askAround()
+	}
 	for {
 		err := n.epoch(birth)
 		if err == nil {
@@ -114,7 +117,7 @@ func (n *Node) epoch(birth *founding) error {
 		return err
 	}
 	c := &mutation.Command{Op: string(mutation.SysEpoch), Actor: actorSystem, Level: n.level(),
-		Time:      max(store.TimeOf(n.cfg.Now()), n.Image().Counters().Time+1),
+		Time:      max(store.TimeOf(n.commandTime()), n.Image().Counters().Time+1),
 		Mutations: []mutation.Mutation{{Kind: mutation.SysEpoch, Payload: payload}}}
 	if birth != nil && n.Image().Get(applier.ClusterPath) == nil {
 		first, err := birth.mutations()
@@ -171,7 +174,10 @@ func (n *Node) tend(l *leadership) {
 		if time.Since(failed) > retireBackoff && !n.retireKeys(l) {
 			failed = time.Now()
 		}
+		n.finishRemovals()
+		n.dropForsaken()
 		n.promote()
+		n.removeLost(l)
 		n.succeed()
 		n.yield()
 	}
@@ -185,30 +191,50 @@ const (
 )
 
 // yield hands leadership over when this node cannot do what a leader has to, and
-// another voter can: write its files, seal, and decide from the right state.
+// another voter can: write its files, seal, tell the time, and has the right state.
 func (n *Node) yield() {
-	img, files := n.Image(), n.files.Status()
-	keys := named(img)
-	keyless := n.lacksKey(img)
-	if !files.Degraded && !keyless {
+	why := ""
+	switch files := n.files.Status(); {
+	case files.Degraded:
+		why = files.Reason
+	case n.lacksKey(n.Image()):
+		why = "cluster_key"
+	case n.skew() != 0 && n.mayYieldClock():
+		if n.askAround(); n.skew() == 0 { // all clocks were set at once
+			return
+		}
+		why = clockSkew
+	default:
 		return
 	}
-	why := "cluster_key"
-	if files.Degraded {
-		why = files.Reason
-	}
-	for _, m := range n.Members() {
-		p, ok := n.heard(m.ID)
-		if !m.Voter || m.ID == n.self.NodeID || !ok || p.Degraded || len(keys) > 0 && !p.has(keys[0]) {
-			continue
+	for _, to := range n.successors() {
+		if to.unfit != "" {
+			return
 		}
-		n.cfg.Log.Warn("this node cannot lead as it is; handing leadership over", "to", m.Name, "reason", why)
-		err := n.change(func(r *raft.Raft) raft.Future {
-			return r.LeadershipTransferToServer(raft.ServerID(m.ID), joinAddress(m.ID, m.Address))
-		})
+		if why == clockSkew {
+			if to.off.Abs() > maxSkew/2 { // or it might think the same of itself, and hand it back
+				continue
+			}
+			now := time.Now()
+			n.clockYield.Store(&now)
+		}
+		n.cfg.Log.Warn("this node cannot lead as it is; handing leadership over", "to", to.Name, "reason", why)
+		err := n.handTo(to.Member)
 		if err == nil {
 			return
 		}
-		n.cfg.Log.Warn("leadership was not handed over", "to", m.Name, "error", err)
+		n.cfg.Log.Warn("leadership was not handed over", "to", to.Name, "error", err)
 	}
 }
+
+// mayYieldClock reports whether this node has not handed leadership over because
+// of its clock for a while.
+func (n *Node) mayYieldClock() bool {
+	last := n.clockYield.Load()
+	return last == nil || time.Since(*last) > clockPause
+}
+
+const (
+	clockSkew  = "clock_skew"
+	clockPause = time.Minute // between two times that a node hands leadership over because of its clock
+)

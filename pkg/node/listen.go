@@ -100,6 +100,7 @@ func (n *Node) listen() error {
 // tellRefused tells of a connection whose other end proved to hold a certificate of
 // the cluster authority, and of nobody else's: strangers are the log's.
 func (n *Node) tellRefused(conn *tls.Conn, err error) {
+	n.leftBehind(err)
 	s := conn.ConnectionState()
 	if len(s.PeerCertificates) == 0 || refusalLevel(err) == slog.LevelDebug { // not verified, or a broken line
 		return

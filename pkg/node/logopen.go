@@ -35,25 +35,52 @@ func openLogWithin(fs disk.FS, path string, stop func(error), wait time.Duration
 			return nil, fmt.Errorf("make raft log %s: %w", path, err)
 		}
 	}
-	pages, err := checkPages(path, wait)
+	s, pages, err := openStore(path, wait, false)
 	if err != nil {
 		return nil, err
 	}
-	db, err := openBolt(path, wait)
-	if err != nil {
-		return nil, err
-	}
-	s := &logStore{db: db, path: path, stop: stop}
-	s.begins.Store(new(snapshotMark))
-	for key, sealed := range pages.conf {
-		if _, err := openValue([]byte(key), sealed); err != nil {
-			return nil, errors.Join(damagedLog(path, "its value %q: %v", key, err), db.Close())
-		}
-	}
+	s.stop = stop
 	if err := s.openTail(fs, pages.first, pages.last); err != nil {
-		return nil, errors.Join(err, db.Close())
+		return nil, errors.Join(err, s.db.Close())
 	}
 	return s, nil
+}
+
+// readLog opens the log at path for reading: nothing is made or changed, and
+// nothing is stopped. It is held to the file tail as openLog holds it.
+func readLog(path string) (*logStore, error) {
+	s, pages, err := openStore(path, lockTimeout, true)
+	if err != nil {
+		return nil, err
+	}
+	s.stop = func(error) {}
+	if err := s.readTail(pages.first, pages.last); err != nil {
+		return nil, errors.Join(err, s.db.Close())
+	}
+	return s, nil
+}
+
+// openStore opens the file once its structure and raft's own values hold.
+func openStore(path string, wait time.Duration, readOnly bool) (*logStore, *pageFile, error) {
+	pages, err := checkPages(path, wait)
+	if err != nil {
+		return nil, nil, err
+	}
+	db, err := openBolt(path, wait, readOnly)
+	if err != nil {
+		return nil, nil, err
+	}
+	s := &logStore{db: db, path: path}
+	s.begins.Store(new(snapshotMark))
+	for i, size := range pages.sizes {
+		s.sizes.add(pages.first+uint64(i), size)
+	}
+	for key, sealed := range pages.conf {
+		if _, err := openValue([]byte(key), sealed); err != nil {
+			return nil, nil, errors.Join(damagedLog(path, "its value %q: %v", key, err), db.Close())
+		}
+	}
+	return s, pages, nil
 }
 
 // makeLog makes an empty log that is whole from the moment it has its name.
@@ -63,7 +90,7 @@ func makeLog(path string) error {
 		return err
 	}
 	defer os.Remove(scratch) // a no-op once renamed
-	db, err := openBolt(scratch, lockTimeout)
+	db, err := openBolt(scratch, lockTimeout, false)
 	if err == nil {
 		err = db.Close() // it synced what it wrote
 	}
@@ -73,13 +100,14 @@ func makeLog(path string) error {
 	return disk.Move(disk.Real{}, scratch, path)
 }
 
-func openBolt(path string, wait time.Duration) (db *raftboltdb.BoltStore, err error) {
+func openBolt(path string, wait time.Duration, readOnly bool) (db *raftboltdb.BoltStore, err error) {
 	defer catch(&err, path)()
 	db, err = raftboltdb.New(raftboltdb.Options{
 		Path:                    path,
 		MsgpackUseNewTimeFormat: true,
 		BoltOptions: &bbolt.Options{
 			Timeout:        wait,
+			ReadOnly:       readOnly,
 			NoFreelistSync: true,
 			FreelistType:   bbolt.FreelistMapType,
 		},
@@ -150,21 +178,41 @@ func (s *logStore) openTail(fs disk.FS, first, last uint64) (err error) {
 		}
 	}
 	noted := s.tail
-	path := filepath.Join(filepath.Dir(s.path), "tail")
-	if s.noted, err = publish.OpenMarker(fs, path, &noted); err != nil {
+	if s.noted, err = publish.OpenMarker(fs, s.tailPath(), &noted); err != nil {
 		return err
 	}
-	switch {
-	case noted.Last > last:
-		err = damagedLog(s.path, "it ends at entry %d, and entry %d had been written to it", last, noted.Last)
-	case noted.Last >= max(first, 1):
-		var at logTail
-		if at, err = s.tailAt(noted.Last); err == nil && at != noted {
-			err = damagedLog(s.path, "its entry %d is not the one that was written last", noted.Last)
-		}
+	if err := s.endsAt(noted, first, last); err != nil {
+		return errors.Join(err, s.noted.Close())
+	}
+	return nil
+}
+
+// readTail is openTail for a log that is only read.
+func (s *logStore) readTail(first, last uint64) error {
+	var noted logTail
+	_, err := publish.ReadMarker(s.tailPath(), &noted)
+	if errors.Is(err, os.ErrNotExist) {
+		return nil // a crash may have come between the two
 	}
 	if err != nil {
-		return errors.Join(err, s.noted.Close())
+		return err
+	}
+	return s.endsAt(noted, first, last)
+}
+
+func (s *logStore) tailPath() string { return filepath.Join(filepath.Dir(s.path), "tail") }
+
+// endsAt compares the end of the log with what was noted of it.
+func (s *logStore) endsAt(noted logTail, first, last uint64) error {
+	switch {
+	case noted.Last > last:
+		return damagedLog(s.path, "it ends at entry %d, and entry %d had been written to it", last, noted.Last)
+	case noted.Last >= max(first, 1):
+		at, err := s.tailAt(noted.Last)
+		if err == nil && at != noted {
+			err = damagedLog(s.path, "its entry %d is not the one that was written last", noted.Last)
+		}
+		return err
 	}
 	return nil
 }

@@ -32,6 +32,7 @@ type pageFile struct {
 
 	conf        map[string][]byte // raft's own values
 	first, last uint64            // entry of the log, 0 if it is empty
+	sizes       []int             // of the entries as they are stored, bytes
 }
 
 const (
@@ -282,7 +283,7 @@ func plain(each func(key, value []byte) error) func(uint32, []byte, []byte) erro
 
 // entry takes note of an entry of the log. What is in it is read through bbolt,
 // with its checksum.
-func (p *pageFile) entry(key, _ []byte) error {
+func (p *pageFile) entry(key, value []byte) error {
 	if len(key) != 8 {
 		return fmt.Errorf("key %x is no index", key)
 	}
@@ -296,6 +297,7 @@ func (p *pageFile) entry(key, _ []byte) error {
 	if p.last = index; index == 0 {
 		return errors.New("it has an entry 0")
 	}
+	p.sizes = append(p.sizes, len(value))
 	return nil
 }
 

@@ -50,7 +50,7 @@ func (s *logStore) followSnapshots(snaps raft.SnapshotStore, stale func()) error
 		}
 		return snapshotMark{list[0].ID, list[0].Index, list[0].Term}, nil
 	}
-	s.stale = stale
+	s.stale, s.snaps = stale, snaps
 	mark, err := s.newest()
 	s.begins.Store(&mark)
 	if err != nil {
@@ -67,10 +67,7 @@ func (s *logStore) followSnapshots(snaps raft.SnapshotStore, stale func()) error
 	if err := s.shorten(first, last); err != nil {
 		return err
 	}
-	if err := s.guarded(func() error { return s.db.DeleteRange(first, last) }); err != nil {
-		return fmt.Errorf("raft log %s: delete entries %d to %d, which a snapshot holds: %w", s.path, first, last, err)
-	}
-	return nil
+	return s.delete(first, last)
 }
 
 // renewed is called after a snapshot was written beside raft: if it is of the
@@ -101,13 +98,13 @@ func (s *logStore) DeleteRange(min, max uint64) error {
 		return s.fail(err)
 	}
 	if keep {
-		return nil
+		return s.keptConf()
 	}
 	if err := s.shorten(min, max); err != nil {
 		return s.fail(err)
 	}
-	if err := s.guarded(func() error { return s.db.DeleteRange(min, max) }); err != nil {
-		return s.fail(fmt.Errorf("raft log %s: delete entries %d to %d: %w", s.path, min, max, err))
+	if err := s.delete(min, max); err != nil {
+		return s.fail(err)
 	}
 	if stale {
 		s.stale()

@@ -42,7 +42,10 @@ type logStore struct {
 
 	writing sync.Mutex // one append or deletion at a time
 	tail    logTail    // the last entry
-	noted   *publish.Marker
+	conf    *confMark  // the newest configuration in it; nil: not looked for yet, or there is none
+	snaps   raft.SnapshotStore
+	sizes   logSizes
+	noted   *publish.Marker // nil in a log that is only read
 
 	newest func() (snapshotMark, error) // nil until followSnapshots
 	stale  func()
@@ -59,6 +62,9 @@ var (
 func (s *logStore) Close() error {
 	if s.closed.Swap(true) {
 		return nil
+	}
+	if s.noted == nil {
+		return s.db.Close()
 	}
 	if err := s.failed.Load(); err != nil && isBroken(*err) {
 		return s.noted.Close()
@@ -141,6 +147,10 @@ func (s *logStore) StoreLogs(entries []*raft.Log) error {
 		return s.fail(fmt.Errorf("raft log %s: write entries %d to %d: %w", s.path, entries[0].Index, entries[len(entries)-1].Index, err))
 	}
 	s.tail = tail
+	s.stored(entries)
+	for _, e := range copies {
+		s.sizes.add(e.Index, sizeOf(e))
+	}
 	if err := s.noted.Write(tail); err != nil {
 		return s.fail(err)
 	}

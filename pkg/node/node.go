@@ -58,9 +58,15 @@ type Config struct {
 
 	Join Joiner // how a new node gets into a cluster; nil: it founds one
 
-	space func(dir string) (free, total uint64) // of the disk; diskSpace if nil, tests have others
-	disk  disk.FS                               // the real one if nil, tests have others
-	boot  string                                // id of the boot; the kernel's if empty
+	space  func(dir string) (free, total uint64) // of the disk; diskSpace if nil, tests have others
+	disk   disk.FS                               // the real one if nil, tests have others
+	steady time.Duration                         // that a member keeps up before it votes; promoteAfter if zero
+	step   func(n *Node, at string) error        // in a removal; nothing if nil, tests end a leader there
+	boot   string                                // id of the boot; the kernel's if empty
+
+	keptLog int64                                                       // bytes that stay of a log that is cut; keptLogBytes if zero, tests have less
+	before  func(*mutation.Command)                                     // is told of each command before this node proposes it; may block
+	dialer  func(ctx context.Context, address string) (net.Conn, error) // to other members; of TCP if nil, tests have others
 
 	between func(raft.BatchingFSM) raft.BatchingFSM // stands between raft and the state machine; nil, but in tests
 
@@ -77,6 +83,12 @@ type Config struct {
 	// FetchState has another member send its state, of an index or a later one:
 	// take gets what the archive will be, and the archive. Nil: there is no repair.
 	FetchState func(ctx context.Context, m Member, behind uint64, take func(snapshot.Manifest, io.Reader) error) error
+	// Seek are addresses, HOST:PORT, where other members may be found when none is
+	// where this node knows it to be.
+	Seek []string
+	// Move asks another member to tell the leader that this node is at another
+	// address now. Nil: a node that does not lead cannot say so.
+	Move func(ctx context.Context, to Member, req AdmitRequest) error
 
 	// Record puts on record what a leader does of its own accord. Nil: nobody does.
 	Record func(audit.Event)
@@ -126,32 +138,50 @@ type Node struct {
 	begun     uint64                       // index of the state that the node started with
 	ends      struct{ index, term uint64 } // the last entry of the log at the start
 
-	proposer *proposer
-	confirm  confirmer
-	lead     atomic.Pointer[leadership]
-	ledger   ledger
-	ration   allowance
-	spaces   atomic.Pointer[spaces] // the disks of the other voters; kept by watch
-	look     chan struct{}          // makes watch look at once
-	settling sync.Mutex             // held while settled changes
-	unnoted  publish.Committed      // what would be in raft/committed if it were settled
-	settled  atomic.Bool            // the image is not older than what this node showed before its start
+	proposer   *proposer
+	confirm    confirmer
+	lead       atomic.Pointer[leadership]
+	ledger     ledger
+	ration     allowance
+	handing    atomic.Pointer[string]    // name of the voter to which leadership is being handed
+	spaces     atomic.Pointer[spaces]    // the disks of the other voters; kept by watch
+	look       chan struct{}             // makes watch look at once
+	clocks     clocks                    // of the other members
+	median     atomic.Pointer[reading]   // the time of the cluster; nil while it is not known
+	skewed     atomic.Bool               // that it was said of this node's clock
+	clockYield atomic.Pointer[time.Time] // when this node last handed leadership over, or tried to, because of its clock
+	settling   sync.Mutex                // held while settled changes
+	unnoted    publish.Committed         // what would be in raft/committed if it were settled
+	settled    atomic.Bool               // the image is not older than what this node showed before its start
 
-	notes     chan bool // raft's notes of leadership won and lost
-	peers     peerStates
-	members   sync.Mutex   // one change of membership at a time
-	writers   sync.RWMutex // held for writing while a restore commits
-	requests  atomic.Pointer[knownRequestKey]
-	rekeying  chan struct{} // holds one token while nobody rolls the cluster key over here
-	restoring restoring
-	open      *conns                // connections to whoever has a certificate
-	swept     chan struct{}         // makes sweeping look at them
-	trust     chan struct{}         // makes keepCertificate look at once
-	tlsFiles  sync.Mutex            // held while tls/ is changed, or compared
-	renewing  sync.Mutex            // one renewal of a person at a time: they are counted
-	rotating  sync.Mutex            // one step of a roll-over of the authority at a time
-	refused   atomic.Pointer[error] // why the others do not talk to this node
-	strangers strangers
+	notes                 chan bool // raft's notes of leadership won and lost
+	peers                 peerStates
+	members               sync.Mutex // one change of membership at a time
+	spells                spells
+	hints                 hints
+	moving                atomic.Bool // it is telling the leader where it is
+	moved                 time.Time   // since when, zero if it has not to; and unmoved: of that goroutine
+	unmoved               said
+	departing             atomic.Int32 // callers who have told this node to leave, and wait
+	parting               sync.Once
+	unfinished, unremoved said         // of tend
+	writers               sync.RWMutex // held for writing while a restore commits
+	requests              atomic.Pointer[knownRequestKey]
+	rekeying              chan struct{} // holds one token while nobody rolls the cluster key over here
+	restoring             restoring
+	open                  *conns                // connections to whoever has a certificate
+	swept                 chan struct{}         // makes sweeping look at them
+	trust                 chan struct{}         // makes keepCertificate look at once
+	tlsFiles              sync.Mutex            // held while tls/ is changed, or compared
+	renewing              sync.Mutex            // one renewal of a person at a time: they are counted
+	rotating              sync.Mutex            // one step of a roll-over of the authority at a time
+	refused               atomic.Pointer[error] // why the others do not talk to this node
+	strangers             strangers
+	closing               chan struct{}
+	alive                 context.Context // ends with closing
+	stop                  context.CancelFunc
+	stopped               sync.Once
+	done                  sync.WaitGroup
 
 	drift     atomic.Pointer[Drift] // set while the state is known not to be the majority's
 	driftKept atomic.Pointer[Drift] // what of it is on the disk
@@ -166,9 +196,6 @@ type Node struct {
 	hearPause   time.Duration // before they are asked again
 	splits      int           // how often in a row no majority was found
 	driftOthers string        // who was said to differ
-	closing     chan struct{}
-	stopped     sync.Once
-	done        sync.WaitGroup
 }
 
 // Image returns the newest state of this node. It never changes.
@@ -193,13 +220,22 @@ func (n *Node) Listener(protocol string) net.Listener { return n.mux.Listener(pr
 // Dial connects to another member with one of the port's protocols. The peer is
 // the member, or the connection fails.
 func (n *Node) Dial(ctx context.Context, m Member, protocol string) (net.Conn, error) {
-	cfg, err := n.dialTLS(m.ID, protocol)
+	at := n.hints.at(m.ID, m.Address)
+	conn, err := n.dial(ctx, m.ID, at, protocol)
+	if err != nil {
+		n.hints.wrong(m.ID, at)
+	}
+	return conn, err
+}
+
+func (n *Node) dial(ctx context.Context, nodeID, address, protocol string) (net.Conn, error) {
+	cfg, err := n.dialTLS(nodeID, protocol)
 	if err != nil {
 		return nil, err
 	}
 	ctx, cancel := context.WithTimeout(ctx, handshakeTimeout)
 	defer cancel()
-	return n.open.dial(ctx, cfg, m.Address)
+	return n.open.dial(ctx, cfg, address)
 }
 
 // Revoked reports whether a certificate was taken back, as far as this node knows.
@@ -215,7 +251,12 @@ func (n *Node) WaitApplied(ctx context.Context, index uint64) error {
 	if err := n.sound(); err != nil {
 		return err
 	}
+	ctx, cancel := n.whileAlive(ctx)
+	defer cancel()
 	if err := n.fsm.Wait(ctx, index); err != nil {
+		if n.Stopping() {
+			return store.Errorf(store.CodeUnavailable, "node %s is stopping", n.self.Name)
+		}
 		return store.Errorf(store.CodeUnavailable, "node %s has applied index %d, not %d yet", n.self.Name, n.fsm.Image().Index, index)
 	}
 	return nil
@@ -224,7 +265,19 @@ func (n *Node) WaitApplied(ctx context.Context, index uint64) error {
 // WaitPublished returns when this node's files show a log index. It fails when
 // they cannot be written now.
 func (n *Node) WaitPublished(ctx context.Context, index uint64) error {
+	ctx, cancel := n.whileAlive(ctx)
+	defer cancel()
 	return n.files.Wait(ctx, index)
+}
+
+// Stopping reports whether this node is about to end: it applies nothing more.
+func (n *Node) Stopping() bool { return n.alive.Err() != nil }
+
+// whileAlive ends a wait also when this node stops.
+func (n *Node) whileAlive(ctx context.Context) (context.Context, context.CancelFunc) {
+	ctx, cancel := context.WithCancel(ctx)
+	forget := context.AfterFunc(n.alive, cancel)
+	return ctx, func() { forget(); cancel() }
 }
 
 // Readable reports whether stale reads may be answered: after a start without a
@@ -249,7 +302,11 @@ func (n *Node) fail(err error) {
 			default:
 			}
 		}
-		n.cfg.Log.Error("the node stops", "error", err)
+		if errors.Is(err, ErrLeft) {
+			n.cfg.Log.Info("the node stops, and is not to be started again", "reason", err)
+		} else {
+			n.cfg.Log.Error("the node stops", "error", err)
+		}
 		n.cfg.Stop(n.advise(err))
 	})
 }
@@ -257,10 +314,11 @@ func (n *Node) fail(err error) {
 // Close hands leadership over, stops raft, publishes what is pending and closes
 // every file.
 func (n *Node) Close() error {
-	close(n.closing)
 	if n.raft().State() == raft.Leader && n.voters() > 1 {
 		n.handOver()
 	}
+	close(n.closing)
+	n.stop()
 	n.lifecycle.Lock()
 	ended := n.running.Load().stop()
 	n.lifecycle.Unlock()
@@ -281,18 +339,24 @@ func (n *Node) Close() error {
 	return nil
 }
 
-// handOver lets another voter lead before this node stops. It is a courtesy
-// that spares the cluster an election, and not waited for any longer than one.
+// handOver lets another voter lead before this node stops: the best one, or
+// whoever answers. It is a courtesy that spares the cluster an election, and ends
+// once another leads: until then this node's vote may be needed.
 func (n *Node) handOver() {
-	answered := make(chan error, 1)
-	go func() { answered <- n.raft().LeadershipTransfer().Error() }()
-	var err error
-	select {
-	case err = <-answered:
-	case <-time.After(2 * n.cfg.ElectionTimeout):
-		err = errors.New("no answer")
-	}
-	if err != nil {
-		n.cfg.Log.Warn("leadership was not handed over", "error", err)
+	for _, to := range n.successors() {
+		if !to.answers {
+			break
+		}
+		term := n.raft().CurrentTerm()
+		err := n.handTo(to.Member)
+		if err == nil {
+			ctx, cancel := context.WithTimeout(n.alive, 2*n.cfg.ElectionTimeout)
+			_, err = n.succeeded(ctx, to.Member, term)
+			cancel()
+		}
+		if err == nil || n.raft().State() != raft.Leader {
+			return
+		}
+		n.cfg.Log.Warn("leadership was not handed over", "to", to.Name, "error", err)
 	}
 }

@@ -8,6 +8,7 @@ import (
 	"github.com/cpctl/cpctl/pkg/applier"
 	"github.com/cpctl/cpctl/pkg/mutation"
 	"github.com/cpctl/cpctl/pkg/pki"
+	"github.com/cpctl/cpctl/pkg/store"
 )
 
 // own is what this node shows of itself and whom it trusts, from one renewal to
@@ -94,8 +95,13 @@ func (n *Node) dialTLS(nodeID, protocol string) (*tls.Config, error) {
 // zero value before it knows anything.
 func (n *Node) found() (f mutation.Found) {
 	if n.fsm != nil {
-		n.fsm.Image().System(applier.ClusterPath, &f)
+		f = foundIn(n.fsm.Image())
 	}
+	return f
+}
+
+func foundIn(img *store.Image) (f mutation.Found) {
+	img.System(applier.ClusterPath, &f)
 	return f
 }
 

@@ -48,27 +48,29 @@ type settled struct {
 // proposer joins commands to log entries and hands them to raft, in the order
 // of their times.
 type proposer struct {
-	running func() *running
-	now     func() time.Time
-	charge  func(c *mutation.Command, size int) (uint64, error)
-	ledger  *ledger
-	queue   chan *proposal
-	quit    chan struct{}
-	ended   chan struct{} // closed when every command that was taken is answered
-	pending sync.WaitGroup
+	running  func() *running
+	now      func() time.Time
+	charge   func(c *mutation.Command, size int) (uint64, error)
+	before   func(c *mutation.Command) // is told of each command before it is proposed; may be nil
+	ledger   *ledger
+	queue    chan *proposal
+	quit     chan struct{}
+	ended    chan struct{} // closed when every command that was taken is answered
+	pending  sync.WaitGroup
+	inFlight inFlight
 
 	mu   sync.Mutex
 	last store.Time // of the newest command in the queue
 }
 
 func newProposer(n *Node) *proposer {
-	return &proposer{running: n.running.Load, now: n.cfg.Now, charge: n.charge, ledger: &n.ledger,
+	return &proposer{running: n.running.Load, now: n.commandTime, charge: n.charge, before: n.cfg.before, ledger: &n.ledger,
 		queue: make(chan *proposal, waitingCommands), quit: make(chan struct{}), ended: make(chan struct{})}
 }
 
 func (p *proposer) close() { close(p.quit) }
 
-// time returns a time for a command that is being completed: the clock's, or
+// time returns a time for a command that is being completed: the clock's (see commandTime), or
 // just after the newest command's. Command time never falls, whatever the clock does.
 func (p *proposer) time() store.Time {
 	p.mu.Lock()
@@ -116,6 +118,9 @@ func (p *proposer) enqueue(ctx context.Context, pr *proposal, build func(store.T
 	c, err := build(p.time())
 	if err != nil {
 		return err
+	}
+	if p.before != nil {
+		p.before(c)
 	}
 	b := mutation.AppendCommand(nil, c)
 	p.mu.Lock()
@@ -168,12 +173,13 @@ func (p *proposer) run() {
 		for i, pr := range batch {
 			commands[i] = pr.command
 		}
-		r := p.running()
+		r, end := p.running(), p.inFlight.begin()
 		future := r.raft.Apply(mutation.EncodeEntry(commands), enqueueTimeout)
 		p.pending.Add(1)
 		go func() {
 			defer p.pending.Done()
 			answer(batch, r.await(future.Error), future)
+			end()
 			p.release(batch...)
 			<-inFlight
 		}()

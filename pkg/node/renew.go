@@ -174,7 +174,7 @@ func (n *Node) Renew(ctx context.Context, csr []byte, by access.Actor) (*Enrolme
 	if err := n.tooOften(old); err != nil {
 		return nil, err
 	}
-	id := pki.Identity{Role: by.Role, Name: old.Name, Tenant: old.Tenant, NodeID: old.NodeID, ClusterID: n.self.ClusterID, Generation: n.self.Generation}
+	id := pki.Identity{Role: by.Role, Name: old.Name, Tenant: old.Tenant, NodeID: old.NodeID, ClusterID: n.self.ClusterID, Generation: n.self.Generation, Recovery: n.self.Recovery}
 	e, record, err := n.sign(csr, id)
 	if err != nil {
 		return nil, err

@@ -93,4 +93,3 @@ func (m *remains) repairOn(dir string, nth int, archives [][]byte) (came, ended 
 	_, err = again.recoverDrifted(dir, archives)
 	return came, ended, err
 }
-

@@ -146,4 +146,3 @@ func sundayScript(t *testing.T, dir string) *script {
 	s.read(t, filepath.Join(dir, "raft", "raft.db"))
 	return s
 }
-

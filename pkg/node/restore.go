@@ -2,13 +2,9 @@ package node
 
 import (
 	"context"
-	"encoding/json"
-	"errors"
 	"fmt"
 	"io"
-	"sync"
-
-	"github.com/google/uuid"
+	"time"
 
 	"github.com/cpctl/cpctl/pkg/access"
 	"github.com/cpctl/cpctl/pkg/applier"
@@ -38,12 +34,24 @@ type RestoreRequest struct {
 	AgeUS  int64 // since the caller first made it, microseconds
 	NoTime bool  // the id tells nothing of its age
 	DryRun bool
+	Expect *uint64 // the revision that the archive is to replace; nil: any
+}
+
+// change is what makes two restores of one request id the same.
+func (r RestoreRequest) change(archive string) []byte {
+	if r.Expect != nil {
+		archive += fmt.Sprintf(" over revision %d", *r.Expect)
+	}
+	return []byte(archive)
 }
 
 // Restore brings tenants/ and keys/ to what an archive holds, on all nodes at
 // one revision or on none. It goes through the log like every change: the
 // documents that differ are staged, in commands of their own, and one command
 // switches them in. Only the leader does it; system/ stays as it is.
+//
+// One at a time, from the first byte of the archive on: each takes as much memory
+// as the state.
 //
 // raft.Restore is never called: it changes the leader first, and a leader that
 // is cut off meanwhile can end with another state than its followers.
@@ -57,6 +65,11 @@ func (n *Node) Restore(ctx context.Context, archive io.Reader, req RestoreReques
 	if err := store.CheckRequestID(req.ID); err != nil {
 		return nil, store.Errorf(store.CodeInvalid, "%v", err)
 	}
+	done, err := n.restoring.enter(ctx, restorer{req.ID, by.String(), store.TimeOf(n.cfg.Now())})
+	if err != nil {
+		return nil, err
+	}
+	defer done()
 	c, err := snapshot.Read(archive, snapshot.Limits{})
 	if err != nil {
 		return nil, err
@@ -64,11 +77,6 @@ func (n *Node) Restore(ctx context.Context, archive io.Reader, req RestoreReques
 	if err := n.opens(c.Image); err != nil {
 		return nil, err
 	}
-	done, err := n.restoring.enter(ctx, req.ID)
-	if err != nil {
-		return nil, err
-	}
-	defer done()
 	if err := n.confirmed(ctx); err != nil {
 		return nil, err
 	}
@@ -79,16 +87,19 @@ func (n *Node) Restore(ctx context.Context, archive io.Reader, req RestoreReques
 func (n *Node) restore(ctx context.Context, c *snapshot.Contents, req RestoreRequest, by access.Actor) (*Restored, error) {
 	live := n.Image()
 	r := &Restored{Archive: c.Manifest, Before: live.Counts(), After: c.Image.Counts(), Digest: c.Manifest.Digest, Index: live.Index, Revision: live.Revision()}
+	need := room{archive: c.Size}
 	for ch := range snapshot.Diff(live, c.Image) {
 		r.Changes = append(r.Changes, ch)
+		need.count(live.Get(ch.Path), c.Image.Get(ch.Path))
 	}
 	key, err := n.requestKey(live)
 	if err != nil {
 		return nil, err
 	}
 	now := n.proposer.time()
-	u := &upload{node: n, target: c.Image, archive: c.Manifest.Revision, id: uuid.NewString(), staged: map[string]bool{}, command: mutation.Command{
-		ID: req.ID, Digest: key.Restore([]byte(c.SHA256)), Op: opRestore, Actor: by.String(), Level: n.level(), Time: now}}
+	u := newUpload(n, c, need.staged, mutation.Command{
+		ID: req.ID, Digest: key.Restore(req.change(c.SHA256)), Op: opRestore, Actor: by.String(), Level: n.level(), Time: now})
+	u.expect = req.Expect
 	if !req.NoTime {
 		u.command.Asked = now - store.Time(max(req.AgeUS, 0))
 	}
@@ -99,59 +110,33 @@ func (n *Node) restore(ctx context.Context, c *snapshot.Contents, req RestoreReq
 		r.Index, r.Revision, r.Replayed, r.Changes = known.Replayed.Index, known.Revision, true, nil
 		return r, nil
 	}
-	if req.DryRun || len(r.Changes) == 0 {
+	if req.Expect != nil {
+		if err := applier.Expected(live.Revision(), *req.Expect); err != nil {
+			return nil, err
+		}
+	}
+	if len(r.Changes) == 0 {
 		return r, nil
+	}
+	if err := n.fits(need); err != nil || req.DryRun {
+		return r, err
 	}
 	if err := n.Changeable(); err != nil {
 		return nil, err
 	}
 	if open := live.OpenStage(); open != nil { // nobody is left to finish it
-		u.abort(open.ID)
+		n.abort(by.String(), open.ID)
 	}
-	n.cfg.Log.Info("restore begins", "changes", len(r.Changes), "archive", c.SHA256, "actor", by.String())
+	n.cfg.Log.Info("restore begins", "changes", len(r.Changes), "bytes", need.staged, "archive", c.SHA256, "actor", by.String())
+	begun := time.Now()
 	s := u.run(ctx, live)
 	if s.err != nil {
 		n.cfg.Log.Warn("restore failed", "error", s.err)
 		return nil, s.err
 	}
 	r.Index, r.Revision = s.index, s.result.Revision
-	n.cfg.Log.Info("restore is done", "index", r.Index, "revision", r.Revision)
+	n.cfg.Log.Info("restore is done", "index", r.Index, "revision", r.Revision, "took", time.Since(begun), "held", u.held)
 	return r, nil
-}
-
-// restoring lets one restore at a time through. A second call with the same
-// request id waits for the first: it will find its answer.
-type restoring struct {
-	mu   sync.Mutex
-	id   string
-	done chan struct{} // nil: none is under way
-}
-
-func (r *restoring) enter(ctx context.Context, id string) (leave func(), err error) {
-	for {
-		r.mu.Lock()
-		if r.done == nil {
-			done := make(chan struct{})
-			r.id, r.done = id, done
-			r.mu.Unlock()
-			return func() {
-				r.mu.Lock()
-				defer r.mu.Unlock()
-				r.done = nil
-				close(done)
-			}, nil
-		}
-		other, done := r.id, r.done
-		r.mu.Unlock()
-		if other != id {
-			return nil, store.Errorf(store.CodeConflict, "another restore is under way (request id %s)", other).WithHint("wait for it to end, then try again")
-		}
-		select {
-		case <-done:
-		case <-ctx.Done():
-			return nil, unknownOutcome("the restore is still under way")
-		}
-	}
 }
 
 // Changeable is nil when a write may be proposed now: every voter has room for it.
@@ -160,119 +145,4 @@ func (n *Node) Changeable() error {
 		return full
 	}
 	return nil
-}
-
-// upload is the documents of one restore on their way into the log.
-type upload struct {
-	node    *Node
-	target  *store.Image
-	archive uint64           // revision of the archive
-	command mutation.Command // that commits, without its mutation
-	id      string           // of the stage
-	staged  map[string]bool  // paths
-}
-
-// run stages what differs while others go on writing. Then it holds writers
-// back, stages what they changed meanwhile, and commits. Until the commit is
-// proposed nothing has changed, whatever went wrong.
-func (u *upload) run(ctx context.Context, live *store.Image) settled {
-	s, err := u.switchIn(ctx, live)
-	if err != nil {
-		s.err = err
-		if errors.Is(err, store.ErrUnknown) {
-			s.err = notProposed("the archive could not be uploaded: " + err.Error())
-		}
-	}
-	if s.err == nil && s.result.Refusal != nil {
-		s.err = s.result.Refusal
-	}
-	if s.err != nil || s.result.Replayed != nil { // an upload that was committed is gone: then this does nothing
-		u.abort(u.id)
-	}
-	return s
-}
-
-// switchIn returns what became of the commit, or the error that came before it.
-func (u *upload) switchIn(ctx context.Context, live *store.Image) (settled, error) {
-	if err := u.send(ctx, mutation.SysStageBegin, mutation.StageBegin{Stage: u.id}); err != nil {
-		return settled{}, err
-	}
-	if err := u.stage(ctx, live); err != nil {
-		return settled{}, err
-	}
-	u.node.writers.Lock()
-	defer u.node.writers.Unlock()
-	live = u.node.Image() // what was proposed before is applied, unless its caller gave up: then the commit finds out
-	if err := u.stage(ctx, live); err != nil {
-		return settled{}, err
-	}
-	commit, err := payload(mutation.SysStageCommit, mutation.StageCommit{Stage: u.id, Base: live.Revision(), Digest: u.target.DataDigest(), Revision: u.archive})
-	if err != nil {
-		return settled{}, err
-	}
-	return u.node.proposer.propose(ctx, func(now store.Time) (*mutation.Command, error) {
-		c := u.command
-		c.Time, c.Mutations = now, []mutation.Mutation{commit}
-		return &c, nil
-	}), nil
-}
-
-func (u *upload) send(ctx context.Context, kind mutation.Kind, v any) error {
-	m, err := payload(kind, v)
-	if err == nil {
-		_, _, err = u.node.system(ctx, "", u.command.Actor, m)
-	}
-	return err
-}
-
-// stage puts every document into the stage that differs from the live state and
-// is not there yet, as it will be, byte for byte.
-func (u *upload) stage(ctx context.Context, live *store.Image) error {
-	var docs []mutation.StageDoc
-	size := 0
-	flush := func() error {
-		if len(docs) == 0 {
-			return nil
-		}
-		put := mutation.StagePut{Stage: u.id, Docs: docs}
-		docs, size = nil, 0
-		return u.send(ctx, mutation.SysStagePut, put)
-	}
-	for ch := range snapshot.Diff(live, u.target) {
-		if u.staged[ch.Path] {
-			continue
-		}
-		u.staged[ch.Path] = true
-		d := mutation.StageDoc{Path: ch.Path}
-		if doc := u.target.Get(ch.Path); doc != nil {
-			d.Bytes = doc.Bytes
-		}
-		cost := len(d.Bytes) + len(d.Path) + 64
-		if size+cost > store.MaxStagePut {
-			if err := flush(); err != nil {
-				return err
-			}
-		}
-		docs, size = append(docs, d), size+cost
-	}
-	return flush()
-}
-
-// abort forgets a stage, so that the next restore need not wait for an election:
-// the epoch of the next leader would do the same.
-func (u *upload) abort(stage string) {
-	ctx, cancel := context.WithTimeout(context.Background(), changeTimeout)
-	defer cancel()
-	if err := u.send(ctx, mutation.SysStageAbort, mutation.StageAbort{Stage: stage}); err != nil {
-		u.node.cfg.Log.Debug("the stage was not aborted", "error", err)
-	}
-}
-
-// payload makes a mutation of the cluster's own bookkeeping.
-func payload(kind mutation.Kind, v any) (mutation.Mutation, error) {
-	b, err := json.Marshal(v)
-	if err != nil {
-		return mutation.Mutation{}, fmt.Errorf("%s: %w", kind, err)
-	}
-	return mutation.Mutation{Kind: kind, Payload: b}, nil
 }

@@ -2,6 +2,7 @@ package node
 
 import (
 	"github.com/cpctl/cpctl/pkg/mutation"
+	"github.com/cpctl/cpctl/pkg/pki"
 	"github.com/cpctl/cpctl/pkg/store"
 )
 
@@ -14,6 +15,17 @@ func (n *Node) opens(archive *store.Image) error {
 		_, has := ring.Key(k.ID, k.Check)
 		good[k.ID] = has && (i == 0 || rollover(live).Phase == mutation.RollSwitched) // the next key has sealed nothing yet
 	}
+	return opensWith(archive, ring, func(keyID string) error {
+		if good[keyID] {
+			return nil
+		}
+		return n.notOurs(live, keyID)
+	})
+}
+
+// opensWith opens every sealed key of an archive with the keys of a ring, and
+// asks first whether the one that it needs is good.
+func opensWith(archive *store.Image, ring pki.Keyring, good func(keyID string) error) error {
 	for d := range archive.Scan("keys/") {
 		ref, err := store.ParsePath(d.Path)
 		if err != nil || ref.Kind != "keyset" {
@@ -27,8 +39,8 @@ func (n *Node) opens(archive *store.Image) error {
 			if k.PrivateKey == nil {
 				continue
 			}
-			if !good[k.PrivateKey.KeyID] {
-				return n.notOurs(live, k.PrivateKey.KeyID)
+			if err := good(k.PrivateKey.KeyID); err != nil {
+				return err
 			}
 			plain, err := ring.Open(*k.PrivateKey, SealLabel(ks.Tenant, k.KID, k.Alg)...)
 			if err != nil {
@@ -49,8 +61,8 @@ func (n *Node) notOurs(live *store.Image, keyID string) error {
 	for _, p := range rollover(live).Past {
 		if p.ID == keyID {
 			return store.Errorf(store.CodeIntegrity, "the archive is sealed under the cluster key %s, which this cluster retired at %s; it has %s now", keyID, p.At, n.ring().IDs()).
-				WithHint("the old cluster.key, of id %s, is needed: put your copy of it into an empty data directory, found a\n"+
-					"new cluster there (cpctl node) and restore the archive into that; nothing was changed", keyID)
+				WithHint("the old cluster.key, of id %s, is needed; with a copy of it the archive becomes a new cluster:\n"+
+					"cpctl restore FILE --offline --data-dir EMPTY-DIR --cluster-key-file COPY; nothing was changed", keyID)
 		}
 	}
 	return store.Errorf(store.CodeIntegrity, "the archive is sealed under the cluster key %s, which is not this cluster's (%s)", keyID, n.ring().IDs()).

@@ -25,7 +25,7 @@ const (
 // running is one raft, from its start to its shutdown.
 type running struct {
 	raft      *raft.Raft
-	transport *raft.NetworkTransport
+	transport *transport
 	stopped   chan struct{} // closed after the shutdown
 	once      sync.Once
 }
@@ -126,13 +126,33 @@ func (n *Node) startRaft() error {
 	return nil
 }
 
-func (n *Node) newTransport() *raft.NetworkTransport {
+func (n *Node) newTransport() *transport {
 	layer := newStreamLayer(n.mux.Listener(ProtocolRaft), string(joinAddress(n.self.NodeID, n.self.Advertise)), func(nodeID string) (*tls.Config, error) {
 		return n.dialTLS(nodeID, ProtocolRaft)
 	})
-	layer.open = n.open
-	return raft.NewNetworkTransportWithConfig(&raft.NetworkTransportConfig{Stream: layer, MaxPool: maxPool, Timeout: rpcTimeout,
-		MaxRPCsInFlight: callsInFlight, Logger: raftLogger(n.cfg.Log)})
+	layer.open, layer.hints = n.open, &n.hints
+	return &transport{raft.NewNetworkTransportWithConfig(&raft.NetworkTransportConfig{Stream: layer, MaxPool: maxPool, Timeout: rpcTimeout,
+		MaxRPCsInFlight: callsInFlight, Logger: raftLogger(n.cfg.Log)}), n.cfg.ElectionTimeout}
+}
+
+// transport does not let a leader wait for the answer of a voter that it asks to
+// lead: raft takes no changes until that call has ended, also when it has given
+// the transfer up, which is after an election timeout.
+type transport struct {
+	*raft.NetworkTransport
+	patience time.Duration
+}
+
+// TimeoutNow asks a voter to lead.
+func (t *transport) TimeoutNow(id raft.ServerID, at raft.ServerAddress, args *raft.TimeoutNowRequest, resp *raft.TimeoutNowResponse) error {
+	answered := make(chan error, 1)
+	go func() { answered <- t.NetworkTransport.TimeoutNow(id, at, args, new(raft.TimeoutNowResponse)) }() // what it answers nobody reads
+	select {
+	case err := <-answered:
+		return err
+	case <-time.After(t.patience):
+		return fmt.Errorf("no answer within %s", t.patience)
+	}
 }
 
 // noteStale is called by the log, inside raft, after an install that raft's

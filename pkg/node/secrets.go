@@ -41,7 +41,7 @@ func (d *dataDir) loadSecrets(self *identity) (ring pki.Keyring, c pki.Credentia
 	if err != nil {
 		return ring, c, store.Errorf(store.CodeIntegrity, "%s is damaged: %v", d.file("tls", part), err)
 	}
-	if want := self.certified(); id.NodeID != want.NodeID || id.ClusterID != want.ClusterID || id.Generation != want.Generation || id.Name != want.Name {
+	if want := self.certified(); id.NodeID != want.NodeID || id.ClusterID != want.ClusterID || id.Generation != want.Generation || id.Recovery != want.Recovery || id.Name != want.Name {
 		return ring, c, store.Errorf(store.CodeIntegrity, "%s is the certificate of node %s (%s) of cluster %s, not that of the node in %s",
 			d.file("tls", "node.crt"), id.NodeID, id.Name, id.ClusterID, d.file("node.json"))
 	}
@@ -68,6 +68,11 @@ func (d *dataDir) checkAgainst(img *store.Image, c pki.Credentials) error {
 	}
 	if !pki.Share([]byte(f.Bundle()), c.CAPEM) {
 		return store.Errorf(store.CodeIntegrity, "%s is not the certificate of this cluster's authority", d.file("tls", "ca.crt"))
+	}
+	// The state may be one of before the recovery: a newcomer goes through it.
+	if id, err := c.Identity(); err == nil && (f.Generation > id.Generation || f.Generation == id.Generation && f.Recovery != id.Recovery) {
+		return store.Errorf(store.CodeIntegrity, "%s is of generation %d of this cluster, and %s of generation %d, or of another recovery: they are not of one directory",
+			d.file("raft"), f.Generation, d.file("tls", "node.crt"), id.Generation)
 	}
 	return nil
 }

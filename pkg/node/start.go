@@ -42,8 +42,13 @@ func Open(ctx context.Context, cfg Config) (n *Node, err error) {
 	n = &Node{cfg: cfg, dir: dir, closing: make(chan struct{}), notes: make(chan bool, 64), stale: make(chan struct{}, 1), look: make(chan struct{}, 1),
 		doubt: make(chan struct{}, 1), mend: make(chan struct{}, 1), adopting: make(chan adoption),
 		swept: make(chan struct{}, 1), trust: make(chan struct{}, 1), rekeying: make(chan struct{}, 1)}
+	n.hints.known = map[string]hint{}
+	n.alive, n.stop = context.WithCancel(context.Background())
 	n.open = newConns(n.barred)
 	n.open.met = n.met
+	if cfg.dialer != nil {
+		n.open.dialer = cfg.dialer
+	}
 	n.rekeying <- struct{}{}
 	opened := n // a return of an error sets n to nil
 	defer func() {
@@ -71,7 +76,9 @@ func Open(ctx context.Context, cfg Config) (n *Node, err error) {
 	n.goRun(n.proposer.run)
 	n.goRun(func() { n.follow(birth) })
 	n.goRun(n.watch)
+	n.goRun(n.watchSilence)
 	n.goRun(n.sweeping)
+	n.goRun(n.keepLogShort)
 	n.goRun(n.keepCertificate)
 	n.goRun(n.watchKeys)
 	n.goRun(n.repairing)
@@ -103,6 +110,9 @@ func (c Config) withDefaults() Config {
 	if c.space == nil {
 		c.space = diskSpace
 	}
+	if c.keptLog == 0 {
+		c.keptLog = keptLogBytes
+	}
 	if c.Record == nil {
 		c.Record = func(audit.Event) {}
 	}
@@ -125,6 +135,9 @@ func (c Config) withDefaults() Config {
 	if c.ElectionTimeout == 0 {
 		c.ElectionTimeout = defaultTimeout
 	}
+	if c.steady == 0 {
+		c.steady = promoteAfter
+	}
 	if c.CertTTL == 0 {
 		c.CertTTL = defaultCertTTL
 	}
@@ -134,6 +147,19 @@ func (c Config) withDefaults() Config {
 // become finds out who this node is, and makes it somebody in an empty
 // directory. It returns the founding that is still to be put on record.
 func (n *Node) become(ctx context.Context) (*founding, error) {
+	switch begun, err := n.dir.recovering(); {
+	case err != nil:
+		return nil, err
+	case begun != nil:
+		if err := n.dir.finishRecovery(begun); err != nil {
+			return nil, fmt.Errorf("finish the recovery that was begun in %s: %w", n.dir.path, err)
+		}
+		n.cfg.Log.Warn("finished the recovery that was begun here", "cluster", begun.Self.ClusterID, "generation", begun.Self.Generation, "log of before", n.dir.file(begun.Aside))
+	}
+	if _, err := os.Lstat(n.dir.file(offlineFile)); err == nil {
+		return nil, store.Errorf(store.CodeRefused, "the restore of an archive into %s was cut short", n.dir.path).
+			WithHint("run it again, it removes what it has left: cpctl restore FILE --offline --data-dir %s", n.dir.path)
+	}
 	if err := n.dir.tidy(); err != nil {
 		return nil, err
 	}
@@ -142,6 +168,9 @@ func (n *Node) become(ctx context.Context) (*founding, error) {
 	}
 	id, err := n.dir.load()
 	if err != nil {
+		return nil, err
+	}
+	if err := n.dir.checkGone(id); err != nil {
 		return nil, err
 	}
 	if id != nil && id.Phase != phaseFounding { // left by a crash behind the last step of founding
@@ -174,7 +203,7 @@ func (n *Node) become(ctx context.Context) (*founding, error) {
 			return nil, err
 		}
 	case n.cfg.Join != nil && id.Phase != phaseJoining:
-		n.cfg.Log.Info("this directory belongs to a cluster already: --join and --token-file are ignored", "cluster", id.ClusterID, "node", id.NodeID)
+		n.cfg.Log.Info("this directory belongs to a cluster already: --join and --token-file are ignored, but that --join says where others may be", "cluster", id.ClusterID, "node", id.NodeID)
 	}
 	if id.Phase == phaseJoining && n.cfg.Join == nil {
 		return nil, store.Errorf(store.CodeInvalid, "this directory was on its way into cluster %s; start it with --join to finish that", id.ClusterID)

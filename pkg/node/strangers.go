@@ -53,6 +53,9 @@ func (s *strangers) all() bool {
 
 // met is told of everybody who was dialled and showed a certificate.
 func (n *Node) met(id pki.Identity, err error) {
+	if n.leftBehind(err) {
+		return
+	}
 	stranger := errors.As(err, new(x509.UnknownAuthorityError))
 	if id.NodeID == "" || id.ClusterID != n.self.ClusterID || err != nil && !stranger {
 		return

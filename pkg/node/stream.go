@@ -24,6 +24,7 @@ type streamLayer struct {
 	advertise raftAddr
 	dialTLS   func(nodeID string) (*tls.Config, error)
 	open      *conns // keeps what was dialled
+	hints     *hints // where nodes are that are not where they were; nil: all are
 	callers   callers
 }
 
@@ -64,6 +65,9 @@ func (s *streamLayer) Dial(address raft.ServerAddress, timeout time.Duration) (n
 	if err != nil {
 		return nil, err
 	}
+	if s.hints != nil {
+		hostport = s.hints.at(nodeID, hostport)
+	}
 	config, err := s.dialTLS(nodeID)
 	if err != nil {
 		return nil, fmt.Errorf("dial node %s: %w", nodeID, err)
@@ -75,6 +79,9 @@ func (s *streamLayer) Dial(address raft.ServerAddress, timeout time.Duration) (n
 	defer cancel()
 	conn, err := s.open.dial(ctx, config, hostport)
 	if err != nil {
+		if s.hints != nil {
+			s.hints.wrong(nodeID, hostport)
+		}
 		return nil, fmt.Errorf("dial node %s at %s: %w", nodeID, hostport, err)
 	}
 	return conn, nil

@@ -69,7 +69,7 @@ func (n *Node) takeOver(a adoption) error {
 		n.fail(err)
 		return err
 	}
-	err := n.fits(a, old.raft.GetConfiguration())
+	err := n.continues(a, old.raft.GetConfiguration())
 	if err == nil {
 		err = n.replaceState(a)
 	}
@@ -84,9 +84,9 @@ func (n *Node) takeOver(a adoption) error {
 	return err
 }
 
-// fits looks whether the state still continues what this node has, now that
+// continues looks whether the state still continues what this node has, now that
 // nothing moves any more.
-func (n *Node) fits(a adoption, members raft.ConfigurationFuture) error {
+func (n *Node) continues(a adoption, members raft.ConfigurationFuture) error {
 	newest, err := n.logs.newest()
 	if err == nil {
 		err = members.Error()

@@ -7,6 +7,7 @@ import (
 	"fmt"
 	"io/fs"
 	"log/slog"
+	"net"
 	"os"
 	"path/filepath"
 	"strings"
@@ -34,26 +35,36 @@ const patience = 60 * time.Second
 // trio is a cluster of real nodes in one process: real raft over real TCP, real
 // files. It also is the wire between them, which package rpc is elsewhere.
 type trio struct {
-	t     *testing.T
-	clock atomic.Int64           // added to the clock of every node, nanoseconds
-	full  atomic.Pointer[string] // the node whose disk has no room
+	t       *testing.T
+	timeout time.Duration          // of heartbeats and elections
+	keptLog int64                  // of the nodes that are opened from now on
+	clock   atomic.Int64           // added to the clock of every node, nanoseconds
+	full    atomic.Pointer[string] // the node whose disk has no room
+	off     sync.Map               // name of a node -> time.Duration, added to its clock alone
+	says    sync.Map               // name of a node -> func(*Progress), which changes what it says of itself
 
 	mu    sync.Mutex
 	nodes map[string]*Node
 	stops map[string][]error // what Stop was told
 	dirs  map[string]string
-	quiet map[string]bool // nodes without a vote
+	quiet map[string]bool                // nodes without a vote
+	where map[string]string              // where nodes listen; a port that they pick and keep if it is not said
+	seek  map[string][]string            // where they look for each other
+	step  func(n *Node, at string) error // in a removal
+	mute  map[string]bool                // nodes that answer no probe
 
-	disk     disk.FS                // of the nodes that are opened from now on; the real one if nil
-	stale    []byte                 // the cluster.key that a new node gets; the leader's if nil
-	withheld atomic.Pointer[string] // id of a cluster key that no node gives to another
+	wires    *wires                                          // between the nodes that are opened from now on; nil: they cannot be cut
+	before   atomic.Pointer[func(string, *mutation.Command)] // is told who proposes what; may block
+	disk     disk.FS                                         // of the nodes that are opened from now on; the real one if nil
+	stale    []byte                                          // the cluster.key that a new node gets; the leader's if nil
+	withheld atomic.Pointer[string]                          // id of a cluster key that no node gives to another
+	recorded map[audit.Event]int                             // what leaders did of their own accord, without its index and revision
 	between  map[string]func(raft.BatchingFSM) raft.BatchingFSM
-	recorded map[audit.Event]int // what leaders did of their own accord, without its index and revision
 }
 
 // trioIn is a trio of which no node was opened, with the directory of n1, if any.
 func trioIn(t *testing.T, dir string) *trio {
-	c := &trio{t: t, nodes: map[string]*Node{}, stops: map[string][]error{}, dirs: map[string]string{}, quiet: map[string]bool{}}
+	c := &trio{t: t, timeout: time.Second, nodes: map[string]*Node{}, stops: map[string][]error{}, dirs: map[string]string{}, quiet: map[string]bool{}}
 	if dir != "" {
 		c.dirs["n1"] = dir
 	}
@@ -62,9 +73,14 @@ func trioIn(t *testing.T, dir string) *trio {
 
 func newTrio(t *testing.T, names ...string) *trio {
 	t.Helper()
-	c := trioIn(t, "")
-	base := t.TempDir() // before the cleanup, so that it is removed after it
-	t.Cleanup(func() {
+	return trioIn(t, "").found(names...)
+}
+
+// found opens the nodes one after the other, and returns when all of them vote.
+func (c *trio) found(names ...string) *trio {
+	c.t.Helper()
+	base := c.t.TempDir() // before the cleanup, so that it is removed after it
+	c.t.Cleanup(func() {
 		for name := range c.dirs {
 			c.close(name)
 		}
@@ -92,11 +108,14 @@ func newTrio(t *testing.T, names ...string) *trio {
 
 func (c *trio) open(name string, join bool) *Node {
 	c.t.Helper()
-	cfg := Config{Dir: c.dirs[name], Name: name, Listen: "127.0.0.1:0", Log: slog.New(slog.DiscardHandler), SnapshotInterval: time.Hour, NonVoter: c.quiet[name], disk: c.disk,
-		HeartbeatTimeout: time.Second, ElectionTimeout: time.Second,
-		Now:   func() time.Time { return time.Now().Add(time.Duration(c.clock.Load())) },
+	cfg := Config{Dir: c.dirs[name], Name: name, Listen: c.listen(name), Log: slog.New(slog.DiscardHandler), SnapshotInterval: time.Hour, NonVoter: c.quiet[name], disk: c.disk, steady: time.Millisecond,
+		HeartbeatTimeout: c.timeout, ElectionTimeout: c.timeout,
+		Now: func() time.Time {
+			off, _ := c.off.LoadOrStore(name, time.Duration(0))
+			return time.Now().Add(time.Duration(c.clock.Load()) + off.(time.Duration))
+		},
 		Stop:  func(err error) { c.mu.Lock(); c.stops[name] = append(c.stops[name], err); c.mu.Unlock() },
-		Probe: c.probe, FetchKey: c.fetchKey, DigestAt: c.digestAt, FetchState: c.fetchState, between: c.between[name],
+		Probe: c.probe, FetchKey: c.fetchKey, DigestAt: c.digestAt, FetchState: c.fetchState, between: c.between[name], Move: c.move, step: c.stepped, Seek: c.seek[name],
 		Renew: func(ctx context.Context, _ Member, csr []byte) (*Enrolment, error) { return c.renew(ctx, name, csr) },
 		Record: func(e audit.Event) {
 			c.mu.Lock()
@@ -113,6 +132,17 @@ func (c *trio) open(name string, join bool) *Node {
 			}
 			return 50 << 30, 100 << 30
 		}}
+	cfg.before = func(m *mutation.Command) {
+		if f := c.before.Load(); f != nil {
+			(*f)(name, m)
+		}
+	}
+	cfg.keptLog = c.keptLog
+	if c.wires != nil {
+		cfg.dialer = func(ctx context.Context, address string) (net.Conn, error) {
+			return c.wires.dial(ctx, name, c.at(address), address)
+		}
+	}
 	if os.Getenv("CPCTL_TEST_LOG") != "" {
 		cfg.Log = slog.New(slog.NewTextHandler(os.Stderr, nil)).With("node", name)
 	}
@@ -139,6 +169,16 @@ func (c *trio) close(name string) {
 			c.t.Errorf("close %s: %v", name, err)
 		}
 	}
+}
+
+// at names the node that has an address.
+func (c *trio) at(address string) string {
+	for _, n := range c.running() {
+		if n.Address() == address {
+			return n.Name()
+		}
+	}
+	return ""
 }
 
 func (c *trio) running() (out []*Node) {
@@ -182,11 +222,63 @@ func (c *trio) renew(ctx context.Context, name string, csr []byte) (*Enrolment, 
 
 func (c *trio) probe(_ context.Context, m Member) (Progress, error) {
 	for _, n := range c.running() {
-		if n.ID() == m.ID {
-			return n.Progress(), nil
+		c.mu.Lock()
+		mute := c.mute[n.Name()]
+		c.mu.Unlock()
+		if n.ID() == m.ID && !mute {
+			p := n.Progress()
+			if change, ok := c.says.Load(n.Name()); ok {
+				change.(func(*Progress))(&p)
+			}
+			return p, nil
 		}
 	}
 	return Progress{}, fmt.Errorf("%s does not run", m.Name)
+}
+
+func (c *trio) listen(name string) string {
+	if at, ok := c.where[name]; ok {
+		return at
+	}
+	return "127.0.0.1:0"
+}
+
+func (c *trio) stepped(n *Node, at string) error {
+	c.mu.Lock()
+	step := c.step
+	c.mu.Unlock()
+	if step == nil {
+		return nil
+	}
+	return step(n, at)
+}
+
+// move reaches a member where it says that it is, as Peer.Join does over the port,
+// and asks the leader that it knows.
+func (c *trio) move(ctx context.Context, m Member, req AdmitRequest) error {
+	at := m.Address
+	for _, n := range c.running() {
+		if n.ID() == req.NodeID {
+			at = n.hints.at(m.ID, m.Address)
+		}
+	}
+	for _, n := range c.running() {
+		if n.ID() != m.ID || n.Address() != at {
+			continue
+		}
+		err := n.Admit(ctx, req)
+		leader, known := n.Leader()
+		if !errors.Is(err, store.ErrUnavailable) || !known {
+			return err
+		}
+		for _, l := range c.running() {
+			if l.ID() == leader.ID && l.Address() == leader.Address {
+				return l.Admit(ctx, req)
+			}
+		}
+		return err
+	}
+	return store.Errorf(store.CodeUnavailable, "nobody is at %s", at)
 }
 
 func (c *trio) fetchKey(_ context.Context, m Member, keyID string) ([]byte, error) {

@@ -37,6 +37,8 @@ type Progress struct {
 	Short       bool   // too little is free there: the leader takes no changes
 	ContactMS   int64  // since it last heard of a leader; -1 never
 	Unrecorded  string // why its audit log cannot be written; package rpc knows
+	Clock       int64  // what its clock shows, microseconds since 1970
+	SkewMS      int64  // how far that is ahead of the median of the voters, if it is off by more than it may be
 
 	Serial   string // of the certificate that it uses
 	Trusts   string // names the authorities that it trusts (pki.BundleID)
@@ -105,7 +107,7 @@ func (n *Node) Progress() Progress {
 		Term: n.raft().CurrentTerm(), Commit: n.raft().CommitIndex(), Applied: img.Index, Published: files.PublishedIndex,
 		Revision: img.Revision(), Digest: img.DataDigest(), StateDigest: img.StateDigest(), Degraded: files.Degraded, Reason: files.Reason,
 		KeyCheck: ring.First().Check(), KeyChecks: ring.Checks(), KeyLess: n.lacksKey(img), LogDir: disk.dir, LogFree: disk.free, LogTotal: disk.total, Short: disk.left(false) <= 0,
-		ContactMS: n.SinceContact().Milliseconds(), Standing: n.standing(), Drifted: n.Drifted() != nil, Split: n.split.Load()}
+		ContactMS: n.SinceContact().Milliseconds(), Standing: n.standing(), Clock: n.cfg.Now().UnixMicro(), SkewMS: n.skew().Milliseconds(), Drifted: n.Drifted() != nil, Split: n.split.Load()}
 	own := n.own.Load()
 	p.Serial, p.Trusts = own.id.Serial, pki.BundleID(own.CAPEM)
 	if n.SinceContact() < 0 {
@@ -132,22 +134,10 @@ func (n *Node) SinceContact() time.Duration {
 	return time.Since(at)
 }
 
-// checkAddress warns a member that the others look for somewhere else: it would
-// wait for a leader in vain.
-func (n *Node) checkAddress() {
-	for _, m := range n.Members() {
-		if m.ID == n.self.NodeID && m.Address != n.self.Advertise {
-			n.cfg.Log.Error("the cluster knows this node at another address; start it with that one, or remove it and join again",
-				"known", m.Address, "now", n.self.Advertise)
-		}
-	}
-}
-
 // watch keeps an eye on this node and, while it leads, on the others.
 func (n *Node) watch() {
 	tick := time.NewTicker(watchEvery)
 	defer tick.Stop()
-	n.checkAddress()
 	asked := false
 	for turn := 0; ; turn++ {
 		self := n.Progress()
@@ -163,10 +153,12 @@ func (n *Node) watch() {
 			n.fail(ErrRemoved)
 			return
 		}
-		if n.cfg.Probe != nil && (n.Leads() || turn%followerTurns == 0) {
+		if n.cfg.Probe != nil && (n.Leads() || turn%followerTurns == 0 || n.median.Load() == nil) {
 			n.probeAll()
 		}
 		n.noteSpaces()
+		n.keepAddress()
+		n.lookAtClock()
 		n.keepDrift()
 		n.compareStates(asked)
 		asked = false
@@ -188,29 +180,48 @@ func (n *Node) watch() {
 	}
 }
 
+// askAround finds out at once how the others are, and what time it is.
+func (n *Node) askAround() {
+	if n.cfg.Probe != nil {
+		n.probeAll()
+		n.lookAtClock()
+	}
+}
+
 // probeAll asks every other member how it is, all at once.
 func (n *Node) probeAll() {
 	ctx, cancel := context.WithTimeout(context.Background(), 2*watchEvery)
 	defer cancel()
 	var asked sync.WaitGroup
-	for _, m := range n.Members() {
+	l, all := n.lead.Load(), n.Members()
+	var mu sync.Mutex
+	answered, well := map[string]bool{}, map[string]bool{}
+	for _, m := range all {
 		if m.ID == n.self.NodeID {
+			answered[m.ID], well[m.ID] = true, true
 			continue
 		}
 		asked.Add(1)
 		go func() {
 			defer asked.Done()
-			settled := n.ledger.settled.Load()
+			settled, began := n.ledger.settled.Load(), time.Now()
 			p, err := n.cfg.Probe(ctx, m)
 			if err != nil {
 				n.cfg.Log.Debug("a member does not answer", "name", m.Name, "error", err)
 				n.heed(err)
 				return
 			}
+			n.clocks.read(m.ID, p.Clock, began)
 			p.Seen = time.Now()
 			n.peers.set(m.ID, peerState{p, settled})
+			mu.Lock()
+			answered[m.ID], well[m.ID] = true, n.wellNow(&p)
+			mu.Unlock()
 			n.noteSpaces() // one that does not answer must not make the others' answers old
 		}()
 	}
 	asked.Wait()
+	if l != nil && l == n.lead.Load() {
+		n.spells.round(l, time.Now(), all, answered, well)
+	}
 }

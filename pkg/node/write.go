@@ -2,6 +2,7 @@ package node
 
 import (
 	"context"
+	"errors"
 	"time"
 
 	"github.com/cpctl/cpctl/pkg/access"
@@ -85,8 +86,8 @@ func (n *Node) Write(ctx context.Context, req *mutation.Request, by access.Actor
 		}
 		return p.answer(s.index, s.result)
 	}
-	return nil, store.Errorf(store.CodeConflict, "%s changed %d times while this request was being made", d.name(), maxCompletions).
-		WithHint("nothing was changed by it; try again")
+	return n.final(ctx, d, nil, store.Errorf(store.CodeConflict, "%s changed %d times while this request was being made", d.name(), maxCompletions).
+		WithHint("nothing was changed by it; try again"))
 }
 
 // proposeChange proposes a command that may change tenants/ or keys/. A restore
@@ -104,6 +105,40 @@ var errNothingLeft = store.Errorf(store.CodeInternal, "nothing to propose")
 // dry run, or nothing to change. Such an answer depends on the state, so it is
 // given only from a state that is confirmed to be no older than the request.
 func (n *Node) early(ctx context.Context, d *draft) (*mutation.Answer, error) {
+	a, err := n.fromState(ctx, d)
+	if d.req.DryRun || a != nil && a.Replayed {
+		return a, err
+	}
+	return n.final(ctx, d, a, err)
+}
+
+// final makes an answer that is not in the log the last one to a request. An
+// attempt that was sent before, and is still on a line that is slow, would find
+// another state when it arrives: it must not be carried out after its caller was
+// told otherwise. A request that was sent once has no such attempt.
+func (n *Node) final(ctx context.Context, d *draft, a *mutation.Answer, err error) (*mutation.Answer, error) {
+	var refusal *store.Error
+	if !d.req.Again || err != nil && (!errors.As(err, &refusal) || refusal.Code == store.CodeUnavailable) {
+		return a, err
+	}
+	m, err2 := payload(mutation.SysAnswer, mutation.Answered{Refusal: refusal})
+	if err2 != nil {
+		return nil, err2
+	}
+	s := n.proposer.propose(ctx, func(now store.Time) (*mutation.Command, error) { return d.command(now, m), nil })
+	switch {
+	case s.err != nil:
+		return nil, s.err
+	case s.result.Replayed != nil:
+		return n.replayed(n.Image(), d, &s.result)
+	case s.result.Refusal != nil && s.result.Refusal.Code == store.CodeRequestReused:
+		return nil, s.result.Refusal
+	}
+	return a, err
+}
+
+// fromState is what a confirmed state says of a request.
+func (n *Node) fromState(ctx context.Context, d *draft) (*mutation.Answer, error) {
 	if err := n.confirmed(ctx); err != nil {
 		return nil, err
 	}
@@ -141,9 +176,14 @@ func (n *Node) replayed(img *store.Image, d *draft, res *applier.Result) (*mutat
 	}
 	r := res.Replayed
 	a := &mutation.Answer{Outcome: mutation.OutcomeOf(mutation.Op(r.Op)), Index: r.Index, Revision: r.Revision, Replayed: true}
-	if len(r.Names) > 0 {
-		a.Name = r.Names[0]
+	if len(r.Names) == 0 { // there was nothing to change
+		a.Outcome = mutation.Unchanged
+		if p, err := d.complete(img, n.proposer.time()); err == nil {
+			a.Name = p.ref.String()
+		}
+		return a, nil
 	}
+	a.Name = r.Names[0]
 	if a.Outcome == mutation.Deleted {
 		a.Deleted, a.DeletedTotal = r.Names, max(r.Total, len(r.Names))
 		return a, nil

@@ -6,7 +6,6 @@ import (
 	"math/big"
 	"net/url"
 	"regexp"
-	"strconv"
 	"strings"
 	"unicode"
 	"unicode/utf8"
@@ -19,6 +18,7 @@ import (
 //
 //	cpctl://<cluster-id>/<generation>/<role>/<node-id or tenant or ->/<name>
 //
+// where the generation of a cluster that was recovered is <number>.<recovery>,
 // and the name once more as the common name. In the last two segments every
 // byte outside A-Z a-z 0-9 . _ ~ - is written %XX (upper-case hex), and a
 // segment that is "-", "." or ".." is escaped whole, so that "-" can only mean
@@ -30,7 +30,8 @@ type Identity struct {
 	ClusterID  string // [a-z0-9-], at most 63 bytes
 	NodeID     string // of role node only
 	Serial     string // 32 lower-case hex digits; set by Sign and IdentityOf, never asked for
-	Generation uint64 // counts the recoveries of the cluster
+	Generation uint64 // 1, and one more with each recovery of the cluster
+	Recovery   string // id of the one that made this generation; none: it was founded
 }
 
 const uriScheme = "cpctl"
@@ -78,13 +79,16 @@ func (id Identity) uri() string {
 	if bound != "" {
 		segment = escape(bound)
 	}
-	return fmt.Sprintf("%s://%s/%d/%s/%s/%s", uriScheme, id.ClusterID, id.Generation, id.Role, segment, escape(id.Name))
+	return fmt.Sprintf("%s://%s/%s/%s/%s/%s", uriScheme, id.ClusterID, id.generation(), id.Role, segment, escape(id.Name))
 }
 
 // check says what keeps the identity from being put into a certificate.
 func (id Identity) check() error {
 	if !clusterIDForm.MatchString(id.ClusterID) {
 		return fmt.Errorf("cluster id %q is not of the form [a-z0-9-]{1,63}", id.ClusterID)
+	}
+	if id.Recovery != "" && !recoveryForm.MatchString(id.Recovery) {
+		return fmt.Errorf("%q is not the id of a recovery", id.Recovery)
 	}
 	if err := checkText("name", id.Name); err != nil {
 		return err
@@ -130,11 +134,11 @@ func parseURI(s string) (Identity, error) {
 	if !ok || len(parts) != 5 {
 		return Identity{}, fmt.Errorf("%q is not the name of a member", s)
 	}
-	generation, err := strconv.ParseUint(parts[1], 10, 64)
+	generation, recovery, err := parseGeneration(parts[1])
 	if err != nil {
 		return Identity{}, fmt.Errorf("%q has no generation", s)
 	}
-	id := Identity{ClusterID: parts[0], Generation: generation, Role: access.Role(parts[2])}
+	id := Identity{ClusterID: parts[0], Generation: generation, Recovery: recovery, Role: access.Role(parts[2])}
 	if parts[3] != "-" {
 		bound, err := url.PathUnescape(parts[3])
 		if err != nil {

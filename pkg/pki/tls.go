@@ -17,8 +17,8 @@ import (
 type Credentials struct{ CertPEM, KeyPEM, CAPEM []byte }
 
 // ServerTLS is how a node answers: TLS 1.3 only, every client with a
-// certificate of this cluster and generation that is not revoked, one of the
-// protocols alpn agreed upon. It does not choose among the roles: the identity
+// certificate of this cluster and generation, or a person's of an earlier one,
+// that is not revoked, one of the protocols alpn agreed upon. It does not choose among the roles: the identity
 // is IdentityOf(conn.ConnectionState().PeerCertificates[0]), and each protocol
 // knows whom it lets in. Sessions are not resumed, since a resumed one would
 // skip the question to revoked, which must not be nil and is asked in many
@@ -33,8 +33,8 @@ func ServerTLS(c Credentials, clusterID string, generation uint64, revoked func(
 	if err != nil {
 		return nil, err
 	}
-	expect := peer{cluster: clusterID, generation: generation, revoked: revoked, alpn: slices.Clone(alpn)}
-	if err := expect.place(id); err != nil {
+	expect := peer{own: id, revoked: revoked, alpn: slices.Clone(alpn)}
+	if err := id.placed(clusterID, generation); err != nil {
 		return nil, fmt.Errorf("own certificate: %w", err)
 	}
 	if id.Role != access.Node {
@@ -52,8 +52,8 @@ func ServerTLS(c Credentials, clusterID string, generation uint64, revoked func(
 }
 
 // ClientTLS is how a member dials a node: TLS 1.3 only, the protocol alpn, and
-// at the other end a node of this cluster and generation that is not revoked;
-// the one with the id wantNodeID unless that is "". The host name that was
+// at the other end a node of this cluster and generation, for a person also of a
+// later one, that is not revoked; the one with the id wantNodeID unless that is "". The host name that was
 // dialled is not compared with anything. revoked may be nil for a caller that
 // knows of no revocation, as an operator's command line. The clock is that of the
 // configuration's Time, if the caller sets one.
@@ -68,8 +68,8 @@ func ClientTLS(c Credentials, clusterID string, generation uint64, revoked func(
 	if err != nil {
 		return nil, err
 	}
-	expect := peer{cluster: clusterID, generation: generation, revoked: revoked, alpn: []string{alpn}}
-	if err := expect.place(id); err != nil {
+	expect := peer{own: id, revoked: revoked, alpn: []string{alpn}}
+	if err := id.placed(clusterID, generation); err != nil {
 		return nil, fmt.Errorf("own certificate: %w", err)
 	}
 	cfg := &tls.Config{
@@ -119,10 +119,9 @@ func (c Credentials) load() (own tls.Certificate, roots *x509.CertPool, id Ident
 // peer is what must be true of the other end, once its certificate is known to
 // be signed by the cluster authority and within its time.
 type peer struct {
-	cluster    string
-	generation uint64
-	revoked    func(serial string) bool // nil: nothing is
-	alpn       []string
+	own     Identity
+	revoked func(serial string) bool // nil: nothing is
+	alpn    []string
 }
 
 func (p peer) verify(cs tls.ConnectionState) error {
@@ -164,13 +163,25 @@ func (p peer) identify(cs tls.ConnectionState) (Identity, error) {
 	return id, nil
 }
 
-// place compares the cluster and its generation.
+// place compares the cluster and its generation with our own. An error of the
+// latter is an *OtherGeneration.
 func (p peer) place(id Identity) error {
-	if id.ClusterID != p.cluster {
-		return denied("%s is of cluster %s, not of %s", id, id.ClusterID, p.cluster)
+	if id.ClusterID != p.own.ClusterID {
+		return denied("%s is of cluster %s, not of %s", id, id.ClusterID, p.own.ClusterID)
 	}
-	if id.Generation != p.generation {
-		return denied("%s is of generation %d of the cluster, not of %d", id, id.Generation, p.generation)
+	switch same := id.Generation == p.own.Generation && id.Recovery == p.own.Recovery; {
+	case same,
+		id.Role != access.Node && id.Generation < p.own.Generation,
+		p.own.Role != access.Node && id.Generation > p.own.Generation:
+		return nil
+	}
+	return &OtherGeneration{Own: p.own, Peer: id}
+}
+
+// placed says what is wrong with our own certificate.
+func (id Identity) placed(clusterID string, generation uint64) error {
+	if id.ClusterID != clusterID || id.Generation != generation {
+		return denied("%s is of generation %d of cluster %s, not of %d of %s", id, id.Generation, id.ClusterID, generation, clusterID)
 	}
 	return nil
 }

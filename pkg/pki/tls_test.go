@@ -133,7 +133,7 @@ func TestHandshakeRefused(t *testing.T) {
 			c.Certificates = nil
 		}), atServer, "didn't provide a certificate"},
 		{"a client of another cluster", server, raw(elsewhere, nil), atServer, "is of cluster other"},
-		{"a client of another generation", server, raw(second, nil), atServer, "is of generation 2"},
+		{"a client of another generation", server, raw(second, nil), atServer, "recovered as generation 2"},
 		{"a client whose time is over", server, raw(past, nil), atServer, "expired"},
 		{"a client whose time has not come", server, raw(future, nil), atServer, "not yet valid"},
 		{"a client that was revoked", must[*tls.Config](t)(ServerTLS(n1, testCluster, 1, revokes(n2Serial), []string{"cpctl-rpc/1"})),
@@ -144,7 +144,7 @@ func TestHandshakeRefused(t *testing.T) {
 
 		{"a server of a foreign authority", raw(stranger, nil), dial(t, n2, ""), atClient, "unknown authority"},
 		{"a server of another cluster", raw(elsewhere, nil), dial(t, n2, ""), atClient, "is of cluster other"},
-		{"a server of another generation", raw(second, nil), dial(t, n2, ""), atClient, "is of generation 2"},
+		{"a server of another generation", raw(second, nil), dial(t, n2, ""), atClient, "recovered as generation 2"},
 		{"a server whose time is over", raw(past, nil), dial(t, n2, ""), atClient, "expired"},
 		{"a server that was revoked", server, must[*tls.Config](t)(ClientTLS(n2, testCluster, 1, revokes(n1Serial), "cpctl-rpc/1", "")), atClient, "was revoked"},
 		{"an operator that serves", raw(ana, nil), dial(t, n2, ""), atClient, "incompatible key usage"},
@@ -178,7 +178,7 @@ func TestOnlyANodeServes(t *testing.T) {
 	}
 	cert := must[tls.Certificate](t)(tls.X509KeyPair(ana.CertPEM, ana.KeyPEM))
 	state := tls.ConnectionState{NegotiatedProtocol: "cpctl-rpc/1"}
-	expect := peer{cluster: testCluster, generation: 1, alpn: []string{"cpctl-rpc/1"}}
+	expect := peer{own: node("n1"), alpn: []string{"cpctl-rpc/1"}}
 	wantError(t, expect.verifyNode(state, ""), store.CodeDenied, "no certificate")
 	state.PeerCertificates = append(state.PeerCertificates, cert.Leaf)
 	wantError(t, expect.verifyNode(state, ""), store.CodeDenied, "is not a node")

@@ -69,8 +69,9 @@ type ClusterStatus struct {
 	Leader        string       `json:"leader"` // its name, empty if there is none
 	Term          uint64       `json:"term"`
 	CommitIndex   uint64       `json:"commit_index"`
-	CanLose       int          `json:"can_lose"` // how many voters may fail now before writes stop
-	Rekey         string       `json:"rekey"`    // a roll-over of the cluster key that is not at its end: begun, switched; else ""
+	CanLose       int          `json:"can_lose"`   // how many voters may fail now before writes stop
+	Autoremove    *Autoremove  `json:"autoremove"` // when members that are lost are removed; null: never
+	Rekey         string       `json:"rekey"`      // a roll-over of the cluster key that is not at its end: begun, switched; else ""
 	Counts        store.Counts `json:"counts"`
 	Nodes         []NodeStatus `json:"nodes"` // sorted by name
 }
@@ -82,12 +83,13 @@ type NodeStatus struct {
 	Address        string `json:"address"`
 	Role           string `json:"role"`   // leader, follower, non-voter
 	State          string `json:"state"`  // alive, degraded, lost
-	Reason         string `json:"reason"` // "", drift, disk_full, io_error, clock_skew, cluster_key, certificate_revoked, certificate_expired, authority_replaced, audit_log
+	Reason         string `json:"reason"` // "", drift, leaving, disk_full, io_error, clock_skew, cluster_key, certificate_revoked, certificate_expired, authority_replaced, audit_log
 	AppliedIndex   uint64 `json:"applied_index"`
 	PublishedIndex uint64 `json:"published_index"`
 	Revision       uint64 `json:"revision"`
 	Lag            uint64 `json:"lag"`
 	LastContactMS  int64  `json:"last_contact_ms"`
+	ClockSkewMS    int64  `json:"clock_skew_ms"` // how far its clock is ahead of the median of the voters; 0 if by no more than 5 s
 	Digest         string `json:"digest"`
 	StateDigest    string `json:"state_digest"`
 	Version        string `json:"version"`
@@ -129,23 +131,14 @@ type NodeCheck struct {
 	Hint        string  `json:"hint"`  // what to do about faults that cannot be repaired
 }
 
-// RemoveArgs asks to remove a member.
-type RemoveArgs struct {
-	Name string `json:"name"`
-}
-
-// RemoveReply says what is left.
-type RemoveReply struct {
-	Removed NodeStatus `json:"removed"`
-	Voters  int        `json:"voters"`
-}
-
 // RestoreArgs goes before the archive.
 type RestoreArgs struct {
 	RequestID string `json:"request_id"`
 	AgeUS     int64  `json:"age_us,omitempty"`  // since the caller first made it, microseconds
 	NoTime    bool   `json:"no_time,omitempty"` // the id tells nothing of its age
 	DryRun    bool   `json:"dry_run,omitempty"`
+
+	ExpectRevision *uint64 `json:"expect_revision,omitempty"` // that the archive is to replace; none: any
 }
 
 // RestoreReply is the JSON of `restore`.

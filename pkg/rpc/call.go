@@ -6,6 +6,7 @@ import (
 	"errors"
 	"fmt"
 	"net/rpc"
+	"strings"
 	"time"
 
 	"github.com/cpctl/cpctl/pkg/access"
@@ -45,6 +46,7 @@ func (c *Call[T]) by() access.Actor {
 
 // Reply is an answer or a typed error: net/rpc itself would only carry a string.
 type Reply[T any] struct {
+	Stamp
 	Err   *store.Error `json:"err,omitempty"`
 	Gone  string       `json:"gone,omitempty"` // of a Goodbye: whether it is the certificate, the node or the server that is no longer good
 	Value T            `json:"value"`
@@ -70,14 +72,14 @@ func serve[A, R any](call *Call[A], reply *Reply[R], work func(ctx context.Conte
 		v, err = audited(ctx, call, work)
 	}
 	if err != nil {
-		reply.Err = typed(err)
+		reply.Stamp, reply.Err = call.caller.server.stamp(nil), typed(err)
 		var bye *Goodbye
 		if errors.As(err, &bye) {
 			reply.Gone = bye.gone()
 		}
 		return nil
 	}
-	reply.Value = v
+	reply.Stamp, reply.Value = call.caller.server.stamp(v), v
 	return nil
 }
 
@@ -105,19 +107,32 @@ var errBroken = errors.New("the connection broke")
 func broken(cause error) error { return fmt.Errorf("%w: %w", errBroken, cause) }
 
 // do makes one call and waits for it until the context ends.
-func do[A, R any](ctx context.Context, c *rpc.Client, method string, from *access.Actor, args A) (R, error) {
+func do[A, R any](ctx context.Context, c *link, method string, from *access.Actor, args A) (R, error) {
 	call := Call[A]{From: from, Args: args}
 	if at, ok := ctx.Deadline(); ok {
 		left := time.Until(at)
 		call.TimeoutMS = max((left - min(left/10, answerTime)).Milliseconds(), 1)
 	}
 	var reply Reply[R]
-	pending := c.Go(method, &call, &reply, make(chan *rpc.Call, 1))
+	done := make(chan *rpc.Call, 1)
+	go c.Go(method, &call, &reply, done) // a server that does not read would hold us here
+	service, _, _ := strings.Cut(method, ".")
+	quiet := silence{heard: c.raw.heard.Load()}
+	var pending *rpc.Call
 	var zero R
-	select {
-	case <-pending.Done:
-	case <-ctx.Done():
-		return zero, broken(ctx.Err())
+	tick := time.NewTicker(beat)
+	defer tick.Stop()
+	for pending == nil {
+		select {
+		case pending = <-done:
+		case <-ctx.Done():
+			return zero, broken(ctx.Err())
+		case <-tick.C:
+			if quiet.beat(c, service) {
+				c.raw.Close()
+				return zero, broken(errSilent)
+			}
+		}
 	}
 	switch {
 	case errors.Is(pending.Error, rpc.ErrShutdown):

@@ -70,7 +70,8 @@ type chunks struct {
 	r      io.Reader
 	left   []byte
 	end    bool
-	broken error // what comes after it is no chunk
+	broken error  // what comes after it is no chunk
+	whole  func() // is called at its end; may be nil
 }
 
 func (c *chunks) Read(p []byte) (int, error) {
@@ -89,7 +90,9 @@ func (c *chunks) Read(p []byte) (int, error) {
 			c.broken = err
 			return 0, err
 		}
-		c.left, c.end = b, len(b) == 0
+		if c.left, c.end = b, len(b) == 0; c.end && c.whole != nil {
+			c.whole()
+		}
 	}
 	n := copy(p, c.left)
 	c.left = c.left[n:]

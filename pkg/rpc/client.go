@@ -5,7 +5,7 @@ import (
 	"crypto/rand"
 	"errors"
 	"log/slog"
-	"net/rpc"
+	"strings"
 	"sync"
 	"time"
 
@@ -18,11 +18,12 @@ import (
 
 // Options say whom a client talks to.
 type Options struct {
-	Servers     []string                 // "unix:PATH" or "HOST:PORT", tried in this order
-	Credentials *pki.Credentials         // who the caller is, for HOST:PORT; nil: nobody
-	Login       string                   // the command that makes new credentials, for hints; "": in general terms
-	Waiting     func(server, why string) // told once when a call has waited for a while; nil: nobody wants to know
-	Log         *slog.Logger             // attempts and answers; nil: nobody wants to know
+	Servers     []string                  // "unix:PATH" or "HOST:PORT", tried in this order
+	Credentials *pki.Credentials          // who the caller is, for HOST:PORT; nil: nobody
+	Login       string                    // the command that makes new credentials, for hints; "": in general terms
+	Met         func(server pki.Identity) // told who a server has shown to be, over the network; nil: nobody wants to know
+	Waiting     func(server, why string)  // told once when a call has waited for a while; nil: nobody wants to know
+	Log         *slog.Logger              // attempts and answers; nil: nobody wants to know
 }
 
 // Client is an operator's end of the wire. It dials when it is first used, and
@@ -82,44 +83,59 @@ func (c *Client) Close() error {
 // Write carries out a change: exactly once, however often it is sent. It sends
 // the same request again while the answer is that nothing was proposed or that
 // nobody knows. An empty id becomes a UUIDv7; the seed of a generated secret
-// stays with the request, so that every attempt yields the same.
+// stays with the request, so that every attempt yields the same. A UUIDv7 that is
+// given was made by an earlier call, whose attempts may be on their way still.
 func (c *Client) Write(ctx context.Context, req *mutation.Request) (*mutation.Answer, error) {
+	given := req.ID != ""
 	born, timeless, err := identify(&req.ID)
 	if err != nil {
 		return nil, err
 	}
 	req.NoTime = timeless
+	req.Again = req.Again || given && !timeless
 	if len(req.Seed) == 0 {
 		req.Seed = make([]byte, 32)
 		rand.Read(req.Seed) // never fails
 	}
 	unknown := false
-	return retry(ctx, c, func(ctx context.Context, conn *rpc.Client) (*mutation.Answer, error) {
+	unsettled := func(last *store.Error) *store.Error {
+		if !unknown {
+			return last
+		}
+		e := store.Errorf(store.CodeUnknown, "it is not known whether the change was made (request id %s)", req.ID)
+		e.Hint = last.Hint
+		if !errors.Is(last, store.ErrUnavailable) { // a first attempt went out, and then nobody took us any more
+			e.Hint = strings.Trim(last.Hint+"\n"+last.Message, "\n")
+		}
+		return e
+	}
+	return retry(ctx, c, func(ctx context.Context, conn *link) (*mutation.Answer, error) {
 		req.AgeUS = max(time.Since(born).Microseconds(), 0)
 		return do[mutation.Request, *mutation.Answer](ctx, conn, "Cluster.Write", nil, *req)
 	}, func(err error) (bool, error) {
 		switch {
 		case errors.Is(err, errBroken), errors.Is(err, store.ErrUnknown):
-			unknown = true
+			unknown, req.Again = true, true
 			return true, nil
 		case errors.Is(err, store.ErrUnavailable):
 			return true, nil
+		case unknown && !judges(err):
+			return len(c.opts.Servers) > 1, unsettled(typed(err)) // another server may know
 		}
 		return false, err
-	}, func(last *store.Error) *store.Error {
-		if !unknown {
-			return last
+	}, unsettled)
+}
+
+// judges tells whether an error is what the cluster says of a request, or only of
+// an attempt: a node that was removed meanwhile, or cannot go on, does not know
+// what became of one before.
+func judges(err error) bool {
+	for _, attempt := range []error{store.ErrDenied, store.ErrIntegrity, store.ErrNewer, store.ErrInternal} {
+		if errors.Is(err, attempt) {
+			return false
 		}
-		e := store.Errorf(store.CodeUnknown, "it is not known whether the change was made (request id %s)", req.ID)
-		e.Hint = "the same command with --request-id " + req.ID + " finds out, and makes it at most once"
-		if errors.Is(last, store.ErrDenied) || errors.Is(last, store.ErrIntegrity) { // a first attempt went out, and then nobody took us any more
-			e.Hint = last.Message + "\n" + e.Hint
-		}
-		if last.Hint != "" {
-			e.Hint = last.Hint + "\n" + e.Hint
-		}
-		return e
-	})
+	}
+	return true
 }
 
 // identify makes an id for a request that has none, and returns when the request
@@ -141,7 +157,17 @@ func identify(id *string) (born time.Time, timeless bool, err error) {
 
 // Get returns one document as it is shown to people.
 func (c *Client) Get(ctx context.Context, args GetArgs) (*GetReply, error) {
-	return repeat[GetArgs, *GetReply](ctx, c, "Cluster.Get", args)
+	r, err := repeat[GetArgs, *GetReply](ctx, c, "Cluster.Get", args)
+	return r, args.Read.instead(err)
+}
+
+// instead adds to the error of a read that found no leader what would do without.
+func (o ReadOptions) instead(err error) error {
+	var e *store.Error
+	if !errors.As(err, &e) || e.Code != store.CodeUnavailable || o.Stale || !strings.HasPrefix(e.Message, noLeader) {
+		return err
+	}
+	return e.WithHint("%s\nwhat a node knew last: the same command with --stale", e.Hint)
 }
 
 // List returns the documents of a kind, sorted by name: all of them, or the
@@ -152,7 +178,7 @@ func (c *Client) List(ctx context.Context, args ListArgs) (*ListReply, error) {
 	for {
 		page, err := repeat[ListArgs, *ListReply](ctx, c, "Cluster.List", args)
 		if err != nil {
-			return nil, err
+			return nil, args.Read.instead(err)
 		}
 		if all == nil {
 			all = page
@@ -197,11 +223,6 @@ func (c *Client) Health(ctx context.Context, wait bool) (*HealthReply, error) {
 // Check has every member check itself.
 func (c *Client) Check(ctx context.Context, args CheckArgs) (*CheckReport, error) {
 	return repeat[CheckArgs, *CheckReport](ctx, c, "Cluster.Check", args)
-}
-
-// Remove takes a member out of the cluster.
-func (c *Client) Remove(ctx context.Context, args RemoveArgs) (*RemoveReply, error) {
-	return repeat[RemoveArgs, *RemoveReply](ctx, c, "Cluster.Remove", args)
 }
 
 // Export asks for the private part of a signing key. Each attempt is on record

@@ -31,12 +31,23 @@ func onLeader[A, R any](ctx context.Context, s *Server, here func(context.Contex
 	}
 	m, known := s.node.Leader()
 	if !known {
-		return v, store.Errorf(store.CodeUnavailable, "node %q knows of no leader", s.node.Name())
+		return v, s.leaderless()
 	}
 	if m.ID == s.node.ID() {
 		return v, err
 	}
+	ctx, end := s.underLeader(ctx, m)
+	defer end()
 	return ask[A, R](ctx, s.peers, m, method, &by, args)
+}
+
+// leaderless says that this node knows nobody to ask, and for how long.
+func (s *Server) leaderless() *store.Error {
+	name, since := s.node.Name(), s.node.SinceContact()
+	if since < 0 {
+		return store.Errorf(store.CodeUnavailable, "node %q knows of no leader, and has not heard of one since it started", name)
+	}
+	return store.Errorf(store.CodeUnavailable, "node %q knows of no leader; it last heard of one %s ago", name, since.Round(100*time.Millisecond))
 }
 
 // Write carries out a change. The answer comes when the node that was asked
@@ -51,6 +62,9 @@ func (c *Cluster) Write(call *Call[mutation.Request], reply *Reply[*mutation.Ans
 			return nil, err
 		}
 		a.Published = !a.DryRun && s.published(ctx, a.Index)
+		if !a.Published && !a.DryRun && s.node.Stopping() { // another node shows it, or this one when it is back
+			return nil, store.Errorf(store.CodeUnknown, "the change was made at index %d, and node %s stops before it shows it", a.Index, s.node.Name())
+		}
 		return a, nil
 	})
 }
@@ -77,32 +91,6 @@ func (c *Cluster) Status(call *Call[struct{}], reply *Reply[*ClusterStatus]) err
 	})
 }
 
-// Health tells whether a write would succeed through this node now.
-func (c *Cluster) Health(call *Call[struct{}], reply *Reply[*HealthReply]) error {
-	return serve(call, reply, func(ctx context.Context) (*HealthReply, error) {
-		by := call.by()
-		if err := access.Check(by, access.Health, by.Tenant); err != nil {
-			return nil, err
-		}
-		ctx, cancel := context.WithTimeout(ctx, probeWait)
-		defer cancel()
-		h := &HealthReply{Node: c.s.node.Name()}
-		index, err := c.s.readIndex(ctx)
-		if err == nil {
-			err = errors.Join(c.s.node.WaitApplied(ctx, index), c.s.node.Changeable())
-		}
-		if m, known := c.s.node.Leader(); known { // after the wait: its name is part of the state
-			h.Leader = c.s.node.NameOf(m.ID)
-		}
-		if err != nil {
-			h.Reason = err.Error()
-			return h, nil
-		}
-		h.Ready, h.Index = true, index
-		return h, nil
-	})
-}
-
 // Check has every member compare its files with the state, and its log and
 // snapshots with their sums.
 func (c *Cluster) Check(call *Call[CheckArgs], reply *Reply[*CheckReport]) error {
@@ -112,25 +100,6 @@ func (c *Cluster) Check(call *Call[CheckArgs], reply *Reply[*CheckReport]) error
 		}
 		return c.s.check(ctx, call.Args), nil
 	})
-}
-
-// Remove takes a member out of the cluster.
-func (c *Cluster) Remove(call *Call[RemoveArgs], reply *Reply[*RemoveReply]) error {
-	return serve(call, reply, func(ctx context.Context) (*RemoveReply, error) {
-		return c.s.remove(ctx, call.Args, call.by())
-	})
-}
-
-func (s *Server) remove(ctx context.Context, args RemoveArgs, by access.Actor) (*RemoveReply, error) {
-	return onLeader(ctx, s, func(ctx context.Context) (*RemoveReply, error) { return s.removeHere(ctx, args, by) }, "Peer.Remove", by, args)
-}
-
-func (s *Server) removeHere(ctx context.Context, args RemoveArgs, by access.Actor) (*RemoveReply, error) {
-	m, voters, err := s.node.Remove(ctx, args.Name, by)
-	if err != nil {
-		return nil, err
-	}
-	return &RemoveReply{Removed: NodeStatus{Name: m.Name, ID: m.ID, Address: m.Address}, Voters: voters}, nil
 }
 
 // Enrol gives a new node its certificate and the cluster key: whoever may open
@@ -179,11 +148,6 @@ func (p *Peer) Progress(call *Call[struct{}], reply *Reply[Progress]) error {
 // Check has this node check itself.
 func (p *Peer) Check(call *Call[CheckArgs], reply *Reply[*SelfCheck]) error {
 	return serve(call, reply, func(ctx context.Context) (*SelfCheck, error) { return p.s.node.Check(ctx, call.Args.Repair), nil })
-}
-
-// Remove is Cluster.Remove, forwarded.
-func (p *Peer) Remove(call *Call[RemoveArgs], reply *Reply[*RemoveReply]) error {
-	return serve(call, reply, func(ctx context.Context) (*RemoveReply, error) { return p.s.removeHere(ctx, call.Args, call.by()) })
 }
 
 // Enrol is Cluster.Enrol, forwarded.

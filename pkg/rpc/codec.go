@@ -193,9 +193,6 @@ func (c *codec) writeFrame(seq uint64, method string, body any) error {
 	}
 	if err != nil {
 		c.conn.Close() // a part of it may be out: nothing after it could be understood
-		if c.caller != nil {
-			c.caller.leave() // its next call may be waiting for its turn
-		}
 		if c.caller != nil && c.caller.leave != nil {
 			c.caller.leave() // a call that waits for its turn would find out later
 		}
@@ -260,10 +257,11 @@ func (c serverCodec) WriteResponse(r *rpc.Response, body any) error {
 }
 
 // clientCodec implements rpc.ClientCodec. dead, if set, is told in a goroutine
-// of its own when nothing more will come.
+// of its own when nothing more will come; answered, if set, of every answer.
 type clientCodec struct {
 	*codec
-	dead func()
+	dead     func()
+	answered func(Stamp)
 }
 
 func (c clientCodec) WriteRequest(r *rpc.Request, body any) error {
@@ -285,6 +283,9 @@ func (c clientCodec) ReadResponseBody(body any) error {
 	err := json.Unmarshal(c.body, body)
 	if s, ok := body.(secret); ok && s.holdsSecret() {
 		clear(c.body)
+	}
+	if s, ok := body.(stamped); ok && err == nil && c.answered != nil {
+		c.answered(s.stamp())
 	}
 	return err
 }

@@ -47,10 +47,10 @@ func TestArgumentsThatCannotBeReadAreAnError(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	if _, err := do[string, any](soon(t), conn.Client, "Cluster.Get", nil, "not an object"); !errors.Is(err, store.ErrInternal) {
+	if _, err := do[string, any](soon(t), conn, "Cluster.Get", nil, "not an object"); !errors.Is(err, store.ErrInternal) {
 		t.Errorf("arguments of another shape: %v", err)
 	}
-	if _, err := do[struct{}, any](soon(t), conn.Client, "Peer.Write", nil, struct{}{}); !errors.Is(err, store.ErrInternal) {
+	if _, err := do[struct{}, any](soon(t), conn, "Peer.Write", nil, struct{}{}); !errors.Is(err, store.ErrInternal) {
 		t.Errorf("the calls between nodes on the socket: %v, want none such", err)
 	}
 	if _, err := c.Health(soon(t), false); err != nil {

@@ -18,6 +18,9 @@ import (
 // while there is time.
 const dialWait = 5 * time.Second
 
+// firstDial bounds the first one where there is another server.
+const firstDial = time.Second
+
 // dial connects to a node with one of its protocols: to its socket, or to its
 // port as the holder of the client's certificate.
 func (c *Client) dial(ctx context.Context, server, protocol string) (net.Conn, error) {
@@ -41,7 +44,21 @@ func (c *Client) dial(ctx context.Context, server, protocol string) (net.Conn, e
 	if err != nil && overdue(err) {
 		return nil, &net.OpError{Op: "dial", Net: "tcp", Err: os.ErrDeadlineExceeded}
 	}
+	if other := new(pki.OtherGeneration); errors.As(err, &other) && other.Earlier() {
+		leaveWord(ctx, server, cfg)
+	}
 	return conn, err
+}
+
+// leaveWord shows our certificate to a node of an earlier generation of the
+// cluster, which we have just refused before it could see that: it stops, since
+// the cluster was recovered without it. Nothing is said to it, and nothing heard.
+func leaveWord(ctx context.Context, server string, cfg *tls.Config) {
+	cfg = cfg.Clone()
+	cfg.VerifyConnection = nil
+	if conn, err := (&tls.Dialer{Config: cfg}).DialContext(ctx, "tcp", server); err == nil {
+		conn.Close()
+	}
 }
 
 // clientTLS is how we show who we are. What is wrong with that is an error of
@@ -59,6 +76,17 @@ func (c *Client) clientTLS(protocol string) (*tls.Config, error) {
 	if err != nil {
 		return nil, store.Errorf(store.CodeDenied, "the credentials cannot be used: %v", err).
 			WithHint("certificate and key must belong together; see: cpctl context show")
+	}
+	if met := c.opts.Met; met != nil {
+		verify := cfg.VerifyConnection
+		cfg.VerifyConnection = func(cs tls.ConnectionState) error {
+			err := verify(cs)
+			if err == nil {
+				id, _ := pki.IdentityOf(cs.PeerCertificates[0]) // verify has read it
+				met(id)
+			}
+			return err
+		}
 	}
 	return cfg, nil
 }

@@ -14,8 +14,8 @@ import (
 )
 
 // stillAnswered are the calls of people that a node answers whose state is not
-// that of the majority: they tell how it is, and repair it.
-var stillAnswered = []string{"Cluster.Status", "Cluster.Health", "Cluster.Check", "Cluster.Audit", "Cluster.AuditCheck"}
+// that of the majority: they tell how it is, repair it, or take it out.
+var stillAnswered = []string{"Cluster.Ping", "Cluster.Status", "Cluster.Health", "Cluster.Check", "Cluster.Leave", "Cluster.Audit", "Cluster.AuditCheck"}
 
 // fit says why this node does not take a call, nil if it does. The caller is
 // sent to another node, and knows that nothing was done.

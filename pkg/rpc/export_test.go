@@ -59,7 +59,7 @@ func TestNoPrivateKeyTravelsBetweenNodes(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	if _, err := do[ExportArgs, recorded](soon(t), conn.Client, "Peer.Export", nil, ExportArgs{Tenant: "acme"}); err == nil || !strings.Contains(err.Error(), "can't find service") {
+	if _, err := do[ExportArgs, recorded](soon(t), conn, "Peer.Export", nil, ExportArgs{Tenant: "acme"}); err == nil || !strings.Contains(err.Error(), "can't find service") {
 		t.Errorf("the socket serves what nodes ask of each other: %v", err)
 	}
 	b, err := json.Marshal(Reply[recorded]{Value: recorded{KID: "k1", Index: 7}})

@@ -11,6 +11,7 @@ import (
 	"slices"
 	"strings"
 	"sync"
+	"sync/atomic"
 	"testing"
 	"time"
 
@@ -34,13 +35,15 @@ type fake struct {
 	members  []Member // nil: itself alone
 	dial     func(m Member, protocol string) (net.Conn, error)
 	restore  func(archive io.Reader) (*Restored, error)
-	unread   error // of Readable
-	notGood  error // of Good
+	hold     func(ctx context.Context, archive io.Reader) (*Restored, error) // restore, with what ends it; nil: restore
+	unread   error                                                           // of Readable
+	notGood  error                                                           // of Good
+	files    error                                                           // of WaitPublished
 	unsound  *store.Error
 	digests  map[uint64]string // of DigestAt
-	files    error             // of WaitPublished
 	self     *SelfCheck
-	repairs  int // of Check
+	removal  error // of Remove
+	repairs  int   // of Check
 	at       []Progress
 	port     net.Listener
 	streams  net.Listener // nil: the same
@@ -55,6 +58,13 @@ type fake struct {
 	cluster  []byte   // of ClusterKey
 	server   *Server  // that serves it
 	record   Recorder // nil: nobody
+	unready  error    // of Ready
+	stopping bool
+	transfer func(TransferArgs) (*Transferred, error)
+
+	remove    func(RemoveArgs) (*Removal, error) // nil: done
+	departing atomic.Int32
+	departed  chan string // who told it to
 }
 
 func (f *fake) Name() string                                { return "n1" }
@@ -63,6 +73,7 @@ func (f *fake) ClusterID() string                           { return "cluster-1"
 func (f *fake) Image() *store.Image                         { return f.img }
 func (f *fake) Readable() error                             { return f.unread }
 func (f *fake) WaitPublished(context.Context, uint64) error { return f.files }
+func (f *fake) Stopping() bool                              { return f.stopping }
 func (f *fake) SinceContact() time.Duration                 { return 1500 * time.Millisecond }
 
 func (f *fake) Progress() Progress {
@@ -83,7 +94,6 @@ func (f *fake) Check(_ context.Context, repair bool) *SelfCheck {
 	return f.self
 }
 
-func (f *fake) Changeable() error   { return nil }
 func (f *fake) Sound() *store.Error { return f.unsound }
 
 // DigestAt says of an index what the test says of it.
@@ -92,6 +102,13 @@ func (f *fake) DigestAt(_ context.Context, index uint64, theirs string) (string,
 		return d, nil
 	}
 	return "", store.Errorf(store.CodeUnavailable, "not known any more")
+}
+
+func (f *fake) Ready(ctx context.Context, by access.Actor) (uint64, error) {
+	if f.unready != nil {
+		return 0, f.unready
+	}
+	return f.ReadIndex(ctx)
 }
 func (f *fake) Members() []Member {
 	if f.members != nil {
@@ -129,6 +146,8 @@ func (f *fake) Listener(protocol string) net.Listener {
 }
 
 func (f *fake) Leader() (Member, bool) {
+	f.mu.Lock()
+	defer f.mu.Unlock()
 	if f.leader == nil {
 		return Member{}, false
 	}
@@ -237,11 +256,38 @@ func (f *fake) RevokeToken(context.Context, string, access.Actor) (*Recorded, er
 	return nil, nil
 }
 
-func (f *fake) Remove(context.Context, string, access.Actor) (Member, int, error) {
-	return Member{Name: "n2"}, 2, nil
+func (f *fake) Remove(_ context.Context, args RemoveArgs, _ access.Actor) (*Removal, error) {
+	if f.remove != nil {
+		return f.remove(args)
+	}
+	return &Removal{Gone: Member{Name: "n2"}, Voters: 2}, f.removal
 }
 
-func (f *fake) Restore(_ context.Context, archive io.Reader, _ RestoreArgs, _ access.Actor) (*Restored, error) {
+func (f *fake) Promote(context.Context, string, access.Actor) (*Promotion, error) {
+	return &Promotion{Member: Member{Name: "n4"}, Voters: 4, CanLose: 1, Changed: true}, nil
+}
+
+func (f *fake) SetAutoremove(context.Context, mutation.Autoremove, access.Actor) (uint64, error) {
+	return 9, nil
+}
+
+func (f *fake) Departing() func() { f.departing.Add(1); return func() { f.departing.Add(-1) } }
+
+func (f *fake) Depart(by string) { f.departed <- by }
+
+func (f *fake) Roster() ([]Member, uint64) { return f.Members(), 5 }
+
+func (f *fake) Transfer(_ context.Context, args TransferArgs, _ access.Actor) (*Transferred, error) {
+	if !f.leads {
+		return nil, store.Errorf(store.CodeUnavailable, "not the leader")
+	}
+	return f.transfer(args)
+}
+
+func (f *fake) Restore(ctx context.Context, archive io.Reader, _ RestoreArgs, _ access.Actor) (*Restored, error) {
+	if f.hold != nil {
+		return f.hold(ctx, archive)
+	}
 	return f.restore(archive)
 }
 

@@ -3,8 +3,8 @@ package rpc
 import (
 	"errors"
 	"net"
-	"net/rpc"
 	"sync"
+	"sync/atomic"
 	"time"
 
 	"github.com/cpctl/cpctl/pkg/store"
@@ -16,8 +16,10 @@ import (
 // just find the connection gone.
 type judged struct {
 	net.Conn
-	mu  sync.Mutex
-	err error
+	heard   atomic.Uint64 // reads that brought something
+	unheard atomic.Int64  // bytes that were sent since then
+	mu      sync.Mutex
+	err     error
 }
 
 // verdictWait bounds the wait for the alert of a server that closed on us: it
@@ -26,6 +28,10 @@ const verdictWait = time.Second
 
 func (j *judged) Read(b []byte) (int, error) {
 	n, err := j.Conn.Read(b)
+	if n > 0 {
+		j.heard.Add(1)
+		j.unheard.Store(0)
+	}
 	if err != nil {
 		j.mu.Lock()
 		defer j.mu.Unlock()
@@ -34,6 +40,11 @@ func (j *judged) Read(b []byte) (int, error) {
 		}
 	}
 	return n, err
+}
+
+func (j *judged) Write(b []byte) (int, error) {
+	j.unheard.Add(int64(len(b)))
+	return j.Conn.Write(b)
 }
 
 // verdict reads a connection that broke to its end, for the reason.
@@ -49,12 +60,6 @@ func (j *judged) verdict() error {
 	j.mu.Lock()
 	defer j.mu.Unlock()
 	return j.err
-}
-
-// link is a connection in use.
-type link struct {
-	*rpc.Client
-	raw *judged
 }
 
 // outcome is what came of the last attempt at a server.
@@ -77,7 +82,7 @@ func (c *Client) note(server string, raw *judged, err error) *store.Error {
 	case errors.As(err, &bye):
 		o.refusal = store.Errorf(store.CodeDenied, "server %s: %s", server, bye.Err.Message).
 			WithHint("log in anew with a new token: %s", c.login())
-	case overdue(err): // says nothing of the server
+	case overdue(err), errors.Is(err, errSilent): // says nothing of the server
 		return nil
 	case raw == nil:
 		o.refusal = c.refused(server, err)

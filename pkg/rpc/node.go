@@ -31,6 +31,7 @@ type Node interface {
 	ReadIndex(ctx context.Context) (uint64, error)                                    // leader only
 	WaitApplied(ctx context.Context, index uint64) error                              // by this node
 	WaitPublished(ctx context.Context, index uint64) error                            // in this node's files
+	Stopping() bool                                                                   // it applies nothing more
 	SinceContact() time.Duration                                                      // since it heard of a leader; negative: never
 	Write(context.Context, *mutation.Request, access.Actor) (*mutation.Answer, error) // leader only
 
@@ -38,9 +39,10 @@ type Node interface {
 	Check(ctx context.Context, repair bool) *SelfCheck
 	Sound() *store.Error                                                       // why nothing is answered from this node's state; nil: it is
 	DigestAt(ctx context.Context, index uint64, theirs string) (string, error) // of this node's state then; theirs is the asking node's
-	Changeable() error                                                         // why the leader would take no write now, as far as this node knows
+	Ready(ctx context.Context, by access.Actor) (uint64, error)                // leader only: whether a change would be made now, and the read index
 	LastHeard(nodeID string) (Progress, bool)                                  // what another member said of itself before
 	Members() []Member
+	Roster() (members []Member, index uint64) // with the index of the entry that made them so
 	Leader() (Member, bool)
 	NameOf(nodeID string) string
 
@@ -51,7 +53,12 @@ type Node interface {
 	Admit(ctx context.Context, req AdmitArgs) error                                                       // leader only
 	CreateToken(ctx context.Context, args TokenArgs, by access.Actor) (*Recorded, error)                  // leader only
 	RevokeToken(ctx context.Context, id string, by access.Actor) (*Recorded, error)                       // leader only
-	Remove(ctx context.Context, name string, by access.Actor) (gone Member, voters int, err error)        // leader only
+	Remove(ctx context.Context, args RemoveArgs, by access.Actor) (*Removal, error)                       // leader only
+	Promote(ctx context.Context, name string, by access.Actor) (*Promotion, error)                        // leader only
+	SetAutoremove(ctx context.Context, a mutation.Autoremove, by access.Actor) (index uint64, err error)  // leader only
+	Departing() (done func())                                                                             // somebody has told this node to leave, and waits for an answer
+	Depart(by string)                                                                                     // it has left: it ends
+	Transfer(ctx context.Context, args TransferArgs, by access.Actor) (*Transferred, error)               // leader only
 	Restore(ctx context.Context, archive io.Reader, args RestoreArgs, by access.Actor) (*Restored, error) // leader only
 
 	Rekey(ctx context.Context, args RekeyArgs, by access.Actor) (*RekeyReply, error) // leader only
@@ -100,6 +107,8 @@ type Progress struct {
 	Short       bool
 	ContactMS   int64
 	Unrecorded  string // why its audit log cannot be written
+	Clock       int64
+	SkewMS      int64
 
 	Serial   string
 	Trusts   string
@@ -136,6 +145,7 @@ type Enrolment struct {
 type AdmitArgs struct {
 	NodeID  string
 	Address string
+	Moved   bool // it is a member, and was at another address before
 }
 
 // Restored says what a restore did, or would do.

@@ -3,7 +3,7 @@ package rpc
 import (
 	"context"
 	"errors"
-	"net/rpc"
+	"fmt"
 	"sync"
 
 	"github.com/cpctl/cpctl/pkg/access"
@@ -22,13 +22,13 @@ type peers struct {
 	node Node
 
 	mu      sync.Mutex
-	clients map[peer]*rpc.Client
+	clients map[peer]*link
 	closed  bool
 }
 
-func newPeers(node Node) *peers { return &peers{node: node, clients: map[peer]*rpc.Client{}} }
+func newPeers(node Node) *peers { return &peers{node: node, clients: map[peer]*link{}} }
 
-func (p *peers) get(ctx context.Context, m Member, to peer) (*rpc.Client, error) {
+func (p *peers) get(ctx context.Context, m Member, to peer) (*link, error) {
 	p.mu.Lock()
 	c := p.clients[to]
 	p.mu.Unlock()
@@ -37,11 +37,11 @@ func (p *peers) get(ctx context.Context, m Member, to peer) (*rpc.Client, error)
 	}
 	conn, err := p.node.Dial(ctx, m, ProtocolRPC)
 	if err != nil {
-		return nil, store.Errorf(store.CodeUnavailable, "node %s at %s does not answer: %v", m.ID, m.Address, err)
+		return nil, store.Errorf(store.CodeUnavailable, "%s does not answer: %s", p.called(m), whyNot(ctx, err))
 	}
-	var made *rpc.Client
+	var made *link
 	ready := make(chan struct{})
-	made = rpc.NewClientWithCodec(clientCodec{codec: newCodec(conn, nil), dead: func() { <-ready; p.drop(to, made) }})
+	made = newLink(conn, func() { <-ready; p.drop(to, made) }, nil)
 	close(ready)
 	c = made
 	p.mu.Lock()
@@ -54,7 +54,7 @@ func (p *peers) get(ctx context.Context, m Member, to peer) (*rpc.Client, error)
 	return c, nil
 }
 
-func (p *peers) drop(to peer, c *rpc.Client) {
+func (p *peers) drop(to peer, c *link) {
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	if p.clients[to] == c {
@@ -88,10 +88,34 @@ func ask[A, R any](ctx context.Context, p *peers, m Member, method string, from 
 	}
 	v, err := do[A, R](ctx, c, method, from, args)
 	if errors.Is(err, errBroken) {
-		if !errors.Is(err, context.Canceled) && !errors.Is(err, context.DeadlineExceeded) || to.probe {
-			p.drop(to, c) // the peer is gone, or does not even say how it is
+		deposed := context.Cause(ctx) == errDeposed
+		if !errors.Is(err, context.Canceled) && !errors.Is(err, context.DeadlineExceeded) || to.probe || deposed {
+			p.drop(to, c) // the peer is gone, does not even say how it is, or has not answered since before it was deposed
 		}
-		return zero, store.Errorf(store.CodeUnknown, "node %s at %s was asked, but its answer did not come: %v", m.ID, m.Address, err)
+		return zero, store.Errorf(store.CodeUnknown, "%s was asked, but its answer did not come: %s", p.called(m), whyNot(ctx, err))
 	}
 	return v, err
+}
+
+// called is what people call a node, and where it was asked.
+func (p *peers) called(m Member) string {
+	name := p.node.NameOf(m.ID)
+	if name == "" { // the state that names it is not here yet
+		name = m.ID
+	}
+	return fmt.Sprintf("node %q at %s", name, m.Address)
+}
+
+// whyNot says in few words why no answer came.
+func whyNot(ctx context.Context, err error) string {
+	if context.Cause(ctx) == errDeposed {
+		return errDeposed.Error()
+	}
+	switch {
+	case overdue(err):
+		return "the time is over"
+	case errors.Is(err, errSilent):
+		return errSilent.Error()
+	}
+	return reason(err)
 }

@@ -33,10 +33,7 @@ func (s *Server) image(ctx context.Context, by access.Actor, o ReadOptions) (*st
 		if err := s.node.WaitApplied(ctx, o.MinIndex); err != nil {
 			return nil, info, err
 		}
-		info.AgeMS = s.node.SinceContact().Milliseconds()
-		if s.node.SinceContact() < 0 {
-			info.AgeMS = -1
-		}
+		info.AgeMS = s.age()
 	default:
 		index, err := s.readIndex(ctx)
 		if err != nil {

@@ -25,6 +25,8 @@ type Recorder interface {
 	Record(audit.Event)
 	Required() bool  // Ask does something
 	Failing() string // why it cannot record now, "" if it can
+	// Recordable is the error of an Ask of now.
+	Recordable() error
 
 	Read(behind audit.Cursor, since time.Time, most int) (*audit.Page, error)
 	Wait(ctx context.Context, behind uint64)
@@ -239,6 +241,17 @@ func conclude(e *audit.Event, reply any, err error) {
 		e.Message = v.Phase + ", authority " + v.Signs + " signs"
 	case *RekeyReply:
 		e.Index, e.Message = v.Index, v.Phase+", key "+v.KeyID
+	case *PromoteReply:
+		if e.Target = "node/" + v.Promoted.Name; !v.Changed {
+			e.Result = audit.Unchanged
+		}
+	case *AutoremoveReply:
+		e.Index = v.Index
+	case *Transferred:
+		e.Index, e.Target, e.Message = v.Index, "node/"+v.Leader, "from node/"+v.From
+		if !v.Changed {
+			e.Result, e.Message = audit.Unchanged, ""
+		}
 	case *RemoveReply:
 		e.Target = "node/" + v.Removed.Name
 	}

@@ -45,8 +45,9 @@ func (n *notes) Record(e audit.Event) {
 	n.lines = append(n.lines, e)
 }
 
-func (n *notes) Failing() string { return "" }
-func (n *notes) Required() bool  { return true }
+func (n *notes) Failing() string   { return "" }
+func (n *notes) Required() bool    { return true }
+func (n *notes) Recordable() error { return n.fail }
 
 func (n *notes) last() audit.Event {
 	n.mu.Lock()

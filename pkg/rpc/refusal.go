@@ -31,6 +31,12 @@ var (
 // CodeUnavailable. It is nil for anything else, such as a connection that cannot
 // be made: only there a later attempt may fare better.
 func (c *Client) refused(server string, err error) *store.Error {
+	var other *pki.OtherGeneration
+	if errors.As(err, &other) {
+		own := new(store.Error)
+		errors.As(other, &own)
+		return store.Errorf(store.CodeDenied, "server %s: %s", server, own.Message).WithHint("%s", own.Hint)
+	}
 	var own *store.Error
 	if errors.As(err, &own) {
 		if own.Code == store.CodeDenied && own.Hint == "" { // of package pki: another cluster, no node

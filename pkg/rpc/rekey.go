@@ -60,7 +60,7 @@ func (c *Client) Rekey(ctx context.Context, tell func(*RekeyReply)) (*RekeyReply
 			}
 			err = store.Errorf(store.CodeUnavailable, "the time is over")
 		}
-		if last != nil && errors.Is(err, store.ErrUnavailable) {
+		if last != nil && (errors.Is(err, store.ErrUnavailable) || errors.Is(err, store.ErrUnknown)) { // its steps are repeated without harm
 			return nil, last.unfinished(err)
 		}
 		return nil, err

@@ -68,15 +68,15 @@ func TestOnlyNodesGetTheClusterKey(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	if _, err := do[ClusterKeyArgs, *ClusterKeyReply](soon(t), conn.Client, "Peer.ClusterKey", nil, ClusterKeyArgs{"1"}); err == nil || !strings.Contains(err.Error(), "can't find service") {
+	if _, err := do[ClusterKeyArgs, *ClusterKeyReply](soon(t), conn, "Peer.ClusterKey", nil, ClusterKeyArgs{"1"}); err == nil || !strings.Contains(err.Error(), "can't find service") {
 		t.Errorf("the socket gives the cluster key away: %v", err)
 	}
-	if _, err := do[ClusterKeyArgs, *ClusterKeyReply](soon(t), conn.Client, "Cluster.ClusterKey", nil, ClusterKeyArgs{"1"}); err == nil {
+	if _, err := do[ClusterKeyArgs, *ClusterKeyReply](soon(t), conn, "Cluster.ClusterKey", nil, ClusterKeyArgs{"1"}); err == nil {
 		t.Error("operators may ask for the cluster key")
 	}
 	s := &Server{node: f, log: c.opts.Log}
 	for role, may := range map[access.Role]bool{access.Node: true, access.Admin: false, access.Operator: false, access.Reader: false, "": false} {
-		call := &Call[ClusterKeyArgs]{Args: ClusterKeyArgs{"1"}, caller: &Caller{By: access.Actor{Role: role}, gone: t.Context()}}
+		call := &Call[ClusterKeyArgs]{Args: ClusterKeyArgs{"1"}, caller: &Caller{By: access.Actor{Role: role}, gone: t.Context(), server: s}}
 		var reply Reply[*ClusterKeyReply]
 		if err := (&Peer{s}).ClusterKey(call, &reply); err != nil {
 			t.Fatal(err)

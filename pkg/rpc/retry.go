@@ -4,7 +4,6 @@ import (
 	"context"
 	"errors"
 	"net"
-	"net/rpc"
 	"slices"
 	"strings"
 	"time"
@@ -12,14 +11,33 @@ import (
 	"github.com/cpctl/cpctl/pkg/store"
 )
 
-// repeat makes a call that may be repeated however its last attempt ended.
+// repeat makes a call that may be repeated however its last attempt ended. Of one
+// that changes something nobody knows the outcome when the time is over and an
+// attempt went out whose answer did not come.
 func repeat[A, R any](ctx context.Context, c *Client, method string, args A) (R, error) {
-	return retry(ctx, c, func(ctx context.Context, conn *rpc.Client) (R, error) {
-		return do[A, R](ctx, conn, method, nil, args)
+	return repeatEach[A, R](ctx, c, method, func() A { return args })
+}
+
+// repeatEach is repeat for arguments that are other ones with each attempt.
+func repeatEach[A, R any](ctx context.Context, c *Client, method string, args func() A) (R, error) {
+	unknown := false
+	return retry(ctx, c, func(ctx context.Context, conn *link) (R, error) {
+		return do[A, R](ctx, conn, method, nil, args())
 	}, func(err error) (bool, error) {
-		again := errors.Is(err, errBroken) || errors.Is(err, store.ErrUnavailable) || errors.Is(err, store.ErrUnknown)
-		return again, err
-	}, func(last *store.Error) *store.Error { return last })
+		lost := errors.Is(err, errBroken) || errors.Is(err, store.ErrUnknown)
+		unknown = unknown || lost && !slices.Contains(reads, method) && method != "Cluster.Check" // which tells what is wrong, repaired or not
+		return lost || errors.Is(err, store.ErrUnavailable), err
+	}, func(last *store.Error) *store.Error {
+		if !unknown {
+			return last
+		}
+		e := store.Errorf(store.CodeUnknown, "it is not known whether this was done: it was sent, and no answer came")
+		next := "the same command again does what is not done yet"
+		if method == "Cluster.CreateToken" {
+			next = "run it again; a token that nobody got shows in cpctl token list, and can be revoked"
+		}
+		return e.WithHint("%s", strings.TrimPrefix(last.Hint+"\n"+next, "\n"))
+	})
 }
 
 // once makes a call to the first server that can be reached, and no second one.
@@ -30,7 +48,7 @@ func once[A, R any](ctx context.Context, c *Client, method string, args A) (R, e
 		conn, server, err := c.connection(ctx)
 		if err == nil {
 			var v R
-			if v, err = do[A, R](ctx, conn.Client, method, nil, args); err == nil {
+			if v, err = do[A, R](ctx, conn, method, nil, args); err == nil {
 				return v, nil
 			}
 			if refusal := c.note(server, conn.raw, err); refusal == nil && !errors.Is(err, errBroken) {
@@ -53,7 +71,7 @@ func once[A, R any](ctx context.Context, c *Client, method string, args A) (R, e
 // retry makes attempts until one settles the matter or the context ends. again
 // says whether an error is worth another attempt; final makes the error that
 // the caller gets when time is over or every attempt would be refused.
-func retry[R any](ctx context.Context, c *Client, attempt func(context.Context, *rpc.Client) (R, error),
+func retry[R any](ctx context.Context, c *Client, attempt func(context.Context, *link) (R, error),
 	again func(error) (bool, error), final func(*store.Error) *store.Error) (R, error) {
 	began, pause := time.Now(), firstPause
 	said := map[string]string{} // server -> what it said last
@@ -62,7 +80,7 @@ func retry[R any](ctx context.Context, c *Client, attempt func(context.Context, 
 		conn, server, err := c.connection(ctx)
 		if err == nil {
 			var v R
-			v, err = attempt(ctx, conn.Client)
+			v, err = attempt(ctx, conn)
 			if err == nil {
 				return v, nil
 			}
@@ -122,15 +140,25 @@ func (c *Client) connection(ctx context.Context) (*link, string, error) {
 	if c.conn != nil {
 		return c.conn, server, nil
 	}
-	conn, err := c.dial(ctx, server, ProtocolRPC)
+	within, cancel := context.WithTimeout(ctx, c.patience())
+	defer cancel()
+	conn, err := c.dial(within, server, ProtocolRPC)
 	if err != nil {
 		c.at++
 		return nil, server, err
 	}
 	c.opts.Log.Debug("connected", "server", server)
-	raw := &judged{Conn: conn}
-	c.conn = &link{rpc.NewClientWithCodec(clientCodec{codec: newCodec(raw, nil)}), raw}
+	c.conn = newLink(conn, nil, noteStamps(c.opts.Log, server))
 	return c.conn, server, nil
+}
+
+// patience is how long one attempt to connect may take: where there are others
+// to ask, not long in the first round, and longer in each, for slow links.
+func (c *Client) patience() time.Duration {
+	if len(c.opts.Servers) == 1 {
+		return dialWait
+	}
+	return min(firstDial<<min(c.at/len(c.opts.Servers), 8), dialWait)
 }
 
 // next goes on to the next server, and gives up a connection that broke.
@@ -144,6 +172,12 @@ func (c *Client) next(conn *link, broken bool) {
 	}
 }
 
+// noLeader begins the error of a call that found servers and no leader.
+const noLeader = "no leader among"
+
+// noAnswer is what is told of a server that took a call and says nothing.
+const noAnswer = "gives no answer"
+
 // reason shortens an error to what tells one server from another.
 func reason(err error) string {
 	var op *net.OpError
@@ -154,7 +188,10 @@ func reason(err error) string {
 		parts := strings.Split(op.Err.Error(), ": ")
 		return parts[len(parts)-1] // "connection refused", "no such file or directory"
 	}
-	if errors.Is(err, errBroken) {
+	switch {
+	case errors.Is(err, errSilent), errors.Is(err, errBroken) && overdue(err):
+		return noAnswer
+	case errors.Is(err, errBroken):
 		return "the connection broke"
 	}
 	return err.Error()
@@ -176,6 +213,11 @@ func (c *Client) timedOut(said map[string]string, after time.Duration) *store.Er
 		}
 	}
 	took := after.Round(100 * time.Millisecond).String()
+	if reached == "" && slices.ContainsFunc(lines, func(l string) bool { return strings.HasSuffix(l, " "+noAnswer) }) {
+		e := store.Errorf(store.CodeUnavailable, "no answer from %s after %s", strings.Join(servers, ", "), took)
+		e.Hint = strings.Join(lines, "; ") + "\nit is connected and silent: its process stands still, or the network is cut; ask another member with --server"
+		return e
+	}
 	if reached == "" {
 		e := store.Errorf(store.CodeUnavailable, "cannot connect to %s after %s", strings.Join(servers, ", "), took)
 		e.Hint = strings.Join(lines, "; ") + "\nis the node running? start it with: cpctl node"
@@ -184,7 +226,7 @@ func (c *Client) timedOut(said map[string]string, after time.Duration) *store.Er
 		}
 		return e
 	}
-	what := "no leader among"
+	what := noLeader
 	if !slices.ContainsFunc(lines, func(l string) bool { return strings.Contains(l, "lead") || strings.Contains(l, "elected") }) {
 		what = "not done by" // the lines say what it waits for
 	}
@@ -194,5 +236,5 @@ func (c *Client) timedOut(said map[string]string, after time.Duration) *store.Er
 }
 
 func isDialError(why string) bool {
-	return slices.Contains([]string{"connection refused", "no such file or directory", "permission denied", "i/o timeout", "no route to host", "network is unreachable", "host is unreachable", "no such host"}, why)
+	return slices.Contains([]string{noAnswer, "connection refused", "no such file or directory", "permission denied", "i/o timeout", "no route to host", "network is unreachable", "host is unreachable", "no such host"}, why)
 }

@@ -12,7 +12,7 @@ import (
 
 // askedBy makes a call of somebody's as the codec would.
 func askedBy[A any](by access.Actor, from *access.Actor, args A) *Call[A] {
-	return &Call[A]{From: from, Args: args, caller: &Caller{By: by, gone: context.Background()}}
+	return &Call[A]{From: from, Args: args, caller: &Caller{By: by, gone: context.Background(), server: &Server{node: &fake{img: store.NewImage()}}}}
 }
 
 func TestReadingIsForThoseWhoMayRead(t *testing.T) {

@@ -20,7 +20,7 @@ import (
 
 func someCaller() *Caller {
 	gone, leave := context.WithCancel(context.Background())
-	return &Caller{gone: gone, leave: leave}
+	return &Caller{gone: gone, leave: leave, server: &Server{node: &fake{img: store.NewImage()}}}
 }
 
 func TestWorkForACallerThatIsGoneEnds(t *testing.T) {
@@ -132,8 +132,48 @@ func TestAnOutcomeThatNobodyKnowsStaysUnknown(t *testing.T) {
 	}}
 	c, _ := serveFake(t, f)
 	_, err := c.Write(within(t, 400*time.Millisecond), &mutation.Request{ID: "my-id", Op: mutation.OpTenantCreate, Name: "acme"})
-	if !errors.Is(err, store.ErrUnknown) || !strings.Contains(err.(*store.Error).Hint, "--request-id my-id") {
+	if !errors.Is(err, store.ErrUnknown) || !strings.Contains(err.Error(), "request id my-id") {
 		t.Errorf("got %v", err)
+	}
+}
+
+// A node that refuses an attempt says nothing of the one before it.
+func TestWhoDoesNotJudgeLeavesAnOutcomeUnknown(t *testing.T) {
+	t.Parallel()
+	for _, refusal := range []*store.Error{
+		store.Errorf(store.CodeDenied, "certificate 0a was revoked: removed by unix/0"),
+		store.Errorf(store.CodeIntegrity, "the state is damaged"),
+		store.Errorf(store.CodeInternal, "the node is broken"),
+	} {
+		f := &fake{}
+		f.write = func(context.Context, *mutation.Request) (*mutation.Answer, error) {
+			if len(f.seen()) == 1 {
+				return nil, store.ErrUnknown
+			}
+			return nil, refusal
+		}
+		c, path := serveFake(t, f)
+		req := someWrite()
+		_, err := c.Write(soon(t), req)
+		var e *store.Error
+		if !errors.As(err, &e) || e.Code != store.CodeUnknown || !strings.Contains(e.Message, "request id "+req.ID) || e.Hint != refusal.Message || len(f.seen()) != 2 {
+			t.Errorf("after %d attempts: %v (%+v), want that nobody knows, because %s", len(f.seen()), err, e, refusal)
+		}
+
+		// Another node may know.
+		g := &fake{}
+		g.write = func(context.Context, *mutation.Request) (*mutation.Answer, error) {
+			if len(g.seen()) == 1 {
+				return nil, store.ErrUnknown
+			}
+			return &mutation.Answer{}, nil
+		}
+		_, knows := serveFake(t, g)
+		both := NewClient(Options{Servers: []string{"unix:" + knows, "unix:" + path}})
+		defer both.Close()
+		if _, err := both.Write(soon(t), someWrite()); err != nil || len(f.seen()) != 3 || len(g.seen()) != 2 {
+			t.Errorf("with another node: %v, asked %d and %d times", err, len(f.seen()), len(g.seen()))
+		}
 	}
 }
 

@@ -51,7 +51,7 @@ func (s *Server) status(ctx context.Context) *ClusterStatus {
 	}
 	var roll mutation.Rollover
 	s.node.Image().System(applier.RekeyPath, &roll)
-	out.Rekey = roll.Phase
+	out.Rekey, out.Autoremove = roll.Phase, autoremove(s.node.Image())
 	out.CanLose = max(alive-(voters/2+1), 0)
 	return out
 }
@@ -69,6 +69,10 @@ func (s *Server) nodeStatus(m Member, p *Progress, all *ClusterStatus) NodeStatu
 	n := NodeStatus{Name: m.Name, ID: m.ID, Address: m.Address, Role: "follower", State: "lost", LastContactMS: -1}
 	if !m.Voter {
 		n.Role = "non-voter"
+	}
+	var gone mutation.LeavingNodes
+	if s.node.Image().System(applier.LeavingPath, &gone) && gone.Of(m.ID) != nil {
+		n.Reason = "leaving"
 	}
 	if p == nil { // what it said when it was last heard
 		if last, ok := s.node.LastHeard(m.ID); ok {
@@ -90,7 +94,12 @@ func (s *Server) nodeStatus(m Member, p *Progress, all *ClusterStatus) NodeStatu
 		n.State, n.Reason = "degraded", p.Standing
 	case p.Unrecorded != "":
 		n.State, n.Reason = "degraded", "audit_log"
+	case p.SkewMS != 0 && p.Leads: // nothing expires under it
+		n.State, n.Reason = "degraded", "clock_skew"
+	case p.SkewMS != 0: // it does all that a follower has to
+		n.Reason = "clock_skew"
 	}
+	n.ClockSkewMS = p.SkewMS
 	if p.Leads && p.Term == all.Term {
 		n.Role, all.Leader = "leader", m.Name
 	}
@@ -98,6 +107,15 @@ func (s *Server) nodeStatus(m Member, p *Progress, all *ClusterStatus) NodeStatu
 	n.Digest, n.StateDigest, n.Version = p.Digest, p.StateDigest, p.Version
 	n.Lag = behind(all, p.Applied)
 	return n
+}
+
+// autoremove is when members that are lost are removed, nil: never.
+func autoremove(img *store.Image) *Autoremove {
+	var a mutation.Autoremove
+	if !img.System(applier.AutoremovePath, &a) {
+		return nil
+	}
+	return (*Autoremove)(&a)
 }
 
 // behind is how many entries a node lacks. What it applied may be newer than

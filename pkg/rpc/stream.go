@@ -143,8 +143,10 @@ func (s *Server) sendSnapshot(ctx context.Context, conn io.ReadWriter, by access
 // receiveRestore restores from the archive that the stream carries, or passes
 // it on to the leader. What is left of a refused archive is read and dropped, so
 // that the reply arrives.
-func (s *Server) receiveRestore(ctx context.Context, conn io.ReadWriter, req streamRequest, by access.Actor, between bool, e *audit.Event) error {
-	archive := &chunks{r: conn}
+func (s *Server) receiveRestore(ctx context.Context, conn stalling, req streamRequest, by access.Actor, between bool, e *audit.Event) error {
+	ctx, left := context.WithCancel(ctx)
+	defer left()
+	archive := &chunks{r: conn, whole: func() { go waitForLeaving(conn.Conn, left) }}
 	var reply streamReply
 	restored, err := onRecord(ctx, s, e, func(ctx context.Context) (*RestoreReply, error) {
 		if !between {
@@ -175,6 +177,15 @@ func (s *Server) receiveRestore(ctx context.Context, conn io.ReadWriter, req str
 		reply.Restored.Published = s.published(ctx, reply.Restored.Index)
 	}
 	return writeJSON(conn, reply)
+}
+
+// waitForLeaving returns when the other side, which has nothing more to say, is
+// gone: a restore that nobody waits for any more is given up, as a write is.
+func waitForLeaving(conn net.Conn, left func()) {
+	if conn.SetReadDeadline(time.Time{}) == nil {
+		conn.Read(make([]byte, 1))
+	}
+	left()
 }
 
 func (s *Server) forwardRestore(ctx context.Context, leader Member, archive io.Reader, req streamRequest, by access.Actor) (*RestoreReply, error) {

@@ -2,8 +2,11 @@ package rpc
 
 import (
 	"bytes"
+	"context"
 	"errors"
 	"io"
+	"net"
+	"strings"
 	"testing"
 	"time"
 
@@ -43,6 +46,106 @@ func TestArchivesGoBothWays(t *testing.T) {
 	f.restore = func(archive io.Reader) (*Restored, error) { return nil, store.Errorf(store.CodeIntegrity, "not ours") }
 	if _, err := c.Restore(soon(t), bytes.NewReader(big), RestoreArgs{}); !errors.Is(err, store.ErrIntegrity) {
 		t.Errorf("an archive that is refused before its end: %v", err)
+	}
+}
+
+// What a later attempt meets says nothing of the one before, whose answer was lost.
+func TestARestoreThatMayBeDoneIsAskedForUntilItIsKnown(t *testing.T) {
+	t.Parallel()
+	answers := []error{store.ErrUnknown, store.Errorf(store.CodeConflict, "another restore is under way"), store.ErrDenied}
+	f := &fake{leads: true}
+	asked := 0
+	f.restore = func(archive io.Reader) (*Restored, error) {
+		if _, err := io.Copy(io.Discard, archive); err != nil {
+			return nil, err
+		}
+		if asked++; asked <= len(answers) {
+			return nil, answers[asked-1]
+		}
+		return &Restored{Revision: 7, Replayed: true}, nil
+	}
+	c, _ := serveFake(t, f)
+	r, err := c.Restore(soon(t), strings.NewReader("archive"), RestoreArgs{})
+	if err != nil || r.Revision != 7 || asked != 4 {
+		t.Errorf("%+v, %v after %d attempts", r, err, asked)
+	}
+	// Without such an attempt it is the answer.
+	asked = 1
+	if _, err := c.Restore(soon(t), strings.NewReader("archive"), RestoreArgs{}); !errors.Is(err, store.ErrConflict) || asked != 2 {
+		t.Errorf("a conflict: %v after %d attempts", err, asked-1)
+	}
+}
+
+// TestARestoreWhoseCallerLeavesIsGivenUp: nobody waits for its answer any more,
+// and whoever comes next must not find it in the way.
+func TestARestoreWhoseCallerLeavesIsGivenUp(t *testing.T) {
+	t.Parallel()
+	for _, through := range []string{"the leader", "a follower"} {
+		begun, ended := make(chan struct{}), make(chan struct{})
+		leader := &fake{leads: true, hold: func(ctx context.Context, archive io.Reader) (*Restored, error) {
+			if _, err := io.ReadAll(archive); err != nil {
+				return nil, err
+			}
+			close(begun)
+			<-ctx.Done()
+			close(ended)
+			return nil, store.Errorf(store.CodeUnavailable, "given up")
+		}}
+		c, path := serveFake(t, leader)
+		if through == "a follower" {
+			c, _ = serveFake(t, &fake{leader: &Member{ID: "id-2", Name: "n2"},
+				dial: func(_ Member, protocol string) (net.Conn, error) { return dialSocket(soon(t), path, protocol) }})
+		}
+		ctx, leave := context.WithCancel(context.Background()) // no time that is over would end it
+		defer leave()
+		left := make(chan error, 1)
+		go func() {
+			_, err := c.Restore(ctx, strings.NewReader("an archive"), RestoreArgs{})
+			left <- err
+		}()
+		await(t, begun, "the restore through "+through+" does not begin")
+		leave()
+		await(t, ended, "the restore through "+through+" goes on though its caller has left")
+		if err := <-left; !errors.Is(err, store.ErrUnknown) {
+			t.Errorf("through %s the caller is told %v, want that it is not known", through, err)
+		}
+	}
+}
+
+func await(t *testing.T, moment <-chan struct{}, otherwise string) {
+	t.Helper()
+	select {
+	case <-moment:
+	case <-time.After(patience):
+		t.Fatal(otherwise)
+	}
+}
+
+// TestALostArchiveIsSentAgainFromItsStart: until it is answered, whole each time.
+func TestALostArchiveIsSentAgainFromItsStart(t *testing.T) {
+	t.Parallel()
+	want := strings.Repeat("an archive of several chunks ", 20_000)
+	var uploads []string
+	f := &fake{leads: true, restore: func(archive io.Reader) (*Restored, error) {
+		b, err := io.ReadAll(archive)
+		uploads = append(uploads, string(b))
+		switch len(uploads) {
+		case 1:
+			return nil, store.Errorf(store.CodeUnknown, "the leader was lost")
+		case 2:
+			return nil, store.Errorf(store.CodeUnavailable, "no leader yet")
+		}
+		return &Restored{Revision: 7}, err
+	}}
+	c, _ := serveFake(t, f)
+	r, err := c.Restore(soon(t), strings.NewReader(want), RestoreArgs{})
+	if err != nil || r.Revision != 7 || len(uploads) != 3 {
+		t.Fatalf("%+v, %v, after %d uploads", r, err, len(uploads))
+	}
+	for i, got := range uploads {
+		if got != want {
+			t.Errorf("upload %d had %d bytes, want %d", i+1, len(got), len(want))
+		}
 	}
 }
 

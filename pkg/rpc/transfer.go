@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"io"
 	"net"
+	"slices"
 	"time"
 
 	"github.com/cpctl/cpctl/pkg/snapshot"
@@ -28,10 +29,21 @@ func (c *Client) Snapshot(ctx context.Context, w io.Writer) (*snapshot.Manifest,
 		if err == nil {
 			return reply.Manifest, nil
 		}
-		if sent > 0 || !errors.Is(err, store.ErrUnavailable) || !rest(ctx, &pause) {
+		if !errors.Is(err, store.ErrUnavailable) && !errors.Is(err, errBroken) || sent > 0 && !rewound(w) || !rest(ctx, &pause) {
+			var e *store.Error
+			if errors.As(err, &e) && e.Code == store.CodeUnavailable && e.Hint == "" {
+				err = e.WithHint("see: cpctl cluster status --server %s", c.inTurn()[0])
+			}
 			return nil, err
 		}
 	}
+}
+
+// rewound makes a destination forget what it has of an archive whose rest will not
+// come, such as one of a node that was stopped. One that others read cannot.
+func rewound(w io.Writer) bool {
+	to, ok := w.(interface{ Rewind() error })
+	return ok && to.Rewind() == nil
 }
 
 // destination remembers that writing has failed: that is the caller's disk, and
@@ -67,14 +79,16 @@ func (c *Client) Restore(ctx context.Context, r io.Reader, args RestoreArgs) (*R
 		unknown = unknown || lost
 		again, ok := r.(io.Seeker)
 		retryable := lost || errors.Is(err, store.ErrUnavailable)
+		if unknown && (!judges(err) || errors.Is(err, store.ErrConflict) && args.ExpectRevision == nil) {
+			retryable = true // another restore is under way, say: that says nothing of ours
+		}
 		if ok && retryable && rest(ctx, &pause) {
 			if _, err := again.Seek(0, io.SeekStart); err == nil {
 				continue
 			}
 		}
 		if unknown && retryable {
-			return nil, store.Errorf(store.CodeUnknown, "it is not known whether the restore was made (request id %s): %v", args.RequestID, err).
-				WithHint("the same command with --request-id %s finds out, and makes it at most once", args.RequestID)
+			return nil, store.Errorf(store.CodeUnknown, "it is not known whether the restore was made (request id %s): %v", args.RequestID, err)
 		}
 		return nil, err
 	}
@@ -131,7 +145,8 @@ func exchange(ctx context.Context, conn net.Conn, req streamRequest, transfer fu
 	stop := context.AfterFunc(ctx, func() { conn.Close() })
 	defer stop()
 	if at, ok := ctx.Deadline(); ok {
-		req.TimeoutMS = max(time.Until(at).Milliseconds(), 1)
+		left := time.Until(at)
+		req.TimeoutMS = max((left - min(left/10, answerTime)).Milliseconds(), 1)
 	}
 	if err := writeJSON(stalling{conn}, req); err != nil {
 		return nil, store.Errorf(store.CodeUnavailable, "the connection broke: %v", err)
@@ -146,13 +161,24 @@ func exchange(ctx context.Context, conn net.Conn, req streamRequest, transfer fu
 	return &reply, nil
 }
 
-// dialStream connects to the first server that can be reached and has not
+// inTurn are the servers, beginning with the one that is in use.
+func (c *Client) inTurn() []string {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	at := c.at % len(c.opts.Servers)
+	return slices.Concat(c.opts.Servers[at:], c.opts.Servers[:at])
+}
+
+// dialStream connects to the first server that gives a sign of life and has not
 // refused us.
 func (c *Client) dialStream(ctx context.Context) (*judged, string, error) {
+	if err := c.alive(ctx); err != nil {
+		return nil, "", err
+	}
 	began, pause := time.Now(), firstPause
 	said := map[string]string{}
 	for {
-		for _, server := range c.opts.Servers {
+		for _, server := range c.inTurn() {
 			if c.refuses(server) {
 				continue
 			}

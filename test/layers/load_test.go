@@ -32,6 +32,8 @@ type goPackage struct {
 	GoFiles    []string // without tests
 	Imports    []string // of GoFiles
 	DepOnly    bool     // not of this module
+
+	TestImports, XTestImports []string // of its tests
 }
 
 // local is the package's path within the module; "." is main.
@@ -44,7 +46,7 @@ func (p *goPackage) local() string {
 
 // listed is every package of the module and everything they are built from.
 var listed = sync.OnceValues(func() ([]*goPackage, error) {
-	cmd := exec.Command("go", "list", "-deps", "-export", "-json=ImportPath,Dir,Export,GoFiles,Imports,DepOnly", "./...")
+	cmd := exec.Command("go", "list", "-deps", "-export", "-json=ImportPath,Dir,Export,GoFiles,Imports,TestImports,XTestImports,DepOnly", "./...")
 	cmd.Dir = filepath.Join("..", "..")
 	var stderr bytes.Buffer
 	cmd.Stderr = &stderr

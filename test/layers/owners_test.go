@@ -31,10 +31,20 @@ var owners = []struct {
 	{"golang.org/x/crypto", []string{"pkg/pki", "pkg/reader"}},
 }
 
+// ownersOfTests says the same of libraries that only tests know: the packages of
+// the product have none of them, and neither have the other tests.
+var ownersOfTests = []struct {
+	library string
+	places  []string
+}{
+	{"github.com/anishathalye/porcupine", []string{"test/histories"}},
+	{"github.com/rogpeppe/go-internal", []string{"test/story"}},
+}
+
 // trespass says what is wrong with an import by a file, "" if nothing is.
 func trespass(file, path string) string {
 	pkg := file[:strings.LastIndex(file, "/")]
-	for _, o := range owners {
+	for _, o := range slices.Concat(owners, ownersOfTests) {
 		if path != o.library && !strings.HasPrefix(path, o.library+"/") {
 			continue
 		}
@@ -74,6 +84,36 @@ func TestLibrariesStayWhereTheyAreKnown(t *testing.T) {
 	}
 }
 
+// Of a test only the package is looked at: with its tests it is one place.
+func TestLibrariesOfTestsStayWhereTheyAreKnown(t *testing.T) {
+	all, err := listed()
+	if err != nil {
+		t.Fatal(err)
+	}
+	used := map[string]bool{}
+	for _, p := range all {
+		if p.DepOnly {
+			continue
+		}
+		for _, path := range slices.Concat(p.Imports, p.TestImports, p.XTestImports) {
+			for _, o := range ownersOfTests {
+				if path != o.library && !strings.HasPrefix(path, o.library+"/") {
+					continue
+				}
+				used[o.library] = true
+				if fault := trespass(p.local()+"/*.go", path); fault != "" {
+					t.Error(fault)
+				}
+			}
+		}
+	}
+	for _, o := range ownersOfTests {
+		if !used[o.library] {
+			t.Errorf("%s is in the list of the tests' libraries and nobody imports it", o.library)
+		}
+	}
+}
+
 func TestALibraryElsewhereIsFound(t *testing.T) {
 	for _, c := range []struct {
 		fact       string
@@ -89,6 +129,8 @@ func TestALibraryElsewhereIsFound(t *testing.T) {
 		{"raft below the state machine", "pkg/applier/applier.go", "github.com/hashicorp/raft",
 			"pkg/applier/applier.go imports github.com/hashicorp/raft, which only pkg/fsm and pkg/node may"},
 		{"raft in the state machine is at home", "pkg/fsm/fsm.go", "github.com/hashicorp/raft", ""},
+		{"a library of tests in the product", "pkg/node/lead.go", "github.com/anishathalye/porcupine",
+			"pkg/node/lead.go imports github.com/anishathalye/porcupine, which only test/histories may"},
 		{"a longer name is another library", "pkg/store/uri.go", "net/rpcx", ""},
 	} {
 		t.Run(c.fact, func(t *testing.T) {

@@ -12,6 +12,7 @@ import (
 type Cluster struct {
 	Dir   string // holds a directory and a log for each node
 	Nodes []*Node
+	Net   *Network // between the nodes, of a cluster that was founded apart
 
 	t testing.TB
 }
@@ -42,6 +43,9 @@ func New(t testing.TB) *Cluster {
 		for _, n := range c.Nodes {
 			n.close()
 		}
+		if c.Net != nil {
+			c.Net.close()
+		}
 		if err := os.RemoveAll(dir); err != nil {
 			t.Error(err)
 		}
@@ -53,7 +57,10 @@ func New(t testing.TB) *Cluster {
 // join it.
 func (c *Cluster) Add(flags ...string) *Node {
 	name := fmt.Sprintf("n%d", len(c.Nodes)+1)
-	n := &Node{Name: name, Dir: filepath.Join(c.Dir, name), Log: filepath.Join(c.Dir, name+".log"), Flags: flags, t: c.t, address: loopback()}
+	n := &Node{Name: name, Dir: filepath.Join(c.Dir, name), Log: filepath.Join(c.Dir, name+".log"), Flags: flags, t: c.t, address: loopback(), thread: launches()}
+	if c.Net != nil {
+		c.Net.join(n)
+	}
 	c.Nodes = append(c.Nodes, n)
 	return n
 }
@@ -80,7 +87,7 @@ func (c *Cluster) Found() {
 }
 
 // As is the cluster for a subtest.
-func (c *Cluster) As(t testing.TB) *Cluster { return &Cluster{c.Dir, c.Nodes, t} }
+func (c *Cluster) As(t testing.TB) *Cluster { return &Cluster{c.Dir, c.Nodes, c.Net, t} }
 
 // Servers are the sockets of all nodes, beginning with the nth, as --server
 // takes them.

@@ -9,7 +9,13 @@ import (
 	"testing"
 )
 
-func TestMain(m *testing.M) { Main(m) }
+func TestMain(m *testing.M) {
+	if os.Getenv(runAsPeer) != "" {
+		fmt.Fprintln(os.Stderr, peer(os.Args[2:]))
+		os.Exit(1)
+	}
+	Main(m)
+}
 
 // A node runs where the test wants it, with an environment of its own, behind
 // another command, and signals and exit codes are the node's.
@@ -38,7 +44,7 @@ func TestANodeRunsAsTheTestSays(t *testing.T) {
 	}
 
 	// Another one on the same directory ends by itself.
-	second := &Node{Name: n.Name, Dir: n.Dir, Log: filepath.Join(c.Dir, "second.log"), t: t, address: loopback()}
+	second := &Node{Name: n.Name, Dir: n.Dir, Log: filepath.Join(c.Dir, "second.log"), t: t, address: loopback(), thread: launches()}
 	second.Start()
 	second.Ends(1)
 	second.close()

@@ -15,7 +15,7 @@ const runAsCpctl = "CPCTL_TEST_PROCESS"
 // It does not return.
 func Main(m *testing.M) {
 	if AsCpctl() {
-		os.Exit(cmd.Main(cmd.System(), os.Args[1:]))
+		os.Exit(cmd.Main(system(), os.Args[1:]))
 	}
 	os.Exit(m.Run())
 }

@@ -17,7 +17,7 @@ import (
 const LogsKept = "CPCTL_TEST_LOGS"
 
 // Node is a member of a cluster: its directory, and the process while it runs.
-// A test may change Dir, Flags, Env and Wrap while it does not run.
+// A test may change Dir, Flags, Env, Clock and Wrap while it does not run.
 type Node struct {
 	Name  string
 	Dir   string   // its data directory, such as a mount point; a start makes it
@@ -25,15 +25,21 @@ type Node struct {
 	Flags []string // of `cpctl node`, beyond directory, name and address
 	Env   []string // beyond Environ
 
+	// Clock is how far its wall clock is off.
+	Clock time.Duration
+
 	// Wrap is a command to put in front, nothing if it is empty. It has to end as
 	// the node itself (`env`, `sh -c '...; exec "$0" "$@"'`, `strace -D`), so that
 	// signals reach the node and its exit code is seen.
 	Wrap []string
 
-	t       testing.TB
-	address string   // where it listens
-	process *process // the newest; nil before the first start
-	ours    bool     // the test has ended it, or has waited for its end
+	t         testing.TB
+	address   string   // where it listens
+	advertise string   // where the others reach it, if that is elsewhere
+	thread    thread   // starts it
+	process   *process // the newest; nil before the first start
+	ours      bool     // the test has ended it, or has waited for its end
+	paused    bool
 }
 
 // Server is the node's socket, as --server takes it.
@@ -52,12 +58,18 @@ func (n *Node) Start() {
 	}
 	defer log.Close()
 	args := append(append([]string{}, n.Wrap...), Self(), "node", "--data-dir", n.Dir, "--name", n.Name, "--listen", n.address)
+	if n.advertise != "" {
+		args = append(args, "--advertise", n.advertise)
+	}
 	args = append(args, n.Flags...)
 	c := exec.Command(args[0], args[1:]...)
 	c.Env = Environ(filepath.Dir(n.Log), n.Env...)
+	if n.Clock != 0 {
+		c.Env = append(c.Env, clockOff+"="+n.Clock.String())
+	}
 	c.Stdout, c.Stderr = log, log
-	n.ours = false
-	if n.process, err = launch(c); err != nil {
+	n.ours, n.paused = false, false
+	if n.process, err = n.thread.launch(c); err != nil {
 		n.t.Fatalf("start node %s: %v", n.Name, err)
 	}
 }
@@ -157,6 +169,7 @@ func (n *Node) confess() {
 	}
 	if n.Running() {
 		n.ours = true
+		n.process.cmd.Process.Signal(syscall.SIGCONT)
 		n.process.cmd.Process.Signal(syscall.SIGQUIT)
 		select {
 		case <-n.process.exited:

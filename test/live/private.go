@@ -21,7 +21,7 @@ func Privately() {
 	c.Env = append(os.Environ(), inPrivate+"=1")
 	c.Stdin, c.Stdout, c.Stderr = os.Stdin, os.Stdout, os.Stderr
 	c.SysProcAttr = &syscall.SysProcAttr{Unshareflags: syscall.CLONE_NEWNS, Pdeathsig: syscall.SIGKILL}
-	p, err := launch(c)
+	p, err := launches().launch(c)
 	if errors.Is(err, syscall.EPERM) { // a container's root: the tests that mount will say so
 		return
 	}

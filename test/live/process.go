@@ -3,8 +3,6 @@ package live
 import (
 	"os"
 	"os/exec"
-	"runtime"
-	"sync"
 	"syscall"
 )
 
@@ -15,13 +13,15 @@ type process struct {
 	state  *os.ProcessState
 }
 
-// launch starts a process that dies with this one, also when a test panics.
-func launch(c *exec.Cmd) (*process, error) {
-	c.SysProcAttr = &syscall.SysProcAttr{Pdeathsig: syscall.SIGKILL}
+// launch starts a process that dies with this one, also when a test panics. It
+// inherits what the thread has of its own, such as a network.
+func (th thread) launch(c *exec.Cmd) (*process, error) {
+	if c.SysProcAttr == nil {
+		c.SysProcAttr = &syscall.SysProcAttr{}
+	}
+	c.SysProcAttr.Pdeathsig = syscall.SIGKILL
 	p := &process{cmd: c, exited: make(chan struct{})}
-	started := make(chan error)
-	launches() <- func() { started <- c.Start() }
-	if err := <-started; err != nil {
+	if err := th.do(c.Start); err != nil {
 		return nil, err
 	}
 	go func() {
@@ -31,19 +31,6 @@ func launch(c *exec.Cmd) (*process, error) {
 	}()
 	return p, nil
 }
-
-// launches runs what it gets in one thread that never ends: the kernel sends the
-// signal of Pdeathsig when the thread ends that has started the process.
-var launches = sync.OnceValue(func() chan<- func() {
-	work := make(chan func())
-	go func() {
-		runtime.LockOSThread()
-		for f := range work {
-			f()
-		}
-	}()
-	return work
-})
 
 func (p *process) running() bool {
 	select {

@@ -15,11 +15,11 @@ func (c *Cluster) Await(nodes ...*Node) {
 	}
 }
 
-// Status is the cluster as the first node that runs sees it.
+// Status is the cluster as the first node that runs, and was not paused, sees it.
 func (c *Cluster) Status() *rpc.ClusterStatus {
 	c.t.Helper()
 	for _, n := range c.Nodes {
-		if n.Running() {
+		if n.Running() && !n.paused {
 			return c.StatusAt(n)
 		}
 	}

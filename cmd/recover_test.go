@@ -1,0 +1,185 @@
+package cmd
+
+import (
+	"bytes"
+	"encoding/json"
+	"os"
+	"path/filepath"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/cpctl/cpctl/pkg/node"
+	"github.com/cpctl/cpctl/pkg/store"
+)
+
+// left is what is left of the directory of a node.
+func left(name string, term, index, shown, revision uint64, age time.Duration) *node.Survivor {
+	tx := store.NewImage().Begin()
+	tx.SetCounters(store.Counters{Revision: revision, Time: store.TimeOf(noon.Add(-age))})
+	img, _ := tx.Freeze(index, term)
+	return &node.Survivor{Dir: "/srv/" + name, Name: name, NodeID: "id-" + name, ClusterID: "c1", Generation: 1,
+		Listen: "10.0.0." + name[1:] + ":7700", Address: "10.0.0." + name[1:] + ":7700", LastTerm: term, LastIndex: index, Shown: shown, Image: img}
+}
+
+func TestWhatAPlanSays(t *testing.T) {
+	n2, n3 := left("n2", 4, 1040, 1038, 1001, 3*time.Hour), left("n3", 4, 1042, 1040, 1003, 2*time.Hour)
+	n3.Snapshot = 512
+	broken := left("n1", 0, 0, 1060, 0, 0)
+	broken.Image, broken.Faults = nil, []string{"raft log raft/raft.db is damaged: its entry 900 is not what was written"}
+	begun := left("n3", 0, 0, 0, 0, 0)
+	begun.Image, begun.Begun = nil, 2
+	members := func(names ...string) (out []node.Member) {
+		for _, n := range names {
+			out = append(out, node.Member{ID: "id-" + n, Name: n, Voter: true})
+		}
+		return out
+	}
+	for _, tt := range []struct {
+		fact    string
+		outlook node.Outlook
+		exit    int
+		out     string
+	}{
+		{"of five, two are left", node.Outlook{All: []*node.Survivor{n2, n3}, Best: n3, Why: "its last entry is the latest", Voters: 5, Missing: members("n1", "n4", "n5"), Unsure: 2,
+			Lost: []node.Loss{{Of: n2, From: 1041, To: 1041, Never: true}}}, 0, `
+NODE   TERM   INDEX   SNAPSHOT   SHOWN   REVISION   DIGEST         AGE   STATE     DIR
+n2        4    1040          -    1038       1001   000000000000   3h    ● whole   /srv/n2
+n3        4    1042        512    1040       1003   000000000000   2h    ● whole   /srv/n3
+
+best      n3 (/srv/n3): its last entry is the latest
+cluster   c1, generation 1
+voters    2 of 5 here, missing n1, n4, n5
+lost      entry 1041 of n2, which never was committed: nobody was told that it was done
+          what only the 3 missing voters had: that cannot be known
+kept      all that it holds; of 2 changes at its end it is not known whether they were acknowledged
+next      cpctl recover run --dir /srv/n2 --dir /srv/n3
+`},
+		{"the one that has shown more is damaged", node.Outlook{All: []*node.Survivor{broken, n3}, Best: n3, Why: "it is the only one that is whole; n1 cannot be used", Voters: 3, Missing: members("n2"),
+			Lost: []node.Loss{{Of: broken, From: 1043, To: 1060, Acknowledged: true}}}, 0, `
+NODE   TERM   INDEX   SNAPSHOT   SHOWN   REVISION   DIGEST         AGE   STATE       DIR
+n1        -       -          -    1060          -   -              -     ✗ damaged   /srv/n1
+n3        4    1042        512    1040       1003   000000000000   2h    ● whole     /srv/n3
+n1: raft log raft/raft.db is damaged: its entry 900 is not what was written
+
+best      n3 (/srv/n3): it is the only one that is whole; n1 cannot be used
+cluster   c1, generation 1
+voters    2 of 3 here, missing n2
+lost      entries 1043 to 1060, which n1 has shown: they were acknowledged
+          what only the missing voter had: that cannot be known
+next      cpctl recover run --dir /srv/n1 --dir /srv/n3 --node n3
+`},
+		{"a majority is here", node.Outlook{All: []*node.Survivor{n2, n3}, Best: n3, Why: "its last entry is the latest", Voters: 3, Missing: members("n1"), Majority: true}, 0, `
+NODE   TERM   INDEX   SNAPSHOT   SHOWN   REVISION   DIGEST         AGE   STATE     DIR
+n2        4    1040          -    1038       1001   000000000000   3h    ● whole   /srv/n2
+n3        4    1042        512    1040       1003   000000000000   2h    ● whole   /srv/n3
+
+best      n3 (/srv/n3): its last entry is the latest
+cluster   c1, generation 1
+voters    2 of 3 here, missing n1: that is a majority. Start these nodes; nothing has to be recovered
+next      cpctl node --data-dir /srv/n2 --listen 10.0.0.2:7700
+          cpctl node --data-dir /srv/n3 --listen 10.0.0.3:7700
+`},
+		{"a recovery was cut short", node.Outlook{All: []*node.Survivor{begun}, Best: begun, Why: "its recovery as generation 2 was begun and has to be finished"}, 0, `
+NODE   TERM   INDEX   SNAPSHOT   SHOWN   REVISION   DIGEST   AGE   STATE          DIR
+n3        -       -          -       -          -   -        -     ! unfinished   /srv/n3
+
+best   n3 (/srv/n3): its recovery as generation 2 was begun and has to be finished
+next   cpctl recover run --dir /srv/n3
+`},
+		{"none is whole", node.Outlook{All: []*node.Survivor{broken}}, 11, `
+NODE   TERM   INDEX   SNAPSHOT   SHOWN   REVISION   DIGEST   AGE   STATE       DIR
+n1        -       -          -    1060          -   -        -     ✗ damaged   /srv/n1
+n1: raft log raft/raft.db is damaged: its entry 900 is not what was written
+`},
+	} {
+		t.Run(tt.fact, func(t *testing.T) {
+			var out bytes.Buffer
+			e := &Env{Out: &out, Now: func() time.Time { return noon }, Getenv: func(string) string { return "" }}
+			e.flags.output = formatTable
+			err := e.plan(&tt.outlook)
+			if exitCode(err) != tt.exit {
+				t.Errorf("exit %d (%v), want %d", exitCode(err), err, tt.exit)
+			}
+			if got := strings.ReplaceAll(out.String(), strings.Repeat("0", 12), "000000000000"); got != tt.out[1:] {
+				t.Errorf("it says\n%s\nwant\n%s", got, tt.out[1:])
+			}
+			out.Reset()
+			e.flags.output = formatJSON
+			e.plan(&tt.outlook)
+			var doc recoveryPlan
+			if err := json.Unmarshal(out.Bytes(), &doc); err != nil || doc.Kind != "recovery_plan" || strings.Contains(out.String(), "null,") && !strings.Contains(out.String(), `"last_command_at": null`) {
+				t.Errorf("%v\n%s", err, out.String())
+			}
+		})
+	}
+}
+
+func TestWhichDirectoryARecoveryTakes(t *testing.T) {
+	n2, n3 := left("n2", 4, 1040, 1038, 1001, 0), left("n3", 4, 1042, 1040, 1003, 0)
+	twin := left("n3", 4, 1000, 1000, 900, 0)
+	broken := left("n1", 0, 0, 1060, 0, 0)
+	broken.Image, broken.Faults = nil, []string{"it is damaged"}
+	begun := left("n3", 0, 0, 0, 0, 0)
+	begun.Image, begun.Begun = nil, 2
+	costs := []node.Loss{{Of: broken, From: 1043, To: 1060, Acknowledged: true}}
+	for _, tt := range []struct {
+		fact    string
+		outlook node.Outlook
+		name    string
+		want    *node.Survivor
+		exit    int
+		says    string
+	}{
+		{"the best", node.Outlook{All: []*node.Survivor{n2, n3}, Best: n3, Voters: 5}, "", n3, 0, ""},
+		{"the one that is named", node.Outlook{All: []*node.Survivor{n2, n3}, Best: n3, Voters: 5}, "n2", n2, 0, ""},
+		{"none while a majority is here", node.Outlook{All: []*node.Survivor{n2, n3}, Best: n3, Voters: 3, Majority: true}, "", nil, 8, "a majority of the 3 voters is here"},
+		{"none while the only voter is here", node.Outlook{All: []*node.Survivor{n3}, Best: n3, Voters: 1, Majority: true}, "", nil, 8, "the only voter is here"},
+		{"the one that is named, with a majority", node.Outlook{All: []*node.Survivor{n2, n3}, Best: n3, Voters: 3, Majority: true}, "n3", n3, 0, ""},
+		{"none if it costs what was acknowledged", node.Outlook{All: []*node.Survivor{broken, n3}, Best: n3, Voters: 5, Lost: costs}, "", nil, 8, "would be lost"},
+		{"the one that is named, whatever it costs", node.Outlook{All: []*node.Survivor{broken, n3}, Best: n3, Voters: 5, Lost: costs}, "n3", n3, 0, ""},
+		{"none that is damaged", node.Outlook{All: []*node.Survivor{broken, n3}, Best: n3, Voters: 5}, "n1", nil, 11, "it is damaged"},
+		{"none if all are", node.Outlook{All: []*node.Survivor{broken}}, "", nil, 11, "all of these directories are damaged"},
+		{"none that is not there", node.Outlook{All: []*node.Survivor{n2, n3}, Best: n3}, "n9", nil, 2, `none of the directories is of node "n9"`},
+		{"neither of two copies", node.Outlook{All: []*node.Survivor{n3, twin}, Best: n3}, "n3", nil, 2, "two of the directories are of node"},
+		{"what was begun", node.Outlook{All: []*node.Survivor{n2, begun}, Best: begun}, "", begun, 0, ""},
+		{"no other than what was begun", node.Outlook{All: []*node.Survivor{n2, begun}, Best: begun}, "n2", nil, 8, "finish that one"},
+	} {
+		got, err := choose(&tt.outlook, tt.name)
+		if got != tt.want || exitCode(err) != tt.exit || err != nil && !strings.Contains(err.Error(), tt.says) {
+			t.Errorf("%s: %v, exit %d (%v), want %v, %d, %q", tt.fact, got, exitCode(err), err, tt.want, tt.exit, tt.says)
+		}
+	}
+}
+
+func TestRecoveriesOnTheCommandLine(t *testing.T) {
+	dir := t.TempDir()
+	link := filepath.Join(t.TempDir(), "link")
+	if err := os.Symlink(dir, link); err != nil {
+		t.Fatal(err)
+	}
+	archive := filepath.Join(dir, "none.tgz")
+	for args, want := range map[string]struct {
+		exit int
+		says string
+	}{
+		"recover plan":                                   {2, "missing --dir DIR"},
+		"recover run --yes":                              {2, "missing --dir DIR"},
+		"recover plan --dir " + dir:                      {2, "is not the data directory of a node"},
+		"recover plan --dir " + dir + "/none":            {2, "no such directory"},
+		"recover run --dir " + link + " --dir " + dir:    {2, "is given twice"},
+		"recover plan " + dir:                            {2, "unexpected argument"},
+		"restore " + archive + " --offline":              {2, "none.tgz: no such file"},
+		"restore x.tgz --offline --request-id r":         {2, "--request-id does not go with --offline"},
+		"restore x.tgz --offline --expect-revision 7":    {2, "--expect-revision does not go with --offline"},
+		"restore x.tgz --offline -s unix:/s":             {2, "--server does not go with --offline"},
+		"restore x.tgz --offline -t acme":                {2, "--tenant does not go with --offline"},
+		"restore x.tgz --cluster-key-file k":             {2, "--cluster-key-file goes with --offline only"},
+		"restore x.tgz --name n1":                        {2, "--name goes with --offline only"},
+		"restore x.tgz --offline --cluster-key-file /no": {2, "/no: no such file"},
+	} {
+		if r := newWorld().run(strings.Fields(args)...); r.code != want.exit || !strings.Contains(r.err, want.says) {
+			t.Errorf("%s: exit %d, %s; want %d, %q", args, r.code, r.err, want.exit, want.says)
+		}
+	}
+}

@@ -1,0 +1,100 @@
+package node
+
+import (
+	"encoding/json"
+	"errors"
+	"path/filepath"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/hashicorp/raft"
+
+	"github.com/cpctl/cpctl/pkg/mutation"
+)
+
+// goOn writes an entry behind the log in a directory, as a leader of a term does
+// that reaches nobody.
+func goOn(t *testing.T, dir string, term uint64) (index uint64) {
+	t.Helper()
+	logs, err := openLog(nil, filepath.Join(dir, "raft", "raft.db"), func(err error) { t.Error(err) })
+	if err != nil {
+		t.Fatal(err)
+	}
+	last, err := logs.LastIndex()
+	if err != nil {
+		t.Fatal(err)
+	}
+	epoch, err := json.Marshal(mutation.Epoch{Node: "n", Term: term})
+	if err != nil {
+		t.Fatal(err)
+	}
+	c := &mutation.Command{Op: "sys.epoch", Actor: "system", Level: 1, Time: 1, Mutations: []mutation.Mutation{{Kind: mutation.SysEpoch, Payload: epoch}}}
+	entry := &raft.Log{Index: last + 1, Term: term, Type: raft.LogCommand, Data: mutation.EncodeEntry([][]byte{mutation.AppendCommand(nil, c)})}
+	if err := errors.Join(logs.StoreLog(entry), logs.Close()); err != nil {
+		t.Fatal(err)
+	}
+	return last + 1
+}
+
+// What one member wrote on while it reached nobody is kept if it is in the best,
+// and said to be dropped if it is not.
+func TestTailsThatNobodyHasAcknowledged(t *testing.T) {
+	t.Parallel()
+	whole, shown := aloneNode(t)
+	early, late, shorter := copyDir(t, whole), copyDir(t, whole), copyDir(t, whole)
+	goOn(t, early, 7)
+	last := goOn(t, early, 7)
+	goOn(t, late, 8)
+	a, b, c := survey(t, early), survey(t, late), survey(t, shorter)
+	o, err := Judge([]*Survivor{a, b, c})
+	if err != nil || o.Best != b || o.Unsure != 1 || o.Costs() {
+		t.Fatalf("%+v, %v", o, err)
+	}
+	if len(o.Lost) != 1 || o.Lost[0] != (Loss{Of: a, From: last - 1, To: last, Never: true}) {
+		t.Errorf("lost %+v", o.Lost)
+	}
+	if !strings.Contains(o.Why, "(term 8, index") {
+		t.Errorf("because %s", o.Why)
+	}
+	r, err := b.Recover(time.Now())
+	if err != nil || r.Unsure != 1 {
+		t.Fatalf("%+v, %v", r, err)
+	}
+	b.Close()
+	if generation, err := startsAs(late, shown); err != nil || generation != 2 {
+		t.Errorf("it starts as generation %d, %v", generation, err)
+	}
+
+	// How far another has shown its state says that an entry was committed, though
+	// this one has not heard of it.
+	d := survey(t, copyDir(t, early))
+	d.raft.shown.Index, d.Shown, d.committed = shown.Index-1, shown.Index-1, shown.Index-1
+	e := survey(t, copyDir(t, early))
+	if alone, err := Judge([]*Survivor{d}); err != nil || alone.Unsure != 3 {
+		t.Errorf("alone: %+v, %v", alone, err)
+	}
+	if both, err := Judge([]*Survivor{d, e}); err != nil || both.Unsure != 2 {
+		t.Errorf("both: %+v, %v", both, err)
+	}
+}
+
+// A log that goes further than another, and is damaged, has a share in what is
+// known to be lost; one that is whole has none, whatever it has shown.
+func TestHowFarANodeHasShownItsStateIsNoReasonToTakeIt(t *testing.T) {
+	t.Parallel()
+	whole, _ := aloneNode(t)
+	behind, ahead := survey(t, copyDir(t, whole)), survey(t, copyDir(t, whole))
+	goesOn := copyDir(t, whole)
+	goOn(t, goesOn, 9)
+	longer := survey(t, goesOn)
+	longer.raft.known, longer.Shown = false, 0 // it had shown nothing of late
+	if o, err := Judge([]*Survivor{behind, ahead, longer}); err != nil || o.Best != longer || len(o.Lost) > 0 || o.Unsure != 1 {
+		t.Errorf("%+v, %v", o, err)
+	}
+	// Two that are alike: the one that votes goes first.
+	behind.Members = nil
+	if o, err := Judge([]*Survivor{behind, ahead}); err != nil || o.Best != ahead || !strings.Contains(o.Why, "all that are whole end at the same entry") {
+		t.Errorf("%+v, %v", o, err)
+	}
+}

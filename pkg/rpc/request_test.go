@@ -1,0 +1,106 @@
+package rpc
+
+import (
+	"bytes"
+	"errors"
+	"log/slog"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/cpctl/cpctl/pkg/access"
+	"github.com/cpctl/cpctl/pkg/store"
+)
+
+// remembering is a state that knows two requests about acme.
+func remembering(t *testing.T) *store.Image {
+	t.Helper()
+	tx := store.NewImage().Begin()
+	tx.Remember(store.Record{ID: "done", Time: 1, Op: "client.create", Index: 3, Revision: 2, Names: []string{"client/acme/web"}})
+	tx.Remember(store.Record{ID: "refused", Time: 2, Op: "scope.delete", Index: 4, Revision: 2, Refusal: store.Errorf(store.CodeRefused, "in use")})
+	img, _ := tx.Freeze(5, 2)
+	return img
+}
+
+func TestWhatIsRememberedOfARequest(t *testing.T) {
+	t.Parallel()
+	c, _ := serveFake(t, &fake{leads: true, img: remembering(t)})
+	for id, want := range map[string]struct{ state, refusal string }{
+		"done": {RequestApplied, ""}, "refused": {RequestRefused, "in use"}, "later": {RequestNotSeen, ""},
+	} {
+		r, err := c.Request(soon(t), RequestArgs{ID: id})
+		if err != nil {
+			t.Fatal(err)
+		}
+		if r.State != want.state || (r.Refusal == nil) != (want.refusal == "") || r.Seen.Index != 5 {
+			t.Errorf("%s: %+v, want %+v at index 5", id, r, want)
+		}
+	}
+	if _, err := c.Request(soon(t), RequestArgs{ID: "a/b"}); !errors.Is(err, store.ErrInvalid) {
+		t.Errorf("an id that none can be: %v", err)
+	}
+}
+
+// A request tells nothing of a tenant to those who may not read that tenant.
+func TestARequestIsToldToThoseWhoMayReadWhatItIsAbout(t *testing.T) {
+	t.Parallel()
+	s, err := NewServer(&fake{leads: true, img: remembering(t)}, slog.New(slog.DiscardHandler))
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, tt := range []struct {
+		tenant, id string
+		may        bool
+	}{
+		{"acme", "done", true}, {"globex", "done", false}, {"", "done", true},
+		{"acme", "refused", false}, {"", "refused", true}, // it does not say of which tenant it was
+		{"globex", "later", true},
+	} {
+		var r Reply[*RequestState]
+		by := access.Actor{Role: access.Reader, Name: "ci", Tenant: tt.tenant}
+		(&Cluster{s}).Request(askedBy(by, nil, RequestArgs{ID: tt.id}), &r)
+		if may := r.Err == nil; may != tt.may || !may && r.Err.Code != store.CodeDenied {
+			t.Errorf("a reader of %q is told of %q: %v", tt.tenant, tt.id, r.Err)
+		}
+	}
+}
+
+// Every answer bears which node gave it and how new that node was, refusals too.
+func TestEveryAnswerIsStamped(t *testing.T) {
+	t.Parallel()
+	var log bytes.Buffer
+	c, _ := serveFake(t, &fake{leads: true, img: remembering(t)})
+	c.opts.Log = slog.New(slog.NewTextHandler(&log, &slog.HandlerOptions{Level: slog.LevelDebug}))
+	said := func(what string) {
+		t.Helper()
+		if got := log.String(); !strings.Contains(got, "node=n1 index=5 age_ms=1500") {
+			t.Errorf("%s: the log says %q", what, got)
+		}
+		log.Reset()
+	}
+	if _, err := c.Status(soon(t)); err != nil {
+		t.Fatal(err)
+	}
+	said("status")
+	if _, err := c.Get(soon(t), GetArgs{Kind: "tenant", Tenant: "acme", Name: "acme"}); !errors.Is(err, store.ErrNotFound) {
+		t.Fatal(err)
+	}
+	said("a refusal")
+}
+
+// What changes something and may have been done is not "unavailable": a script
+// would take that for "nothing was changed".
+func TestACallWhoseAnswerIsLostIsOfUnknownOutcome(t *testing.T) {
+	t.Parallel()
+	lost := store.Errorf(store.CodeUnknown, "the leader was asked, but its answer did not come")
+	c, _ := serveFake(t, &fake{leads: true, removal: lost})
+	_, err := c.Remove(within(t, 300*time.Millisecond), RemoveArgs{Name: "n3"})
+	var e *store.Error
+	if !errors.As(err, &e) || e.Code != store.CodeUnknown || !strings.Contains(e.Hint, "the same command again") {
+		t.Errorf("a removal without an answer: %+v", e)
+	}
+	c, _ = serveFake(t, &fake{leads: true, removal: store.ErrUnavailable})
+	if _, err := c.Remove(within(t, 300*time.Millisecond), RemoveArgs{Name: "n3"}); !errors.Is(err, store.ErrUnavailable) {
+		t.Errorf("a removal that was not begun: %v", err)
+	}
+}

@@ -156,6 +156,9 @@ func (c *Client) stream(ctx context.Context, req streamRequest, transfer func(ne
 	}
 	defer conn.Close()
 	reply, err := exchange(ctx, conn, req, transfer)
+	if err == nil && reply.Gone == goneUnsound {
+		return nil, c.elsewhere(c.note(server, conn, &Goodbye{Err: reply.Err, Unsound: true}))
+	}
 	if err != nil || errors.Is(reply.failure(), store.ErrUnavailable) {
 		c.turn() // the next attempt begins with another server
 	}
@@ -168,12 +171,18 @@ func (c *Client) stream(ctx context.Context, req streamRequest, transfer func(ne
 		return nil, err
 	}
 	if refusal := c.note(server, conn, errBroken); refusal != nil {
-		if final := c.hopeless(); final != nil {
-			return nil, final
-		}
-		return nil, store.Errorf(store.CodeUnavailable, "%s", refusal.Message) // another server may take us
+		return nil, c.elsewhere(refusal)
 	}
 	return nil, err
+}
+
+// elsewhere is the error after a refusal: another server may take us, if there
+// is one.
+func (c *Client) elsewhere(refusal *store.Error) error {
+	if final := c.hopeless(); final != nil {
+		return final
+	}
+	return store.Errorf(store.CodeUnavailable, "%s", refusal.Message)
 }
 
 // exchange sends the request and what goes with it, and waits for the reply.

@@ -89,7 +89,7 @@ func canLose(st *rpc.ClusterStatus) string {
 			}
 		}
 	}
-	if need := voters/2 + 1; st.CanLose == 0 && here < need {
+	if need := voters/2 + 1; st.CanLose == 0 && here < need && voters > 0 {
 		is := "is"
 		if here != 1 {
 			is = "are"

@@ -162,7 +162,7 @@ func (s *Survivor) next(now time.Time) (*recovering, mutation.Certificate, error
 	if self.Recovery, err = pki.NewRecovery(); err != nil {
 		return nil, record, err
 	}
-	ca, err := authorityIn(s.Image, s.keys)
+	ca, err := authorityIn(s.Image, *s.keys)
 	if err != nil {
 		return nil, record, err
 	}

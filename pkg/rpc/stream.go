@@ -35,6 +35,13 @@ type streamReply struct {
 	Restored *RestoreReply      `json:"restored,omitempty"`
 }
 
+func (r *streamReply) failure() error {
+	if r == nil || r.Err == nil {
+		return nil
+	}
+	return r.Err
+}
+
 // streamRefusal is the reply for an error.
 func streamRefusal(err error) streamReply {
 	r := streamReply{Err: typed(err)}
@@ -86,7 +93,7 @@ func (s *Server) stream(raw net.Conn, caller access.Actor) {
 	if between && req.From != nil {
 		by = *req.From
 	}
-	limit := maxCall
+	limit := maxStream
 	if req.TimeoutMS > 0 {
 		limit = min(limit, time.Duration(req.TimeoutMS)*time.Millisecond)
 	}
@@ -226,7 +233,7 @@ func (s *Server) forwardRestore(ctx context.Context, leader Member, archive io.R
 func readReply(ctx context.Context, conn net.Conn, reply *streamReply) error {
 	deadline, ok := ctx.Deadline()
 	if !ok {
-		deadline = time.Now().Add(maxCall)
+		deadline = time.Now().Add(maxStream + streamStall)
 	}
 	if err := conn.SetReadDeadline(deadline); err != nil {
 		return err

@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"io"
 	"log/slog"
 	"os/user"
 	"path/filepath"
@@ -19,6 +20,7 @@ import (
 	"github.com/cpctl/cpctl/pkg/audit"
 	"github.com/cpctl/cpctl/pkg/node"
 	"github.com/cpctl/cpctl/pkg/rpc"
+	"github.com/cpctl/cpctl/pkg/snapshot"
 )
 
 // nodeFlags are those of `cpctl node`; each may also come from the environment.
@@ -184,6 +186,20 @@ func runNode(ctx context.Context, env *Env, f *nodeFlags) error {
 			return nil, context.Canceled
 		}
 		return server.FetchKey(ctx, rpc.Member(m), keyID)
+	}
+	config.DigestAt = func(ctx context.Context, m node.Member, index uint64, own string) (string, error) {
+		started.Wait()
+		if server == nil {
+			return "", context.Canceled
+		}
+		return server.DigestAt(ctx, rpc.Member(m), index, own)
+	}
+	config.FetchState = func(ctx context.Context, m node.Member, behind uint64, take func(snapshot.Manifest, io.Reader) error) error {
+		started.Wait()
+		if server == nil {
+			return context.Canceled
+		}
+		return server.FetchState(ctx, rpc.Member(m), behind, take)
 	}
 	var record *audit.Log
 	config.Record = func(e audit.Event) {

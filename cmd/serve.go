@@ -29,7 +29,7 @@ func (s served) Progress() rpc.Progress { return rpc.Progress(s.Node.Progress())
 
 func (s served) Check(ctx context.Context, repair bool) *rpc.SelfCheck {
 	c := s.Node.Check(ctx, repair)
-	out := &rpc.SelfCheck{Index: c.Index, StateDigest: c.StateDigest, Unchecked: c.Unchecked, Hint: c.Hint}
+	out := &rpc.SelfCheck{Index: c.Index, StateDigest: c.StateDigest, Unchecked: c.Unchecked, Hint: c.Hint, Drift: (*rpc.Drift)(c.Drift)}
 	for _, f := range c.Faults {
 		out.Faults = append(out.Faults, rpc.Fault(f))
 	}

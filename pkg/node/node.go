@@ -8,6 +8,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"io"
 	"log/slog"
 	"net"
 	"sync"
@@ -22,6 +23,7 @@ import (
 	"github.com/cpctl/cpctl/pkg/fsm"
 	"github.com/cpctl/cpctl/pkg/mutation"
 	"github.com/cpctl/cpctl/pkg/publish"
+	"github.com/cpctl/cpctl/pkg/snapshot"
 	"github.com/cpctl/cpctl/pkg/store"
 )
 
@@ -66,6 +68,8 @@ type Config struct {
 	before  func(*mutation.Command)                                     // is told of each command before this node proposes it; may block
 	dialer  func(ctx context.Context, address string) (net.Conn, error) // to other members; of TCP if nil, tests have others
 
+	between func(raft.BatchingFSM) raft.BatchingFSM // stands between raft and the state machine; nil, but in tests
+
 	// FetchKey asks another member for a cluster key, by its id. Nil: nobody is asked.
 	FetchKey func(ctx context.Context, m Member, keyID string) ([]byte, error)
 
@@ -73,6 +77,12 @@ type Config struct {
 	// Its error is of ErrRemoved or ErrRevoked when that member said so.
 	Probe func(ctx context.Context, m Member) (Progress, error)
 
+	// DigestAt asks another member for the digest of its state at a log index, and
+	// tells it this node's, "" if that does not matter. Nil: states are not compared.
+	DigestAt func(ctx context.Context, m Member, index uint64, own string) (string, error)
+	// FetchState has another member send its state, of an index or a later one:
+	// take gets what the archive will be, and the archive. Nil: there is no repair.
+	FetchState func(ctx context.Context, m Member, behind uint64, take func(snapshot.Manifest, io.Reader) error) error
 	// Seek are addresses, HOST:PORT, where other members may be found when none is
 	// where this node knows it to be.
 	Seek []string
@@ -172,6 +182,20 @@ type Node struct {
 	stop                  context.CancelFunc
 	stopped               sync.Once
 	done                  sync.WaitGroup
+
+	drift     atomic.Pointer[Drift] // set while the state is known not to be the majority's
+	driftKept atomic.Pointer[Drift] // what of it is on the disk
+	split     atomic.Bool           // states differ, and no majority tells which is right
+	doubt     chan struct{}         // another node has found that its state differs from this one's
+	mend      chan struct{}         // makes repairing look at once
+	repairs   repairs
+	adopting  chan adoption
+
+	// The rest belongs to watch.
+	heardAt     time.Time     // when the voters were last asked for their digests
+	hearPause   time.Duration // before they are asked again
+	splits      int           // how often in a row no majority was found
+	driftOthers string        // who was said to differ
 }
 
 // Image returns the newest state of this node. It never changes.
@@ -224,6 +248,9 @@ func (n *Node) Revoked(serial string) bool {
 
 // WaitApplied returns when this node has applied a log index.
 func (n *Node) WaitApplied(ctx context.Context, index uint64) error {
+	if err := n.sound(); err != nil {
+		return err
+	}
 	ctx, cancel := n.whileAlive(ctx)
 	defer cancel()
 	if err := n.fsm.Wait(ctx, index); err != nil {
@@ -254,8 +281,11 @@ func (n *Node) whileAlive(ctx context.Context) (context.Context, context.CancelF
 }
 
 // Readable reports whether stale reads may be answered: after a start without a
-// marker the node first has to hear from a quorum.
+// marker the node first has to hear from a quorum, and a wrong state is not read.
 func (n *Node) Readable() error {
+	if err := n.sound(); err != nil {
+		return err
+	}
 	if n.settled.Load() {
 		return nil
 	}

@@ -86,6 +86,8 @@ func (n *Node) unready(m Member) *unready {
 		}
 	}
 	switch {
+	case p.Drifted:
+		return &unready{why: "its state is not that of the majority"}
 	case p.Degraded:
 		return &unready{why: fmt.Sprintf("its files cannot be written (%s)", p.Reason)}
 	case p.Short:

@@ -14,6 +14,7 @@ import (
 
 	"github.com/hashicorp/raft"
 
+	"github.com/cpctl/cpctl/pkg/disk"
 	"github.com/cpctl/cpctl/pkg/pki"
 	"github.com/cpctl/cpctl/pkg/store"
 )
@@ -273,6 +274,13 @@ func TestDirectoriesThatCannotBeLookedAt(t *testing.T) {
 			b, err := os.ReadFile(filepath.Join(other.dirs["n1"], "cluster.key"))
 			return errors.Join(err, os.WriteFile(filepath.Join(d, "cluster.key"), b, 0o600))
 		}, "sealed under the cluster key"},
+		{"a state that is not the majority's", func(d string) error {
+			return (&dataDir{path: d, disk: disk.Real{}}).saveRecord(driftFile, Drift{Index: 7, Digest: "a", Right: "b"})
+		}, "not to be that of the majority, at index 7"},
+		{"a bit in the mark of one", func(d string) error {
+			err := (&dataDir{path: d, disk: disk.Real{}}).saveRecord(driftFile, Drift{Index: 7})
+			return errors.Join(err, flipIn(filepath.Join(d, driftFile), "index"))
+		}, "drift.json is damaged"},
 	} {
 		dir := copyDir(t, c.dirs["n1"])
 		if err := tt.damage(dir); err != nil {

@@ -40,6 +40,7 @@ func Open(ctx context.Context, cfg Config) (n *Node, err error) {
 		return nil, err
 	}
 	n = &Node{cfg: cfg, dir: dir, closing: make(chan struct{}), notes: make(chan bool, 64), stale: make(chan struct{}, 1), look: make(chan struct{}, 1),
+		doubt: make(chan struct{}, 1), mend: make(chan struct{}, 1), adopting: make(chan adoption),
 		swept: make(chan struct{}, 1), trust: make(chan struct{}, 1), rekeying: make(chan struct{}, 1)}
 	n.hints.known = map[string]hint{}
 	n.alive, n.stop = context.WithCancel(context.Background())
@@ -80,6 +81,7 @@ func Open(ctx context.Context, cfg Config) (n *Node, err error) {
 	n.goRun(n.keepLogShort)
 	n.goRun(n.keepCertificate)
 	n.goRun(n.watchKeys)
+	n.goRun(n.repairing)
 	if joining {
 		n.goRun(n.join)
 	}

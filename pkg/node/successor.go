@@ -64,6 +64,8 @@ func (n *Node) unfit(m Member, p Progress, answers bool, commit uint64) string {
 		return fmt.Sprintf("does not answer; it was last heard %s ago", time.Since(p.Seen).Round(time.Second))
 	case gone.Of(m.ID) != nil:
 		return "is about to be removed"
+	case p.Drifted:
+		return "has a state that is not that of the majority"
 	case p.Degraded:
 		return "is degraded: its files cannot be written (" + p.Reason + ")"
 	case len(keys) > 0 && !p.has(keys[0]):

@@ -17,6 +17,7 @@ import (
 	"time"
 
 	"github.com/google/uuid"
+	"github.com/hashicorp/raft"
 
 	"github.com/cpctl/cpctl/pkg/access"
 	"github.com/cpctl/cpctl/pkg/audit"
@@ -58,6 +59,7 @@ type trio struct {
 	stale    []byte                                          // the cluster.key that a new node gets; the leader's if nil
 	withheld atomic.Pointer[string]                          // id of a cluster key that no node gives to another
 	recorded map[audit.Event]int                             // what leaders did of their own accord, without its index and revision
+	between  map[string]func(raft.BatchingFSM) raft.BatchingFSM
 }
 
 // trioIn is a trio of which no node was opened, with the directory of n1, if any.
@@ -113,7 +115,7 @@ func (c *trio) open(name string, join bool) *Node {
 			return time.Now().Add(time.Duration(c.clock.Load()) + off.(time.Duration))
 		},
 		Stop:  func(err error) { c.mu.Lock(); c.stops[name] = append(c.stops[name], err); c.mu.Unlock() },
-		Probe: c.probe, FetchKey: c.fetchKey, Move: c.move, step: c.stepped, Seek: c.seek[name],
+		Probe: c.probe, FetchKey: c.fetchKey, DigestAt: c.digestAt, FetchState: c.fetchState, between: c.between[name], Move: c.move, step: c.stepped, Seek: c.seek[name],
 		Renew: func(ctx context.Context, _ Member, csr []byte) (*Enrolment, error) { return c.renew(ctx, name, csr) },
 		Record: func(e audit.Event) {
 			c.mu.Lock()

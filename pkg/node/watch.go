@@ -27,7 +27,7 @@ type Progress struct {
 	Digest      string // of tenants/ and keys/
 	StateDigest string
 	Degraded    bool
-	Reason      string   // disk_full, io_error
+	Reason      string   // disk_full, io_error, drift
 	KeyCheck    string   // of the first cluster key that it has
 	KeyChecks   []string // of all that it has, on its disk
 	KeyLess     bool     // it does not have the key that seals, by its own state
@@ -43,6 +43,9 @@ type Progress struct {
 	Serial   string // of the certificate that it uses
 	Trusts   string // names the authorities that it trusts (pki.BundleID)
 	Standing string // certificate_revoked, certificate_expired, authority_replaced; "" if its certificate is good
+
+	Drifted bool // its state is not the majority's: it answers nothing from it
+	Split   bool // its state is not that of others, and no majority tells which is right
 
 	Seen time.Time `json:"-"` // when this node last heard it, by this node's clock
 }
@@ -104,7 +107,7 @@ func (n *Node) Progress() Progress {
 		Term: n.raft().CurrentTerm(), Commit: n.raft().CommitIndex(), Applied: img.Index, Published: files.PublishedIndex,
 		Revision: img.Revision(), Digest: img.DataDigest(), StateDigest: img.StateDigest(), Degraded: files.Degraded, Reason: files.Reason,
 		KeyCheck: ring.First().Check(), KeyChecks: ring.Checks(), KeyLess: n.lacksKey(img), LogDir: disk.dir, LogFree: disk.free, LogTotal: disk.total, Short: disk.left(false) <= 0,
-		ContactMS: n.SinceContact().Milliseconds(), Standing: n.standing(), Clock: n.cfg.Now().UnixMicro(), SkewMS: n.skew().Milliseconds()}
+		ContactMS: n.SinceContact().Milliseconds(), Standing: n.standing(), Clock: n.cfg.Now().UnixMicro(), SkewMS: n.skew().Milliseconds(), Drifted: n.Drifted() != nil, Split: n.split.Load()}
 	own := n.own.Load()
 	p.Serial, p.Trusts = own.id.Serial, pki.BundleID(own.CAPEM)
 	if n.SinceContact() < 0 {
@@ -135,6 +138,7 @@ func (n *Node) SinceContact() time.Duration {
 func (n *Node) watch() {
 	tick := time.NewTicker(watchEvery)
 	defer tick.Stop()
+	asked := false
 	for turn := 0; ; turn++ {
 		self := n.Progress()
 		self.Seen = time.Now()
@@ -155,9 +159,16 @@ func (n *Node) watch() {
 		n.noteSpaces()
 		n.keepAddress()
 		n.lookAtClock()
+		n.keepDrift()
+		n.compareStates(asked)
+		asked = false
 		select {
 		case <-tick.C:
 		case <-n.look:
+		case <-n.doubt:
+			asked = true
+		case a := <-n.adopting:
+			a.done <- n.takeOver(a)
 		case <-n.stale:
 			if err := n.restartRaft(); err != nil {
 				n.fail(err)

@@ -49,6 +49,7 @@ var acts = map[string]func(args any) audit.Event{
 	"newcomer":              ofNewcomer,
 	"stream.snapshot":       func(any) audit.Event { return audit.Event{Type: "snapshot.save", Target: "cluster"} },
 	"stream.restore":        ofRestore,
+	"stream.state":          func(any) audit.Event { return audit.Event{Type: "state.give", Target: "cluster"} },
 }
 
 // reads are the calls that change nothing and give away nothing that must be
@@ -68,6 +69,7 @@ var reads = []string{
 	"Peer.Audit",
 	"Peer.AuditCheck",
 	"Peer.Check",
+	"Peer.Digest",
 	"Peer.Ping",
 	"Peer.Progress",
 	"Peer.ReadIndex",

@@ -83,7 +83,7 @@ type NodeStatus struct {
 	Address        string `json:"address"`
 	Role           string `json:"role"`   // leader, follower, non-voter
 	State          string `json:"state"`  // alive, degraded, lost
-	Reason         string `json:"reason"` // "", leaving, disk_full, io_error, clock_skew, cluster_key, certificate_revoked, certificate_expired, authority_replaced, audit_log
+	Reason         string `json:"reason"` // "", drift, leaving, disk_full, io_error, clock_skew, cluster_key, certificate_revoked, certificate_expired, authority_replaced, audit_log
 	AppliedIndex   uint64 `json:"applied_index"`
 	PublishedIndex uint64 `json:"published_index"`
 	Revision       uint64 `json:"revision"`
@@ -127,7 +127,8 @@ type NodeCheck struct {
 	Index       uint64  `json:"index"`
 	StateDigest string  `json:"state_digest"`
 	Faults      []Fault `json:"faults"`
-	Hint        string  `json:"hint"` // what to do about faults that cannot be repaired
+	Drift       *Drift  `json:"drift"` // how its state differs from the majority's; null: it does not
+	Hint        string  `json:"hint"`  // what to do about faults that cannot be repaired
 }
 
 // RestoreArgs goes before the archive.

@@ -39,6 +39,8 @@ type fake struct {
 	unread   error                                                           // of Readable
 	notGood  error                                                           // of Good
 	files    error                                                           // of WaitPublished
+	unsound  *store.Error
+	digests  map[uint64]string // of DigestAt
 	self     *SelfCheck
 	removal  error // of Remove
 	repairs  int   // of Check
@@ -90,6 +92,16 @@ func (f *fake) Check(_ context.Context, repair bool) *SelfCheck {
 		f.repairs++
 	}
 	return f.self
+}
+
+func (f *fake) Sound() *store.Error { return f.unsound }
+
+// DigestAt says of an index what the test says of it.
+func (f *fake) DigestAt(_ context.Context, index uint64, theirs string) (string, error) {
+	if d, ok := f.digests[index]; ok {
+		return d, nil
+	}
+	return "", store.Errorf(store.CodeUnavailable, "not known any more")
 }
 
 func (f *fake) Ready(ctx context.Context, by access.Actor) (uint64, error) {
@@ -191,6 +203,9 @@ func (f *fake) WaitApplied(_ context.Context, index uint64) error {
 	f.mu.Lock()
 	defer f.mu.Unlock()
 	f.waited = index
+	if f.unsound != nil {
+		return f.unsound
+	}
 	return nil
 }
 

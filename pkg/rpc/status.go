@@ -82,6 +82,8 @@ func (s *Server) nodeStatus(m Member, p *Progress, all *ClusterStatus) NodeStatu
 	}
 	n.State = "alive"
 	switch {
+	case p.Drifted, p.Split:
+		n.State, n.Reason = "degraded", "drift"
 	case p.Degraded:
 		n.State, n.Reason = "degraded", p.Reason
 	case p.Short: // its files are good, but it keeps the whole cluster from taking changes

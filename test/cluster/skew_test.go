@@ -45,10 +45,7 @@ func TestANodeWhoseClockIsOffSaysSoAndDoesNotLead(t *testing.T) {
 	if next := c.Leader(); next == off {
 		t.Errorf("%s leads", off.Name)
 	}
-	var doc struct {
-		Updated time.Time `json:"updated_at"`
-	}
-	doc = live.Decode[struct {
+	doc := live.Decode[struct {
 		Updated time.Time `json:"updated_at"`
 	}](t, c.Must(off.Server(), "tenant", "update", "acme", "--display-name", "Acme", "-o", "json"))
 	if ahead := time.Until(doc.Updated); ahead > time.Minute {

@@ -17,7 +17,7 @@ import (
 )
 
 // patience is how long anything may take before the measurement gives up.
-const patience = 10 * time.Minute
+const patience = time.Hour
 
 // cluster is the nodes that are measured.
 type cluster struct{ nodes []*node }

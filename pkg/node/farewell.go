@@ -37,8 +37,9 @@ var ErrRevoked = errors.New("the certificate of this node was revoked")
 // says why.
 func (n *Node) heed(err error) {
 	switch {
+	case errors.Is(err, ErrRemoved) && left(err) && n.departing.Load() > 0: // it is told so itself, and answers first
 	case errors.Is(err, ErrRemoved):
-		n.fail(err)
+		n.part(err)
 	case errors.Is(err, ErrRevoked):
 		if old := n.refused.Swap(&err); old == nil || (*old).Error() != err.Error() {
 			n.cfg.Log.Error("the other members do not talk to this node any more", "error", err,

@@ -225,11 +225,6 @@ func (c *Client) Check(ctx context.Context, args CheckArgs) (*CheckReport, error
 	return repeat[CheckArgs, *CheckReport](ctx, c, "Cluster.Check", args)
 }
 
-// Remove takes a member out of the cluster.
-func (c *Client) Remove(ctx context.Context, args RemoveArgs) (*RemoveReply, error) {
-	return repeat[RemoveArgs, *RemoveReply](ctx, c, "Cluster.Remove", args)
-}
-
 // Export asks for the private part of a signing key. Each attempt is on record
 // as an export of its own.
 func (c *Client) Export(ctx context.Context, args ExportArgs) (*ExportReply, error) {

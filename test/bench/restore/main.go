@@ -29,15 +29,16 @@ const longRestore = 128 << 20
 func main() {
 	size := flag.Int64("mib", 64, "MiB of documents that the restore changes")
 	dir := flag.String("dir", "", "where to make the data directories (default the system's directory for temporary files)")
+	timeout := flag.Duration("timeout", 500*time.Millisecond, "of heartbeats and elections; a machine with much other work needs more")
 	keep := flag.Bool("keep", false, "leave the directories and logs")
 	flag.Parse()
-	if err := run(*dir, *size<<20, *keep); err != nil {
+	if err := run(*dir, *size<<20, *timeout, *keep); err != nil {
 		fmt.Fprintln(os.Stderr, "restore:", err)
 		os.Exit(1)
 	}
 }
 
-func run(dir string, size int64, keep bool) (err error) {
+func run(dir string, size int64, timeout time.Duration, keep bool) (err error) {
 	work, err := os.MkdirTemp(dir, "cpctl-")
 	if err != nil {
 		return err
@@ -47,7 +48,7 @@ func run(dir string, size int64, keep bool) (err error) {
 	} else {
 		defer os.RemoveAll(work)
 	}
-	c, err := found(work, 3)
+	c, err := found(work, 3, timeout)
 	if err != nil {
 		return err
 	}

@@ -17,7 +17,7 @@ import (
 )
 
 // patience is how long anything may take before the measurement gives up.
-const patience = 10 * time.Minute
+const patience = time.Hour
 
 // cluster is the nodes that are measured.
 type cluster struct{ nodes []*node }
@@ -28,7 +28,7 @@ type node struct {
 }
 
 // found makes a cluster of count voters.
-func found(work string, count int) (*cluster, error) {
+func found(work string, count int, timeout time.Duration) (*cluster, error) {
 	binary := filepath.Join(work, "cpctl")
 	if out, err := exec.Command("go", "build", "-trimpath", "-o", binary, "github.com/cpctl/cpctl").CombinedOutput(); err != nil {
 		return nil, fmt.Errorf("build cpctl: %w\n%s", err, out)
@@ -37,7 +37,8 @@ func found(work string, count int) (*cluster, error) {
 	for i := range count {
 		n := &node{name: fmt.Sprintf("n%d", i+1)}
 		n.dir = filepath.Join(work, n.name)
-		args := []string{"node", "--data-dir", n.dir, "--name", n.name, "--listen", "127.0.0.1:0"}
+		args := []string{"node", "--data-dir", n.dir, "--name", n.name, "--listen", "127.0.0.1:0",
+			"--heartbeat-timeout", timeout.String(), "--election-timeout", timeout.String()}
 		if i > 0 {
 			args = append(args, "--join", c.nodes[0].server())
 		}

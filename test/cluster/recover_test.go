@@ -313,4 +313,6 @@ func TestAnArchiveIsFoundedOffline(t *testing.T) {
 	other.Await(m2)
 	other.Voting()
 	other.Identical()
+	// Its address was not known before its first start.
+	live.Until(t, "the members know where the first one is", func() bool { return !strings.HasPrefix(other.address(m), "127.0.0.1:") })
 }

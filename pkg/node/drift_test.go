@@ -8,6 +8,7 @@ import (
 	"strings"
 	"testing"
 
+	"github.com/google/uuid"
 	"github.com/hashicorp/raft"
 
 	"github.com/cpctl/cpctl/pkg/audit"
@@ -279,4 +280,28 @@ func TestARepairWaitsForAMajority(t *testing.T) {
 		return nil
 	})
 	c.agree()
+}
+
+// A member that is told by one other that it was removed ends for good. So that is
+// not said from a state that is known to be wrong.
+func TestANodeWithAWrongStateEndsNoOther(t *testing.T) {
+	t.Parallel()
+	c := newTrio(t, "n1", "n2", "n3")
+	n, gone := c.leader(), c.leader()
+	for _, m := range c.running() {
+		if m != n {
+			gone = m
+		}
+	}
+	serial := gone.own.Load().id.Serial
+	if _, err := c.removal(RemoveRequest{Name: gone.Name(), ID: uuid.NewString()}); err != nil {
+		t.Fatal(err)
+	}
+	if why, removed := n.Farewell(serial, gone.ID()); why == nil || !removed {
+		t.Errorf("%v, removed: %v", why, removed)
+	}
+	n.drift.Store(&Drift{Index: 1})
+	if why, removed := n.Farewell(serial, gone.ID()); why == nil || removed {
+		t.Errorf("with a wrong state: %v, removed: %v", why, removed)
+	}
 }

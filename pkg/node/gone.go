@@ -15,14 +15,14 @@ var ErrLeft = errors.New("this node has left the cluster")
 // its directory, so that a later start says so by itself: what it has is old, and
 // the others do not talk to it.
 func (n *Node) part(why error) {
-	last := *n.self
-	last.Phase, last.Gone = phaseRemoved, strings.TrimPrefix(why.Error(), ErrRemoved.Error()+": ")
+	phase, text := phaseRemoved, strings.TrimPrefix(why.Error(), ErrRemoved.Error()+": ")
 	if left(why) {
-		last.Phase = phaseLeft
-		why = fmt.Errorf("%w: %s", ErrLeft, last.Gone)
+		phase = phaseLeft
+		text = strings.TrimPrefix(text, ErrLeft.Error()+": ")
+		why = fmt.Errorf("%w: %s", ErrLeft, text)
 	}
 	n.parting.Do(func() {
-		if err := n.dir.save(&last); err != nil {
+		if err := n.dir.part(n.self, phase, text); err != nil {
 			n.cfg.Log.Warn("that this node is no longer a member could not be noted", "error", err)
 		}
 		n.fail(why)
@@ -59,7 +59,7 @@ func (d *dataDir) checkGone(id *identity) error {
 	switch {
 	case id == nil:
 	case id.Phase == phaseLeft:
-		return store.Errorf(store.CodeRefused, "node %q has left cluster %s: %s", id.Name, id.ClusterID, strings.TrimPrefix(id.Gone, ErrLeft.Error()+": ")).WithHint("%s", d.rejoin())
+		return store.Errorf(store.CodeRefused, "node %q has left cluster %s: %s", id.Name, id.ClusterID, id.Gone).WithHint("%s", d.rejoin())
 	case id.Phase == phaseRemoved:
 		return fmt.Errorf("%w: %w", ErrRemoved, store.Errorf(store.CodeDenied, "node %q of cluster %s: %s", id.Name, id.ClusterID, id.Gone).WithHint("%s", d.rejoin()))
 	}

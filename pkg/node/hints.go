@@ -3,6 +3,7 @@ package node
 import (
 	"context"
 	"crypto/tls"
+	"net"
 	"sync"
 	"time"
 
@@ -32,13 +33,22 @@ func (h *hints) at(nodeID, address string) string {
 	return address
 }
 
-// wrong forgets a hint that led nowhere: what the configuration says is tried again.
-func (h *hints) wrong(nodeID, address string) {
-	h.mu.Lock()
-	defer h.mu.Unlock()
-	if h.known[nodeID].is == address {
-		delete(h.known, nodeID)
+// dial tries where a member was found, and then where the configuration says. A hint
+// is kept until the member is there again: a node that is slow or restarts must
+// not be lost, since nobody may be left who would say where it is.
+func (h *hints) dial(nodeID, address string, dial func(address string) (net.Conn, error)) (net.Conn, error) {
+	at := h.at(nodeID, address)
+	conn, err := dial(at)
+	if err == nil || at == address {
+		return conn, err
 	}
+	if conn, _ := dial(address); conn != nil {
+		h.mu.Lock()
+		defer h.mu.Unlock()
+		delete(h.known, nodeID)
+		return conn, nil
+	}
+	return nil, err
 }
 
 const (
@@ -81,8 +91,21 @@ func (n *Node) seekAt(all []Member, address string) {
 	defer conn.Close()
 	if t, ok := conn.(*tls.Conn); ok {
 		if id, err := pki.IdentityOf(t.ConnectionState().PeerCertificates[0]); err == nil {
-			n.foundAt(all, id.NodeID, address)
+			n.introduce(n.foundAt(all, id.NodeID, address))
 		}
+	}
+}
+
+// introduce tells a member that was just found where this node is: it may know
+// nobody else, and the leader may not know where to find it.
+func (n *Node) introduce(m Member) {
+	if m.ID == "" || n.cfg.Move == nil {
+		return
+	}
+	ctx, cancel := context.WithTimeout(context.Background(), moveWait)
+	defer cancel()
+	if err := n.cfg.Move(ctx, m, AdmitRequest{NodeID: n.self.NodeID, Address: n.self.Advertise, Moved: true}); err != nil {
+		n.cfg.Log.Debug("a member was told where this node is, and knows of no leader yet", "name", m.Name, "error", err)
 	}
 }
 
@@ -98,8 +121,9 @@ func (n *Node) heardOf(ctx context.Context, req AdmitRequest) {
 	n.foundAt(n.Members(), req.NodeID, req.Address)
 }
 
-// foundAt notes where a member is, which has proved who it is.
-func (n *Node) foundAt(all []Member, nodeID, address string) {
+// foundAt notes where a member is, which has proved who it is. It returns who that
+// is, if it was not known.
+func (n *Node) foundAt(all []Member, nodeID, address string) (found Member) {
 	for _, m := range all {
 		if m.ID != nodeID || nodeID == n.self.NodeID || n.hints.at(m.ID, m.Address) == address {
 			continue
@@ -108,5 +132,7 @@ func (n *Node) foundAt(all []Member, nodeID, address string) {
 		n.hints.known[m.ID] = hint{instead: m.Address, is: address}
 		n.hints.mu.Unlock()
 		n.cfg.Log.Info("found a member at another address", "name", m.Name, "address", address, "known", m.Address)
+		found = m
 	}
+	return found
 }

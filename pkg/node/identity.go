@@ -146,8 +146,28 @@ func (d *dataDir) save(id *identity) error {
 	if d.parted {
 		return nil
 	}
-	d.parted = id.Gone != ""
 	return d.saveRecord("node.json", id)
+}
+
+// enter notes the next phase of a node's life.
+func (d *dataDir) enter(id *identity, phase string) error {
+	d.saving.Lock()
+	defer d.saving.Unlock()
+	if d.parted {
+		return nil
+	}
+	id.Phase = phase
+	return d.saveRecord("node.json", id)
+}
+
+// part notes the last one, and why.
+func (d *dataDir) part(id *identity, phase, why string) error {
+	d.saving.Lock()
+	defer d.saving.Unlock()
+	d.parted = true
+	last := *id
+	last.Phase, last.Gone = phase, why
+	return d.saveRecord("node.json", &last)
 }
 
 // saveSecrets makes the cluster key and the certificate durable, before anybody

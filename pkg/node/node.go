@@ -220,12 +220,7 @@ func (n *Node) Listener(protocol string) net.Listener { return n.mux.Listener(pr
 // Dial connects to another member with one of the port's protocols. The peer is
 // the member, or the connection fails.
 func (n *Node) Dial(ctx context.Context, m Member, protocol string) (net.Conn, error) {
-	at := n.hints.at(m.ID, m.Address)
-	conn, err := n.dial(ctx, m.ID, at, protocol)
-	if err != nil {
-		n.hints.wrong(m.ID, at)
-	}
-	return conn, err
+	return n.hints.dial(m.ID, m.Address, func(address string) (net.Conn, error) { return n.dial(ctx, m.ID, address, protocol) })
 }
 
 func (n *Node) dial(ctx context.Context, nodeID, address, protocol string) (net.Conn, error) {

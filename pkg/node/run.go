@@ -113,7 +113,8 @@ func (n *Node) startRaft() error {
 		machine = n.cfg.between(machine)
 	}
 	kept := &sparing{SnapshotStore: snaps, spare: n.spare, give: func() error {
-		if n.Leads() { // and is to hand over, or is a follower that was given one
+		// One that leads is to hand over; raft knows that it leads before n.lead does.
+		if r := n.running.Load(); r != nil && r.raft.State() == raft.Leader {
 			return n.holdSnapshot()
 		}
 		return nil

@@ -24,7 +24,7 @@ type streamLayer struct {
 	advertise raftAddr
 	dialTLS   func(nodeID string) (*tls.Config, error)
 	open      *conns // keeps what was dialled
-	hints     *hints // where nodes are that are not where they were; nil: all are
+	hints     *hints // where nodes are that are not where they were
 	callers   callers
 }
 
@@ -35,7 +35,7 @@ var _ raft.StreamLayer = (*streamLayer)(nil)
 // of the form of joinAddress as the others are. dialTLS gives the configuration
 // that accepts the node of that id only.
 func newStreamLayer(l net.Listener, advertise string, dialTLS func(nodeID string) (*tls.Config, error)) *streamLayer {
-	return &streamLayer{Listener: l, advertise: raftAddr(advertise), dialTLS: dialTLS, open: newConns(nil)}
+	return &streamLayer{Listener: l, advertise: raftAddr(advertise), dialTLS: dialTLS, open: newConns(nil), hints: new(hints)}
 }
 
 // Addr is the address that peers dial, not the one that is listened on.
@@ -65,9 +65,6 @@ func (s *streamLayer) Dial(address raft.ServerAddress, timeout time.Duration) (n
 	if err != nil {
 		return nil, err
 	}
-	if s.hints != nil {
-		hostport = s.hints.at(nodeID, hostport)
-	}
 	config, err := s.dialTLS(nodeID)
 	if err != nil {
 		return nil, fmt.Errorf("dial node %s: %w", nodeID, err)
@@ -77,11 +74,8 @@ func (s *streamLayer) Dial(address raft.ServerAddress, timeout time.Duration) (n
 	}
 	ctx, cancel := context.WithTimeout(context.Background(), timeout)
 	defer cancel()
-	conn, err := s.open.dial(ctx, config, hostport)
+	conn, err := s.hints.dial(nodeID, hostport, func(address string) (net.Conn, error) { return s.open.dial(ctx, config, address) })
 	if err != nil {
-		if s.hints != nil {
-			s.hints.wrong(nodeID, hostport)
-		}
 		return nil, fmt.Errorf("dial node %s at %s: %w", nodeID, hostport, err)
 	}
 	return conn, nil

@@ -195,10 +195,10 @@ func (n *Node) probeAll() {
 	var asked sync.WaitGroup
 	l, all := n.lead.Load(), n.Members()
 	var mu sync.Mutex
-	answered, well := map[string]bool{}, map[string]bool{}
+	self := n.self.NodeID
+	answered, well := map[string]bool{self: true}, map[string]bool{self: true}
 	for _, m := range all {
-		if m.ID == n.self.NodeID {
-			answered[m.ID], well[m.ID] = true, true
+		if m.ID == self {
 			continue
 		}
 		asked.Add(1)

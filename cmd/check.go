@@ -23,8 +23,13 @@ snapshots, markers and keys with their checksums; digests are compared between m
 Exit 0 if all is as it should be, 11 if not, 10 if all is well but a member did not answer.
 
 With --repair each member writes files anew from its state, and replaces damaged
-snapshots and markers. A damaged log, key or certificate cannot be repaired: the
-message says how such a member comes back.`,
+snapshots and markers. A member whose state is not that of the majority of voters,
+which answers nothing until then, takes the state of one that has it. A damaged log,
+key or certificate cannot be repaired: the message says how such a member comes back.
+
+In JSON each node has "drift": null, or the log index at which states were compared,
+the digest of its own, that of the majority ("right", "" if there is none), and
+whether a repair was asked for, which then goes on by itself ("repair").`,
 		Example: "  cpctl cluster check\n  cpctl cluster check --repair",
 		Args:    named(), ValidArgsFunction: cobra.NoFileCompletions,
 	}

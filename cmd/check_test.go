@@ -19,6 +19,8 @@ func TestCheckTellsPeopleAndScripts(t *testing.T) {
 	mended := rpc.Fault{Path: "data/keys/acme/jwks.json", Problem: "changed", Repaired: true}
 	lost := checkOf("n2", rpc.Fault{Path: "raft/raft.db", Problem: "entry 5 is damaged"}, changed)
 	lost.Hint = "rejoin it"
+	torn := checkOf("n1", rpc.Fault{Path: "(state)", Problem: "other states"})
+	torn.Hint = "bring the others back"
 	for _, c := range []struct {
 		fact     string
 		args     []string
@@ -42,6 +44,9 @@ func TestCheckTellsPeopleAndScripts(t *testing.T) {
 		{"damage counts for more than silence", nil, []rpc.NodeCheck{silent("n1"), checkOf("n2", changed)}, 11,
 			"NODE   PATH                       PROBLEM\nn1     -                          not checked: connection refused\nn2     data/keys/acme/jwks.json   changed\n",
 			"cpctl: 1 fault on 1 of 2 nodes\n  put them right with: cpctl cluster check --repair\n"},
+		{"a state that nobody can judge", []string{"--repair"}, []rpc.NodeCheck{torn}, 11,
+			"NODE   PATH      PROBLEM\nn1     (state)   other states\n",
+			"cpctl: 1 fault on 1 of 1 node\n  node n1: bring the others back\n"},
 		{"names", []string{"-o", "name"}, []rpc.NodeCheck{checkOf("n1"), checkOf("n2", changed), silent("n3")}, 11,
 			"node/n2\nnode/n3\n", "cpctl: 1 fault on 1 of 3 nodes\n  put them right with: cpctl cluster check --repair\n"},
 	} {
@@ -60,6 +65,7 @@ func TestCheckAsJSON(t *testing.T) {
 	w := newWorld()
 	w.check = &rpc.CheckReport{FormatVersion: "1.0", Kind: "check_report", ClusterID: "c1",
 		Nodes: []rpc.NodeCheck{checkOf("n1", rpc.Fault{Path: "data", Problem: "mode"})}}
+	w.check.Nodes[0].Drift = &rpc.Drift{Index: 57, Digest: "bb", Right: "aa"}
 	w.run("cluster", "check", "-o", "json").want(t, 11, `{
   "format_version": "1.0",
   "kind": "check_report",
@@ -80,6 +86,12 @@ func TestCheckAsJSON(t *testing.T) {
           "repaired": false
         }
       ],
+      "drift": {
+        "index": 57,
+        "digest": "bb",
+        "right": "aa",
+        "repair": false
+      },
       "hint": ""
     }
   ]

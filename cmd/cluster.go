@@ -17,7 +17,7 @@ import (
 
 func newCluster(env *Env) *cobra.Command {
 	return group(&cobra.Command{Use: "cluster", Short: "The members and how they are"},
-		newClusterStatus(env), newClusterMembers(env), newClusterHealth(env), newClusterCheck(env), newClusterRemove(env), newClusterTransfer(env), newClusterRekey(env), newRotateCA(env))
+		newClusterStatus(env), newClusterMembers(env), newClusterHealth(env), newClusterCheck(env), newClusterRemove(env), newClusterPromote(env), newClusterLeave(env), newClusterAutoremove(env), newClusterTransfer(env), newClusterRekey(env), newRotateCA(env))
 }
 
 func newClusterStatus(env *Env) *cobra.Command {
@@ -70,6 +70,9 @@ func (e *Env) clusterLines(st *rpc.ClusterStatus) []pair {
 		lines = append(lines, pair{"cluster key", "roll-over " + st.Rekey + "; go on with: cpctl cluster rekey"})
 	}
 	if e.flags.output == formatWide {
+		if st.Autoremove != nil {
+			lines = append(lines, pair{"autoremove", autoremoveText(*st.Autoremove)})
+		}
 		lines = append(lines, pair{"cluster id", st.ClusterID})
 	}
 	return lines
@@ -86,7 +89,7 @@ func canLose(st *rpc.ClusterStatus) string {
 			}
 		}
 	}
-	if need := voters/2 + 1; st.CanLose == 0 && here < need {
+	if need := voters/2 + 1; st.CanLose == 0 && here < need && voters > 0 {
 		is := "is"
 		if here != 1 {
 			is = "are"
@@ -228,45 +231,6 @@ func (e *Env) health(ctx context.Context, c healther, wait bool) error {
 	doc := object(append([]rawMember{{"format_version", quoted(store.FormatVersion)}, {"kind", quoted("cluster_health")}}, more...))
 	return e.show(json.RawMessage(doc), "node/"+h.Node, func() error {
 		return e.line(fmt.Sprintf("node %s is ready: leader %s, index %d", h.Node, h.Leader, h.Index))
-	})
-}
-
-// remover takes a member out of the cluster.
-type remover interface {
-	Remove(context.Context, rpc.RemoveArgs) (*rpc.RemoveReply, error)
-}
-
-func newClusterRemove(env *Env) *cobra.Command {
-	cmd := &cobra.Command{
-		Use: "remove NAME", Short: "Remove a member and revoke its certificate",
-		Args: named("NAME"), ValidArgsFunction: completeMembers(env),
-	}
-	var yes bool
-	cmd.Flags().BoolVarP(&yes, "yes", "y", false, "do not ask")
-	cmd.RunE = func(cmd *cobra.Command, args []string) error {
-		what := "remove node " + string(quoted(args[0])) + " from the cluster"
-		if err := env.confirm(cmd.Context(), yes, what, "its certificate will be revoked; it cannot come back with its data", ""); err != nil {
-			return err
-		}
-		return env.client(cmd.Context(), func(ctx context.Context, c Cluster) error { return env.remove(ctx, c, args[0]) })
-	}
-	return cmd
-}
-
-// removal is the JSON of `cluster remove`.
-type removal struct {
-	FormatVersion string `json:"format_version"`
-	Kind          string `json:"kind"` // member_removal
-	*rpc.RemoveReply
-}
-
-func (e *Env) remove(ctx context.Context, c remover, name string) error {
-	r, err := c.Remove(ctx, rpc.RemoveArgs{Name: name})
-	if err != nil {
-		return err
-	}
-	return e.show(removal{store.FormatVersion, "member_removal", r}, "node/"+name, func() error {
-		return e.line(fmt.Sprintf("node/%s removed, %s left", name, plural(r.Voters, "voter")))
 	})
 }
 

@@ -70,7 +70,7 @@ type Cluster interface {
 	rememberer
 	Health(ctx context.Context, wait bool) (*rpc.HealthReply, error)
 	Check(context.Context, rpc.CheckArgs) (*rpc.CheckReport, error)
-	Remove(context.Context, rpc.RemoveArgs) (*rpc.RemoveReply, error)
+	memberships
 	transferrer
 	Rekey(ctx context.Context, tell func(*rpc.RekeyReply)) (*rpc.RekeyReply, error)
 	Export(context.Context, rpc.ExportArgs) (*rpc.ExportReply, error)

@@ -40,23 +40,26 @@ type fake struct {
 	status *rpc.ClusterStatus
 	health *rpc.HealthReply
 
-	archive  []byte
-	manifest snapshot.Manifest
-	restored []byte
-	restore  rpc.RestoreArgs
-	removed  string
-	exports  []rpc.ExportArgs
-	check    *rpc.CheckReport
-	checked  []rpc.CheckArgs
-	request  *rpc.RequestState
-	asked    []rpc.RequestArgs
-	audit    func(rpc.AuditArgs) (*rpc.AuditReply, error)
-	chains   map[string]*rpc.AuditCheckReply // by node id
-	tokens   []rpc.TokenArgs
-	token    *rpc.TokenReply
-	listed   []rpc.Token
-	revoked  []string
-	rekey    []rpc.RekeyReply // one answer after the other; the last one ends it
+	archive      []byte
+	manifest     snapshot.Manifest
+	restored     []byte
+	restore      rpc.RestoreArgs
+	removed      string
+	removing     rpc.RemoveArgs
+	canLose      int
+	autoremoving rpc.AutoremoveArgs
+	exports      []rpc.ExportArgs
+	check        *rpc.CheckReport
+	checked      []rpc.CheckArgs
+	request      *rpc.RequestState
+	asked        []rpc.RequestArgs
+	audit        func(rpc.AuditArgs) (*rpc.AuditReply, error)
+	chains       map[string]*rpc.AuditCheckReply // by node id
+	tokens       []rpc.TokenArgs
+	token        *rpc.TokenReply
+	listed       []rpc.Token
+	revoked      []string
+	rekey        []rpc.RekeyReply // one answer after the other; the last one ends it
 
 	transfers   []rpc.TransferArgs
 	transferred *rpc.Transferred
@@ -182,8 +185,29 @@ func (f *fake) Transfer(_ context.Context, a rpc.TransferArgs) (*rpc.Transferred
 }
 
 func (f *fake) Remove(_ context.Context, a rpc.RemoveArgs) (*rpc.RemoveReply, error) {
-	f.removed = a.Name
-	return &rpc.RemoveReply{Removed: rpc.NodeStatus{Name: a.Name}, Voters: 2}, f.fail
+	f.removed, f.removing = a.Name, a
+	return &rpc.RemoveReply{Removed: rpc.NodeStatus{Name: a.Name}, Voters: 2, CanLose: f.canLose}, f.fail
+}
+
+func (f *fake) Roster(context.Context) (*rpc.Roster, error) {
+	return &rpc.Roster{Index: 7, Members: []rpc.Member{{Name: "n1", ID: "id-1"}, {Name: "n3", ID: "id-3"}}}, f.fail
+}
+
+func (f *fake) Promote(_ context.Context, a rpc.MemberRef) (*rpc.PromoteReply, error) {
+	return &rpc.PromoteReply{Promoted: rpc.NodeStatus{Name: a.Name}, Voters: 4, CanLose: 1, Changed: a.Name == "n4"}, f.fail
+}
+
+func (f *fake) Leave(context.Context, rpc.LeaveArgs) (*rpc.RemoveReply, error) {
+	return &rpc.RemoveReply{Removed: rpc.NodeStatus{Name: "n1"}, Voters: 3, CanLose: f.canLose}, f.fail
+}
+
+func (f *fake) SetAutoremove(_ context.Context, a rpc.AutoremoveArgs) (*rpc.AutoremoveReply, error) {
+	f.autoremoving = a
+	r := &rpc.AutoremoveReply{Index: 12}
+	if a.Set != nil {
+		r.Autoremove = *a.Set
+	}
+	return r, f.fail
 }
 
 func (f *fake) Certs(context.Context, rpc.ReadOptions) (*rpc.CertList, error) {

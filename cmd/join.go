@@ -70,6 +70,14 @@ func (f *nodeFlags) tokenAlone(env *Env, log *slog.Logger) error {
 	return nil
 }
 
+// addresses are those where other members may be found.
+func (j *joining) addresses() []string {
+	if j.local {
+		return nil
+	}
+	return j.servers
+}
+
 // client asks at the sockets as whoever runs this process, at addresses as the
 // holder of the credentials.
 func (j *joining) client(own *pki.Credentials) *rpc.Client {

@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"io"
 	"log/slog"
 	"os/user"
 	"path/filepath"
@@ -19,6 +20,7 @@ import (
 	"github.com/cpctl/cpctl/pkg/audit"
 	"github.com/cpctl/cpctl/pkg/node"
 	"github.com/cpctl/cpctl/pkg/rpc"
+	"github.com/cpctl/cpctl/pkg/snapshot"
 )
 
 // nodeFlags are those of `cpctl node`; each may also come from the environment.
@@ -139,6 +141,7 @@ func runNode(ctx context.Context, env *Env, f *nodeFlags) error {
 	}
 	if join != nil {
 		config.Join = join
+		config.Seek = join.addresses()
 	}
 	unix.Umask(0o077)
 	slog.SetDefault(config.Log)
@@ -170,12 +173,33 @@ func runNode(ctx context.Context, env *Env, f *nodeFlags) error {
 		e, err := server.AskRenewal(ctx, rpc.Member(leader), csr)
 		return (*node.Enrolment)(e), toldOff(err)
 	}
+	config.Move = func(ctx context.Context, to node.Member, req node.AdmitRequest) error {
+		started.Wait()
+		if server == nil {
+			return context.Canceled
+		}
+		return toldOff(server.AskMove(ctx, rpc.Member(to), rpc.AdmitArgs(req)))
+	}
 	config.FetchKey = func(ctx context.Context, m node.Member, keyID string) ([]byte, error) {
 		started.Wait()
 		if server == nil {
 			return nil, context.Canceled
 		}
 		return server.FetchKey(ctx, rpc.Member(m), keyID)
+	}
+	config.DigestAt = func(ctx context.Context, m node.Member, index uint64, own string) (string, error) {
+		started.Wait()
+		if server == nil {
+			return "", context.Canceled
+		}
+		return server.DigestAt(ctx, rpc.Member(m), index, own)
+	}
+	config.FetchState = func(ctx context.Context, m node.Member, behind uint64, take func(snapshot.Manifest, io.Reader) error) error {
+		started.Wait()
+		if server == nil {
+			return context.Canceled
+		}
+		return server.FetchState(ctx, rpc.Member(m), behind, take)
 	}
 	var record *audit.Log
 	config.Record = func(e audit.Event) {
@@ -221,6 +245,9 @@ func runNode(ctx context.Context, env *Env, f *nodeFlags) error {
 	err = errors.Join(n.Close(), server.Close())
 	if err := record.Close(); err != nil { // said before, and no reason to end otherwise
 		config.Log.Warn("stopping with an audit log that is not complete", "error", err)
+	}
+	if errors.Is(cause, node.ErrLeft) { // as it was told to: nobody is to start it again
+		return errStopped
 	}
 	if cause != nil {
 		return startError(cause)

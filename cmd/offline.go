@@ -8,6 +8,7 @@ import (
 	"github.com/spf13/cobra"
 	"golang.org/x/sys/unix"
 
+	"github.com/cpctl/cpctl/pkg/audit"
 	"github.com/cpctl/cpctl/pkg/node"
 	"github.com/cpctl/cpctl/pkg/pki"
 	"github.com/cpctl/cpctl/pkg/snapshot"
@@ -93,6 +94,10 @@ func (e *Env) restoreOffline(file string, f *offlineFlags, dryRun bool) error {
 		r, err := do()
 		if err != nil {
 			return err
+		}
+		if !dryRun {
+			e.onRecord(o.Dir, r.Name, audit.Event{Type: "restore", Target: "cluster", Revision: r.Revision,
+				Message: fmt.Sprintf("offline, from an archive of cluster %s with SHA-256 %s", c.Manifest.ClusterID, c.SHA256)})
 		}
 		out := foundedFrom{FormatVersion: store.FormatVersion, Kind: "offline_restore", Archive: file, SHA256: c.SHA256, From: c.Manifest.ClusterID,
 			ClusterID: r.ClusterID, Node: r.Name, NodeID: r.NodeID, DataDir: o.Dir, Revision: r.Revision, Digest: c.Manifest.Digest, KeyID: r.KeyID,

@@ -214,7 +214,7 @@ n1     leader     ! degraded     0       0ms   clock_skew, 3m ahead
 n2     follower   ● alive        0       0ms   clock_skew, 1h behind
 n3     follower   ● alive        0       0ms   -
 `},
-		{name: "a removed member", args: "cluster remove n3 -y", out: "node/n3 removed, 2 voters left\n"},
+		{name: "a removed member", args: "cluster remove n3 -y", change: func(w *world) { w.canLose = 1 }, out: "node/n3 removed, 2 voters left\n"},
 		{name: "a write", args: "tenant update acme --issuer https://a", out: "tenant/acme updated\n"},
 		{name: "a write as a name", args: "tenant update acme --issuer https://a -o name", out: "tenant/acme\n"},
 		{name: "a dry run", args: "tenant update acme --issuer https://a --dry-run", out: "tenant/acme updated (dry run)\n"},

@@ -1,8 +1,10 @@
 package cmd
 
 import (
+	"errors"
 	"fmt"
 	"io"
+	"os"
 	"sync"
 	"sync/atomic"
 	"time"
@@ -66,4 +68,18 @@ func (c *counted) Write(b []byte) (int, error) {
 	n, err := c.w.Write(b)
 	c.n.Add(int64(n))
 	return n, err
+}
+
+// Rewind forgets what was written, so that an archive can be sent anew.
+func (c *counted) Rewind() error {
+	f, ok := c.w.(*os.File)
+	if !ok {
+		return errors.ErrUnsupported
+	}
+	if err := f.Truncate(0); err != nil { // a pipe
+		return err
+	}
+	c.n.Store(0)
+	_, err := f.Seek(0, io.SeekStart)
+	return err
 }

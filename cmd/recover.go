@@ -4,10 +4,13 @@ import (
 	"errors"
 	"os"
 	"path/filepath"
+	"strconv"
 	"strings"
 
 	"github.com/spf13/cobra"
 
+	"github.com/cpctl/cpctl/pkg/access"
+	"github.com/cpctl/cpctl/pkg/audit"
 	"github.com/cpctl/cpctl/pkg/node"
 )
 
@@ -77,4 +80,19 @@ func dirFlags(all []*node.Survivor) string {
 		b.WriteString(" --dir " + shellWord(s.Dir))
 	}
 	return b.String()
+}
+
+// onRecord puts into a node's audit log what was done to its directory while it
+// did not run. What cannot be written there is said, and undoes nothing.
+func (e *Env) onRecord(dir, name string, event audit.Event) {
+	l := audit.Open(audit.Options{Dir: filepath.Join(dir, auditDir), Node: name, Now: e.now})
+	event.Actor, event.Source, event.Result = access.Local(strconv.Itoa(os.Getuid())).String(), "unix", audit.OK
+	l.Record(event)
+	failing := l.Failing()
+	if err := l.Close(); err != nil && failing == "" {
+		failing = err.Error()
+	}
+	if failing != "" {
+		e.note("this is not in the audit log of the node: %s", failing)
+	}
 }

@@ -211,6 +211,7 @@ func (e *Env) planTable(o *node.Outlook, p *recoveryPlan) table {
 		paint: map[int]func(string) string{8: u.remains}}
 	wide := e.flags.output == formatWide
 	if wide {
+		t.titles[7] = "CHANGED" // a time, not an age
 		t.titles = append(t.titles, "ID", "CLUSTER", "GENERATION>", "KEY")
 	}
 	for i, s := range o.All {

@@ -1,6 +1,7 @@
 package cmd
 
 import (
+	"cmp"
 	"context"
 	"fmt"
 	"strings"
@@ -8,6 +9,7 @@ import (
 	"github.com/spf13/cobra"
 	"golang.org/x/sys/unix"
 
+	"github.com/cpctl/cpctl/pkg/audit"
 	"github.com/cpctl/cpctl/pkg/node"
 	"github.com/cpctl/cpctl/pkg/store"
 )
@@ -137,6 +139,8 @@ func (e *Env) recover(ctx context.Context, s *node.Survivor, yes bool) error {
 	if err != nil {
 		return err
 	}
+	e.onRecord(s.Dir, r.Name, audit.Event{Type: "recover", Target: "node/" + r.Name, Index: r.Index, Revision: r.Revision,
+		Message: fmt.Sprintf("generation %d, recovery %s; left behind: %s", r.Generation, r.Recovery, cmp.Or(strings.Join(r.Behind, ", "), "nobody"))})
 	out := recovery{FormatVersion: store.FormatVersion, Kind: "recovery", ClusterID: r.ClusterID, Generation: r.Generation, Recovery: r.Recovery,
 		Node: r.Name, NodeID: r.NodeID, Dir: s.Dir, Revision: r.Revision, Index: r.Index, Unsure: r.Unsure, Aside: r.Aside, Behind: r.Behind, Finished: r.Finished,
 		Next: startAgain(s)}

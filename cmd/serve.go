@@ -29,7 +29,7 @@ func (s served) Progress() rpc.Progress { return rpc.Progress(s.Node.Progress())
 
 func (s served) Check(ctx context.Context, repair bool) *rpc.SelfCheck {
 	c := s.Node.Check(ctx, repair)
-	out := &rpc.SelfCheck{Index: c.Index, StateDigest: c.StateDigest, Unchecked: c.Unchecked, Hint: c.Hint}
+	out := &rpc.SelfCheck{Index: c.Index, StateDigest: c.StateDigest, Unchecked: c.Unchecked, Hint: c.Hint, Drift: (*rpc.Drift)(c.Drift)}
 	for _, f := range c.Faults {
 		out.Faults = append(out.Faults, rpc.Fault(f))
 	}
@@ -41,8 +41,14 @@ func (s served) LastHeard(nodeID string) (rpc.Progress, bool) {
 	return rpc.Progress(p), ok
 }
 
-func (s served) Members() []rpc.Member {
-	all := s.Node.Members()
+func (s served) Members() []rpc.Member { return membersOf(s.Node.Members()) }
+
+func (s served) Roster() ([]rpc.Member, uint64) {
+	all, index := s.Node.Roster()
+	return membersOf(all), index
+}
+
+func membersOf(all []node.Member) []rpc.Member {
 	out := make([]rpc.Member, len(all))
 	for i, m := range all {
 		out[i] = rpc.Member(m)
@@ -90,9 +96,20 @@ func (s served) Admit(ctx context.Context, req rpc.AdmitArgs) error {
 	return s.Node.Admit(ctx, node.AdmitRequest(req))
 }
 
-func (s served) Remove(ctx context.Context, name string, by access.Actor) (rpc.Member, int, error) {
-	m, voters, err := s.Node.Remove(ctx, name, by)
-	return rpc.Member(m), voters, err
+func (s served) Remove(ctx context.Context, args rpc.RemoveArgs, by access.Actor) (*rpc.Removal, error) {
+	r, err := s.Node.Remove(ctx, node.RemoveRequest{Name: args.Name, ID: args.RequestID, AgeUS: args.AgeUS, NoTime: args.NoTime, Members: args.Members, Left: args.Left}, by)
+	if err != nil {
+		return nil, err
+	}
+	return &rpc.Removal{Gone: rpc.Member(r.Gone), Voters: r.Voters, CanLose: r.CanLose}, nil
+}
+
+func (s served) Promote(ctx context.Context, name string, by access.Actor) (*rpc.Promotion, error) {
+	p, err := s.Node.Promote(ctx, name, by)
+	if err != nil {
+		return nil, err
+	}
+	return &rpc.Promotion{Member: rpc.Member(p.Member), Voters: p.Voters, CanLose: p.CanLose, Changed: p.Changed}, nil
 }
 
 func (s served) Transfer(ctx context.Context, args rpc.TransferArgs, by access.Actor) (*rpc.Transferred, error) {

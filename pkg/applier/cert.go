@@ -114,6 +114,11 @@ func (ch *change) revoke(m *mutation.Mutation) error {
 			found = append(found, c)
 		}
 	}
+	if r.Line == "" { // with that the removal is done
+		if err := ch.left(r.NodeID); err != nil {
+			return err
+		}
+	}
 	for _, c := range found {
 		c.Revoked, c.LineRevoked, c.Why = true, r.Line != "", r.Why
 		if err := ch.PutSystem(CertPath(c.Serial), c); err != nil {

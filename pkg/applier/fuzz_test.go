@@ -22,6 +22,7 @@ var everyKind = []mutation.Kind{
 	mutation.SysRevoke, mutation.SysStageBegin, mutation.SysStagePut, mutation.SysStageCommit, mutation.SysStageAbort,
 	mutation.SysExport, mutation.SysToken, mutation.SysTokenRevoke, mutation.SysEnrol, mutation.SysAnswer,
 	mutation.SysRekey, mutation.SysRewrap, mutation.SysCA, mutation.SysRecover,
+	mutation.SysLeave, mutation.SysVote, mutation.SysAutoremove,
 }
 
 // TestTheFuzzerKnowsEveryKind holds the list to the golden entries, of which
@@ -66,6 +67,8 @@ func FuzzApply(f *testing.F) {
 		w.system(mutation.SysToken, oneUse("t2", "operator", "bob")), w.system(mutation.SysToken, oneUse("t1", "operator", "ana")), w.system(mutation.SysTokenRevoke, mutation.TokenRevoke{ID: "t1"}),
 		w.system(mutation.SysEnrol, use("t1", "k1", "b1", "operator", "ana")), w.system(mutation.SysEnrol, use("t0", "k0", "b0", "node", "n7")),
 		w.system(mutation.SysStageAbort, mutation.StageAbort{Stage: "st1"}),
+		w.system(mutation.SysLeave, mutation.Leave{NodeID: "n7", Name: "n7", Why: mutation.Removal("unix/0")}), w.system(mutation.SysVote, mutation.Vote{NodeID: "n7"}),
+		w.system(mutation.SysAutoremove, mutation.Autoremove{After: 1, MinVoters: 3}),
 		w.system(mutation.SysRewrap, w.rewrap(store.KeysetPath("acme"), ClusterPath)), w.rekeyStep(mutation.RekeyRetire, "r1", oldKey), w.rekeyStep(mutation.RekeyBegin, "r2", oldKey),
 		w.system(mutation.SysRecover, mutation.Recover{Generation: 2, Recovery: "r", Certificate: cert("c9", "n9", "id9")}),
 	)

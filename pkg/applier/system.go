@@ -49,6 +49,12 @@ func (ch *change) applySystem(m *mutation.Mutation) error {
 		return ch.rekey(m)
 	case mutation.SysRewrap:
 		return ch.rewrap(m)
+	case mutation.SysLeave:
+		return ch.leave(m)
+	case mutation.SysVote:
+		return ch.vote(m)
+	case mutation.SysAutoremove:
+		return ch.autoremove(m)
 	case mutation.SysStageBegin:
 		return ch.stageBegin(m)
 	case mutation.SysStagePut:

@@ -53,7 +53,7 @@ func TestSystemKinds(t *testing.T) {
 
 func TestPayloadsOfTheClusterAreReadStrictly(t *testing.T) {
 	for _, kind := range []mutation.Kind{mutation.SysEpoch, mutation.SysFound, mutation.SysRecover, mutation.SysLevel, mutation.SysCert, mutation.SysRevoke, mutation.SysCA, mutation.SysAnswer, mutation.SysExport,
-		mutation.SysToken, mutation.SysTokenRevoke, mutation.SysEnrol,
+		mutation.SysToken, mutation.SysTokenRevoke, mutation.SysEnrol, mutation.SysLeave, mutation.SysVote, mutation.SysAutoremove,
 		mutation.SysStageBegin, mutation.SysStagePut, mutation.SysStageCommit, mutation.SysStageAbort} {
 		for _, payload := range []string{"", "{", "[]", `{"surprise":1}`, "\x00"} {
 			w := populated(t)

@@ -37,8 +37,9 @@ type Config struct {
 	ClusterID func() string                 // for archives and markers
 	Commit    func(publish.Committed) error // notes how far this node shows; called before anybody can see it
 	Files     Files
-	Trust     func()      // called when a state is visible in which somebody's certificate may be another; may be nil
-	Stop      func(error) // ends the process; the state machine does nothing after it
+	Hold      func() error // why no snapshot may be taken of the state, nil if it may; may be nil
+	Trust     func()       // called when a state is visible in which somebody's certificate may be another; may be nil
+	Stop      func(error)  // ends the process; the state machine does nothing after it
 }
 
 // ErrStopped is the result of every entry after the state machine has stopped.
@@ -61,6 +62,7 @@ type FSM struct {
 	delivered uint64 // last index that raft gave us; below the image's until it has caught up after a start
 	stopped   bool
 	trust     bool // the entries since the last image may have changed who is trusted
+	past      past
 
 	mu      sync.Mutex
 	applied chan struct{} // closed and replaced when the image changes
@@ -72,6 +74,7 @@ var _ raft.BatchingFSM = (*FSM)(nil)
 func New(cfg Config) *FSM {
 	f := &FSM{cfg: cfg, tx: cfg.Image.Begin(), applied: make(chan struct{})}
 	f.image.Store(cfg.Image)
+	f.past.restart(cfg.Image)
 	return f
 }
 
@@ -108,6 +111,7 @@ func (f *FSM) ApplyBatch(entries []*raft.Log) []any {
 			out[i] = o
 		}
 		index, term = e.Index, e.Term
+		f.past.note(index, f.tx.StateSum())
 	}
 	if index > before && !f.stopped {
 		img, changed := f.tx.Freeze(index, term)
@@ -139,6 +143,7 @@ func (f *FSM) Replay(entries []*raft.Log) error {
 		}
 		img, _ := f.tx.Freeze(e.Index, e.Term)
 		f.image.Store(img)
+		f.past.note(img.Index, img.StateSum())
 	}
 	return nil
 }
@@ -216,6 +221,11 @@ func (f *FSM) Snapshot() (raft.FSMSnapshot, error) {
 	if f.stopped {
 		return nil, ErrStopped
 	}
+	if f.cfg.Hold != nil {
+		if err := f.cfg.Hold(); err != nil {
+			return nil, err
+		}
+	}
 	if f.delivered < img.Index {
 		return nil, fmt.Errorf("raft has delivered up to index %d of %d since the start", f.delivered, img.Index)
 	}
@@ -255,11 +265,30 @@ func (f *FSM) Restore(archive io.ReadCloser) error {
 	if c.Image.Index <= f.Image().Index {
 		return nil
 	}
-	f.tx = c.Image.Begin()
-	f.trust = true
-	f.show(c.Image, func() { f.cfg.Files.Replace(c.Image) })
+	f.adopt(c.Image)
 	if f.stopped { // it was not shown; raft must not take it for installed
 		return ErrStopped
 	}
 	return nil
+}
+
+// Adopt replaces the state by one that is not what came of the log here, between
+// two rafts: the next one goes on behind its index.
+func (f *FSM) Adopt(img *store.Image) error {
+	if f.stopped {
+		return ErrStopped
+	}
+	f.delivered = 0
+	f.adopt(img)
+	if f.stopped {
+		return ErrStopped
+	}
+	return nil
+}
+
+func (f *FSM) adopt(img *store.Image) {
+	f.tx = img.Begin()
+	f.trust = true
+	f.past.restart(img)
+	f.show(img, func() { f.cfg.Files.Replace(img) })
 }

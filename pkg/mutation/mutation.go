@@ -39,6 +39,9 @@ const (
 	SysEnrol       Kind = "sys.enrol"        // a token was used: a certificate was issued for it
 	SysRekey       Kind = "sys.rekey"        // a step from one cluster key to the next
 	SysRewrap      Kind = "sys.rewrap"       // what was sealed under the old cluster key, under the new one
+	SysLeave       Kind = "sys.leave"        // a member is to be one no longer
+	SysVote        Kind = "sys.vote"         // a member without a vote wants one
+	SysAutoremove  Kind = "sys.autoremove"   // when members that are lost are removed
 	SysStageBegin  Kind = "sys.stage.begin"  // open an upload of documents
 	SysStagePut    Kind = "sys.stage.put"    // add documents to it
 	SysStageCommit Kind = "sys.stage.commit" // switch them in at one revision
@@ -52,6 +55,7 @@ var kinds = map[Kind]bool{
 	SysEpoch: true, SysFound: true, SysRecover: true, SysLevel: true, SysCert: true, SysRevoke: true, SysCA: true, SysAnswer: true, SysExport: true,
 	SysToken: true, SysTokenRevoke: true, SysEnrol: true,
 	SysRekey: true, SysRewrap: true,
+	SysLeave: true, SysVote: true, SysAutoremove: true,
 	SysStageBegin: true, SysStagePut: true, SysStageCommit: true, SysStageAbort: true,
 }
 

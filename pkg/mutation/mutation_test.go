@@ -30,7 +30,7 @@ func TestAMutationNamesItsObject(t *testing.T) {
 func TestTheCatalogueIsClosed(t *testing.T) {
 	want := strings.Fields(`tenant.create tenant.update tenant.delete client.create client.update client.delete
 		scope.create scope.delete key.rotate sys.epoch sys.found sys.recover sys.level sys.cert sys.revoke sys.ca sys.answer sys.export sys.rekey sys.rewrap
-		sys.token sys.token.revoke sys.enrol sys.stage.begin sys.stage.put sys.stage.commit sys.stage.abort`)
+		sys.token sys.token.revoke sys.enrol sys.leave sys.vote sys.autoremove sys.stage.begin sys.stage.put sys.stage.commit sys.stage.abort`)
 	if len(kinds) != len(want) || Level != 1 {
 		t.Errorf("%d kinds at level %d, want %d at level 1", len(kinds), Level, len(want))
 	}

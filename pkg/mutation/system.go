@@ -71,11 +71,17 @@ type Certificate struct {
 // Removed reports whether it is of a node that was removed.
 func (c *Certificate) Removed() bool { return c.Revoked && !c.LineRevoked && c.NodeID != "" }
 
+// Left reports whether that node was told to leave by itself.
+func (c *Certificate) Left() bool { return c.Removed() && strings.HasPrefix(c.Why, leftAs) }
+
 // Fate says of a revoked certificate what became of it: "was revoked by admin/ana",
 // "was revoked: tenant acme was deleted by unix/0".
 func (c *Certificate) Fate() string {
-	if strings.HasPrefix(c.Why, "revoked by ") {
+	switch {
+	case strings.HasPrefix(c.Why, "revoked by "):
 		return "was " + c.Why
+	case c.Left():
+		return "was revoked: its node " + c.Why
 	}
 	return "was revoked: " + c.Why
 }
@@ -185,6 +191,12 @@ func systemPayload(kind Kind) any {
 		return new(Rekey)
 	case SysRewrap:
 		return new(Rewrap)
+	case SysLeave:
+		return new(Leave)
+	case SysVote:
+		return new(Vote)
+	case SysAutoremove:
+		return new(Autoremove)
 	case SysStageBegin:
 		return new(StageBegin)
 	case SysStagePut:

@@ -23,8 +23,9 @@ func (n *Node) recovery() string {
 		name = n.self.Name
 	}
 	const alone = "there is no other member to copy from: if cluster.key is what is missing, put your copy of it back; else keep\n" +
-		"this directory, put a copy of cluster.key into an empty one, found a new cluster there (cpctl node) and\n" +
-		"restore your newest archive (cpctl restore FILE); without that key the private keys in the archive stay closed"
+		"this directory, and restore your newest archive as a new cluster in an empty one, with your copy of cluster.key\n" +
+		"(cpctl restore FILE --offline --data-dir DIR --cluster-key-file cluster.key); without that key the private keys\n" +
+		"in the archive stay closed"
 	rejoin := "to bring this node back: stop it, remove it at another member (cpctl cluster remove " + name + "),\n" +
 		"empty its data directory and join it again"
 	switch known, others := n.others(); {

@@ -180,7 +180,7 @@ func TestARemovedNodeThatFindsBackIsTurnedAway(t *testing.T) {
 	ctx, cancel := context.WithTimeout(context.Background(), patience)
 	defer cancel()
 	c.until("n3 is removed", func() error {
-		_, _, err := c.leader().Remove(ctx, "n3", access.Local("0"))
+		_, err := c.leader().Remove(ctx, RemoveRequest{Name: "n3"}, access.Local("0"))
 		return err
 	})
 	before := c.serials()
@@ -346,7 +346,7 @@ func TestThatOfAVoterIsNotTakenBack(t *testing.T) {
 	if why, _ := n.Farewell("unknown", "id9"); why == nil {
 		t.Error("a certificate of the node that is not on record is good")
 	}
-	if err := n.revokeNode(ctx, Member{ID: "id9", Name: "n9"}, "unix/7"); err != nil {
+	if _, err := n.Remove(ctx, RemoveRequest{Name: "id9"}, access.Local("7")); err != nil {
 		t.Fatal(err)
 	}
 	if why, removed := n.Farewell("d1", "id9"); why == nil || !removed {

@@ -22,6 +22,7 @@ type SelfCheck struct {
 	Faults      []Fault
 	Unchecked   string // why data/ could not be compared, "" if it was
 	Hint        string // how to bring the node back, if a fault cannot be repaired
+	Drift       *Drift // the state is not the majority's; nil: it is, or was repaired
 }
 
 // Fault is one file that is not as it should be.
@@ -40,8 +41,10 @@ func (c *SelfCheck) add(path string, repaired bool, format string, args ...any) 
 // data/ anew, and snapshots and markers; entries of the log are nowhere else on
 // this node, and keys and certificates are not its own to make.
 func (n *Node) Check(ctx context.Context, repair bool) *SelfCheck {
+	c := new(SelfCheck)
+	n.checkState(ctx, c, repair)
 	img := n.Image()
-	c := &SelfCheck{Index: img.Index, StateDigest: img.StateDigest()}
+	c.Index, c.StateDigest = img.Index, img.StateDigest()
 	n.checkFiles(c, img, repair)
 	n.checkIdentity(c)
 	// A damaged record says that it is not known how far this node has shown:
@@ -63,8 +66,35 @@ func (n *Node) Check(ctx context.Context, repair bool) *SelfCheck {
 	return c
 }
 
+// StateFault is the path of a fault of the state itself, which is no file.
+const StateFault = "(state)"
+
+// checkState tells of a state that is not the majority's, and with repair brings
+// it back.
+func (n *Node) checkState(ctx context.Context, c *SelfCheck, repair bool) {
+	d := n.Drifted()
+	if d == nil {
+		return
+	}
+	problem := fmt.Sprintf("another state than the majority's, found at index %d (digest %.12s, the majority's %.12s)", d.Index, d.Digest, d.Right)
+	if repair {
+		err := n.RepairDrift(ctx)
+		if err == nil {
+			c.add(StateFault, true, "%s", problem)
+			return
+		}
+		problem += fmt.Sprintf("; not repaired yet, and tried again by itself: %v", err)
+	}
+	c.Drift = d
+	c.add(StateFault, false, "%s", problem)
+}
+
 // checkFiles compares data/ with the state.
 func (n *Node) checkFiles(c *SelfCheck, img *store.Image, repair bool) {
+	if n.Drifted() != nil {
+		c.Unchecked = "its files are withdrawn until its state is repaired"
+		return
+	}
 	faults, err := n.files.Check(img, repair)
 	if err != nil {
 		c.Unchecked = err.Error()
@@ -178,6 +208,9 @@ func (s *snapStore) verify(clusterID string) (faults []badSnapshot, err error) {
 // snapshotAnew takes a snapshot, through raft if it wants one. If nothing has
 // been applied since the last one, raft does not, and it is written for it.
 func (n *Node) snapshotAnew(snaps *snapStore) error {
+	if err := n.holdSnapshot(); err != nil {
+		return err
+	}
 	r := n.running.Load()
 	if err := r.await(func() error { return r.raft.Snapshot().Error() }); !errors.Is(err, raft.ErrNothingNewToSnapshot) {
 		return err
@@ -190,7 +223,7 @@ func (n *Node) snapshotAnew(snaps *snapStore) error {
 	if members.Index() > img.Index {
 		return store.Errorf(store.CodeUnavailable, "no new snapshot now: a change of membership is under way")
 	}
-	sink, err := (&sparing{snaps, n.spare}).Create(raft.SnapshotVersionMax, img.Index, img.Term, members.Configuration(), members.Index(), nil)
+	sink, err := (&sparing{SnapshotStore: snaps, spare: n.spare}).Create(raft.SnapshotVersionMax, img.Index, img.Term, members.Configuration(), members.Index(), nil)
 	if err != nil {
 		return err
 	}
@@ -206,5 +239,5 @@ func (n *Node) snapshotAnew(snaps *snapStore) error {
 // lasting reports whether a fault of a file stays whatever the node does.
 func lasting(name string) bool {
 	dir, _, _ := strings.Cut(name, "/")
-	return dir != "data" && name != "raft/tail" && name != "raft/committed" && name != "raft/snapshots" && path.Dir(name) != "raft/snapshots"
+	return dir != "data" && name != StateFault && name != "raft/tail" && name != "raft/committed" && name != "raft/snapshots" && path.Dir(name) != "raft/snapshots"
 }

@@ -85,7 +85,7 @@ func (n *Node) ReadIndex(ctx context.Context) (uint64, error) {
 		if err := r.await(members.Error); err != nil {
 			return 0, store.Errorf(store.CodeUnavailable, "this node leads no longer: %v", err)
 		}
-		if err := r.quorum.confirm(raft.ServerID(n.self.NodeID), members.Configuration().Servers, term, l.over); err != nil {
+		if err := r.electors.confirm(raft.ServerID(n.self.NodeID), members.Configuration().Servers, term, l.over); err != nil {
 			return 0, err
 		}
 		if now := r.raft.CurrentTerm(); now != term {

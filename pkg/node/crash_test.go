@@ -1,6 +1,7 @@
 package node
 
 import (
+	"cmp"
 	"flag"
 	"fmt"
 	"math/rand/v2"
@@ -37,12 +38,13 @@ type point struct {
 	call    *crash.Op
 	variant string
 	seed    int
+	test    string // that makes it; TestACrashAtEveryCall if empty
 	remains remains
 }
 
 func (p *point) String() string {
-	return fmt.Sprintf("crash before call %d (%s), variant %s, seed %d\n\talone: go test ./pkg/node -run TestACrashAtEveryCall -op %d -variant %s -seed %d",
-		p.op, p.call, p.variant, p.seed, p.op, p.variant, p.seed)
+	return fmt.Sprintf("crash before call %d (%s), variant %s, seed %d\n\talone: go test ./pkg/node -run %s -op %d -variant %s -seed %d",
+		p.op, p.call, p.variant, p.seed, cmp.Or(p.test, "TestACrashAtEveryCall"), p.op, p.variant, p.seed)
 }
 
 // A node is stopped before each call by which it changes its disk, with

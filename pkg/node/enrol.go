@@ -19,6 +19,9 @@ func (n *Node) Enrol(ctx context.Context, req EnrolRequest, by access.Actor) (*E
 	if _, err := n.leading(ctx); err != nil {
 		return nil, err
 	}
+	if err := n.wiped(req.NodeID); err != nil {
+		return nil, err
+	}
 	if req.Token != "" {
 		return n.useToken(ctx, req, by)
 	}
@@ -39,6 +42,18 @@ func (n *Node) Enrol(ctx context.Context, req EnrolRequest, by access.Actor) (*E
 		return nil, err
 	}
 	return n.withKey(e, access.Node), nil
+}
+
+// wiped refuses a newcomer under the id of a member: it would have its votes, and
+// nothing of what that one has promised to keep.
+func (n *Node) wiped(nodeID string) error {
+	for _, m := range n.Members() {
+		if nodeID != "" && m.ID == nodeID {
+			return store.Errorf(store.CodeDenied, "node %s is a member already, known as %q", nodeID, m.Name).
+				WithHint("a node that has lost its directory comes back under another id: empty the directory, remove the member (cpctl cluster remove %s), and join again", m.Name)
+		}
+	}
+	return nil
 }
 
 // certify signs the certificate of a newcomer.

@@ -111,8 +111,7 @@ func (d *dataDir) foundingKeys() (pki.Keyring, error) {
 
 // founded notes that the cluster is on record.
 func (d *dataDir) founded(id *identity) error {
-	id.Phase = phaseMember
-	if err := d.save(id); err != nil {
+	if err := d.enter(id, phaseMember); err != nil {
 		return err
 	}
 	// Without node.json saying so, the next start would need it.

@@ -6,6 +6,7 @@ import (
 	"io"
 	"os"
 	"path/filepath"
+	"sync"
 
 	"golang.org/x/sys/unix"
 
@@ -19,6 +20,8 @@ const (
 	phaseFounding = "founding" // the first node of a cluster that is not on record yet
 	phaseJoining  = "joining"  // it has a certificate but is no member yet
 	phaseMember   = "member"
+	phaseLeft     = "left"    // it was a member, and was told to leave
+	phaseRemoved  = "removed" // it was a member, and others have removed it
 )
 
 // identity is node.json: who this node is, for ever.
@@ -33,6 +36,7 @@ type identity struct {
 	Listen        string `json:"listen"`
 	Advertise     string `json:"advertise"`
 	Voter         bool   `json:"voter"`
+	Gone          string `json:"gone,omitempty"` // why it is no longer a member
 }
 
 // dataDir is the data directory, locked.
@@ -40,6 +44,9 @@ type dataDir struct {
 	path string
 	lock *os.File
 	disk disk.FS
+
+	saving sync.Mutex
+	parted bool // node.json says that this node is gone, which is its last word
 }
 
 func (d *dataDir) file(parts ...string) string {
@@ -133,7 +140,35 @@ func (d *dataDir) tidy() error {
 	return nil
 }
 
-func (d *dataDir) save(id *identity) error { return d.saveRecord("node.json", id) }
+func (d *dataDir) save(id *identity) error {
+	d.saving.Lock()
+	defer d.saving.Unlock()
+	if d.parted {
+		return nil
+	}
+	return d.saveRecord("node.json", id)
+}
+
+// enter notes the next phase of a node's life.
+func (d *dataDir) enter(id *identity, phase string) error {
+	d.saving.Lock()
+	defer d.saving.Unlock()
+	if d.parted {
+		return nil
+	}
+	id.Phase = phase
+	return d.saveRecord("node.json", id)
+}
+
+// part notes the last one, and why.
+func (d *dataDir) part(id *identity, phase, why string) error {
+	d.saving.Lock()
+	defer d.saving.Unlock()
+	d.parted = true
+	last := *id
+	last.Phase, last.Gone = phase, why
+	return d.saveRecord("node.json", &last)
+}
 
 // saveSecrets makes the cluster key and the certificate durable, before anybody
 // counts on this node having them.

@@ -38,6 +38,7 @@ type Enrolment struct {
 type AdmitRequest struct {
 	NodeID  string
 	Address string
+	Moved   bool // it is a member, and was at another address before
 }
 
 // Joiner reaches a member of the cluster that a new node wants to join. Once the
@@ -166,8 +167,7 @@ func (n *Node) join() {
 		case <-time.After(500 * time.Millisecond):
 		}
 	}
-	n.self.Phase = phaseMember
-	if err := n.dir.save(n.self); err != nil {
+	if err := n.dir.enter(n.self, phaseMember); err != nil {
 		n.cfg.Log.Error("the membership could not be noted", "error", err)
 	}
 	n.cfg.Log.Info("admitted to the cluster", "cluster", n.self.ClusterID)

@@ -29,6 +29,9 @@ func (n *Node) leading(ctx context.Context) (*leadership, error) {
 	if l == nil {
 		return nil, ErrNotLeader
 	}
+	if n.Drifted() != nil { // what it would decide is decided from a wrong state
+		return nil, errDrifted
+	}
 	select {
 	case <-l.ready:
 		return l, nil
@@ -47,6 +50,9 @@ func (n *Node) leading(ctx context.Context) (*leadership, error) {
 // ErrNotLeader is the answer of a node that cannot decide: nothing was
 // proposed, and another node may be asked.
 var ErrNotLeader = store.Errorf(store.CodeUnavailable, "this node is not the leader")
+
+// errDrifted is the answer of a leader that is about to hand over.
+var errDrifted = store.Errorf(store.CodeUnavailable, "the state of the leader is not that of the majority; another node is about to lead")
 
 // follow turns raft's notes of leadership into epochs. Raft waits for nobody
 // who reads them slowly: the channel is deep, and nothing here blocks.
@@ -161,11 +167,17 @@ func (n *Node) tend(l *leadership) {
 		if n.raft().State() != raft.Leader {
 			continue
 		}
+		if n.Drifted() != nil {
+			n.yield()
+			continue
+		}
 		if time.Since(failed) > retireBackoff && !n.retireKeys(l) {
 			failed = time.Now()
 		}
+		n.finishRemovals()
 		n.dropForsaken()
 		n.promote()
+		n.removeLost(l)
 		n.succeed()
 		n.yield()
 	}
@@ -179,7 +191,7 @@ const (
 )
 
 // yield hands leadership over when this node cannot do what a leader has to, and
-// another voter can: write its files, seal, and tell the time.
+// another voter can: write its files, seal, tell the time, and has the right state.
 func (n *Node) yield() {
 	why := ""
 	switch files := n.files.Status(); {
@@ -187,7 +199,7 @@ func (n *Node) yield() {
 		why = files.Reason
 	case n.lacksKey(n.Image()):
 		why = "cluster_key"
-	case n.skew() != 0 && n.mayYieldAgain():
+	case n.skew() != 0 && n.mayYieldClock():
 		if n.askAround(); n.skew() == 0 { // all clocks were set at once
 			return
 		}
@@ -199,8 +211,12 @@ func (n *Node) yield() {
 		if to.unfit != "" {
 			return
 		}
-		if why == clockSkew && to.off.Abs() > maxSkew/2 { // or it might think the same of itself, and hand it back
-			continue
+		if why == clockSkew {
+			if to.off.Abs() > maxSkew/2 { // or it might think the same of itself, and hand it back
+				continue
+			}
+			now := time.Now()
+			n.clockYield.Store(&now)
 		}
 		n.cfg.Log.Warn("this node cannot lead as it is; handing leadership over", "to", to.Name, "reason", why)
 		err := n.handTo(to.Member)
@@ -211,11 +227,11 @@ func (n *Node) yield() {
 	}
 }
 
-// mayYieldAgain reports whether this node has not handed leadership over because
-// of its clock for a while, and notes that it does now.
-func (n *Node) mayYieldAgain() bool {
-	now, last := time.Now(), n.clockYield.Load()
-	return (last == nil || now.Sub(*last) > clockPause) && n.clockYield.CompareAndSwap(last, &now)
+// mayYieldClock reports whether this node has not handed leadership over because
+// of its clock for a while.
+func (n *Node) mayYieldClock() bool {
+	last := n.clockYield.Load()
+	return last == nil || time.Since(*last) > clockPause
 }
 
 const (

@@ -50,7 +50,7 @@ func (s *logStore) followSnapshots(snaps raft.SnapshotStore, stale func()) error
 		}
 		return snapshotMark{list[0].ID, list[0].Index, list[0].Term}, nil
 	}
-	s.stale = stale
+	s.stale, s.snaps = stale, snaps
 	mark, err := s.newest()
 	s.begins.Store(&mark)
 	if err != nil {
@@ -98,7 +98,7 @@ func (s *logStore) DeleteRange(min, max uint64) error {
 		return s.fail(err)
 	}
 	if keep {
-		return nil
+		return s.keptConf()
 	}
 	if err := s.shorten(min, max); err != nil {
 		return s.fail(err)

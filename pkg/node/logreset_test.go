@@ -241,3 +241,45 @@ func TestUnreadableSnapshotsStopTheLog(t *testing.T) {
 		t.Error("a log follows snapshots that cannot be listed")
 	}
 }
+
+// Raft takes the configuration of a snapshot that it installs for the one in force,
+// also when the log goes on from there with a newer one.
+func TestAKeptLogMayHaveTheNewerMembers(t *testing.T) {
+	for _, c := range []struct {
+		at    uint64 // of the newest configuration
+		stale int
+	}{{20, 0}, {50, 1}} {
+		s, _ := testLog(t, filepath.Join(t.TempDir(), "raft.db"))
+		held := entries(1, 60, 3)
+		members := raft.Configuration{Servers: []raft.Server{{ID: "a", Address: "a@h:1"}}}
+		held[c.at-1].Type, held[c.at-1].Data = raft.LogConfiguration, raft.EncodeConfiguration(members)
+		if err := s.StoreLogs(held); err != nil {
+			t.Fatal(err)
+		}
+		snaps, stale := new(fakeSnapshots), 0
+		if err := s.followSnapshots(snaps, func() { stale++ }); err != nil {
+			t.Fatal(err)
+		}
+		snaps.install("late", 40, 3)
+		if err := s.DeleteRange(1, 60); err != nil {
+			t.Fatal(err)
+		}
+		wantEnds(t, s, 1, 60)
+		if stale != c.stale {
+			t.Errorf("with members of entry %d raft was called stale %d times, want %d", c.at, stale, c.stale)
+		}
+		for range 2 { // from memory, and from the log
+			if got, err := s.membership(); err != nil || got.index != c.at || len(got.is.Servers) != 1 {
+				t.Errorf("the members are of %+v, %v, want entry %d", got, err, c.at)
+			}
+			s.conf = nil
+		}
+		if err := s.DeleteRange(c.at, 60); err != nil { // a deposed leader's
+			t.Fatal(err)
+		}
+		snaps.list[0].ConfigurationIndex = 7
+		if got, err := s.membership(); err != nil || got.index != 7 {
+			t.Errorf("without it they are of %+v, %v, want those of the snapshot", got, err)
+		}
+	}
+}

@@ -42,6 +42,8 @@ type logStore struct {
 
 	writing sync.Mutex // one append or deletion at a time
 	tail    logTail    // the last entry
+	conf    *confMark  // the newest configuration in it; nil: not looked for yet, or there is none
+	snaps   raft.SnapshotStore
 	sizes   logSizes
 	noted   *publish.Marker // nil in a log that is only read
 
@@ -145,6 +147,7 @@ func (s *logStore) StoreLogs(entries []*raft.Log) error {
 		return s.fail(fmt.Errorf("raft log %s: write entries %d to %d: %w", s.path, entries[0].Index, entries[len(entries)-1].Index, err))
 	}
 	s.tail = tail
+	s.stored(entries)
 	for _, e := range copies {
 		s.sizes.add(e.Index, sizeOf(e))
 	}

@@ -40,7 +40,7 @@ func TestTheLeaderJudgesTheCertificateOfWhoAsks(t *testing.T) {
 		for what, do := range map[string]func() error{
 			"write":  func() error { _, err := n.Write(ctx, tenantNamed("acme"), who.by); return err },
 			"token":  func() error { _, err := n.RevokeToken(ctx, "0123456789abcdef", who.by); return err },
-			"remove": func() error { _, _, err := n.Remove(ctx, "n1", who.by); return err },
+			"remove": func() error { _, err := n.Remove(ctx, RemoveRequest{Name: "n1"}, who.by); return err },
 			"enrol":  func() error { _, err := n.Enrol(ctx, EnrolRequest{Name: "n9"}, who.by); return err },
 			"export": func() error { _, _, err := n.RecordExport(ctx, "acme", "", "n1", who.by); return err },
 			"revoke": func() error { _, _, err := n.Revoke(ctx, "a1", who.by); return err },

@@ -8,6 +8,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"io"
 	"log/slog"
 	"net"
 	"sync"
@@ -22,6 +23,7 @@ import (
 	"github.com/cpctl/cpctl/pkg/fsm"
 	"github.com/cpctl/cpctl/pkg/mutation"
 	"github.com/cpctl/cpctl/pkg/publish"
+	"github.com/cpctl/cpctl/pkg/snapshot"
 	"github.com/cpctl/cpctl/pkg/store"
 )
 
@@ -56,13 +58,17 @@ type Config struct {
 
 	Join Joiner // how a new node gets into a cluster; nil: it founds one
 
-	space func(dir string) (free, total uint64) // of the disk; diskSpace if nil, tests have others
-	disk  disk.FS                               // the real one if nil, tests have others
-	boot  string                                // id of the boot; the kernel's if empty
+	space  func(dir string) (free, total uint64) // of the disk; diskSpace if nil, tests have others
+	disk   disk.FS                               // the real one if nil, tests have others
+	steady time.Duration                         // that a member keeps up before it votes; promoteAfter if zero
+	step   func(n *Node, at string) error        // in a removal; nothing if nil, tests end a leader there
+	boot   string                                // id of the boot; the kernel's if empty
 
 	keptLog int64                                                       // bytes that stay of a log that is cut; keptLogBytes if zero, tests have less
 	before  func(*mutation.Command)                                     // is told of each command before this node proposes it; may block
 	dialer  func(ctx context.Context, address string) (net.Conn, error) // to other members; of TCP if nil, tests have others
+
+	between func(raft.BatchingFSM) raft.BatchingFSM // stands between raft and the state machine; nil, but in tests
 
 	// FetchKey asks another member for a cluster key, by its id. Nil: nobody is asked.
 	FetchKey func(ctx context.Context, m Member, keyID string) ([]byte, error)
@@ -70,6 +76,19 @@ type Config struct {
 	// Probe asks another member how it is. Nil: only what raft knows is used.
 	// Its error is of ErrRemoved or ErrRevoked when that member said so.
 	Probe func(ctx context.Context, m Member) (Progress, error)
+
+	// DigestAt asks another member for the digest of its state at a log index, and
+	// tells it this node's, "" if that does not matter. Nil: states are not compared.
+	DigestAt func(ctx context.Context, m Member, index uint64, own string) (string, error)
+	// FetchState has another member send its state, of an index or a later one:
+	// take gets what the archive will be, and the archive. Nil: there is no repair.
+	FetchState func(ctx context.Context, m Member, behind uint64, take func(snapshot.Manifest, io.Reader) error) error
+	// Seek are addresses, HOST:PORT, where other members may be found when none is
+	// where this node knows it to be.
+	Seek []string
+	// Move asks another member to tell the leader that this node is at another
+	// address now. Nil: a node that does not lead cannot say so.
+	Move func(ctx context.Context, to Member, req AdmitRequest) error
 
 	// Record puts on record what a leader does of its own accord. Nil: nobody does.
 	Record func(audit.Event)
@@ -135,26 +154,48 @@ type Node struct {
 	unnoted    publish.Committed         // what would be in raft/committed if it were settled
 	settled    atomic.Bool               // the image is not older than what this node showed before its start
 
-	notes     chan bool // raft's notes of leadership won and lost
-	peers     peerStates
-	members   sync.Mutex   // one change of membership at a time
-	writers   sync.RWMutex // held for writing while a restore commits
-	requests  atomic.Pointer[knownRequestKey]
-	rekeying  chan struct{} // holds one token while nobody rolls the cluster key over here
-	restoring restoring
-	open      *conns                // connections to whoever has a certificate
-	swept     chan struct{}         // makes sweeping look at them
-	trust     chan struct{}         // makes keepCertificate look at once
-	tlsFiles  sync.Mutex            // held while tls/ is changed, or compared
-	renewing  sync.Mutex            // one renewal of a person at a time: they are counted
-	rotating  sync.Mutex            // one step of a roll-over of the authority at a time
-	refused   atomic.Pointer[error] // why the others do not talk to this node
-	strangers strangers
-	closing   chan struct{}
-	alive     context.Context // ends with closing
-	stop      context.CancelFunc
-	stopped   sync.Once
-	done      sync.WaitGroup
+	notes                 chan bool // raft's notes of leadership won and lost
+	peers                 peerStates
+	members               sync.Mutex // one change of membership at a time
+	spells                spells
+	hints                 hints
+	moving                atomic.Bool // it is telling the leader where it is
+	moved                 time.Time   // since when, zero if it has not to; and unmoved: of that goroutine
+	unmoved               said
+	departing             atomic.Int32 // callers who have told this node to leave, and wait
+	parting               sync.Once
+	unfinished, unremoved said         // of tend
+	writers               sync.RWMutex // held for writing while a restore commits
+	requests              atomic.Pointer[knownRequestKey]
+	rekeying              chan struct{} // holds one token while nobody rolls the cluster key over here
+	restoring             restoring
+	open                  *conns                // connections to whoever has a certificate
+	swept                 chan struct{}         // makes sweeping look at them
+	trust                 chan struct{}         // makes keepCertificate look at once
+	tlsFiles              sync.Mutex            // held while tls/ is changed, or compared
+	renewing              sync.Mutex            // one renewal of a person at a time: they are counted
+	rotating              sync.Mutex            // one step of a roll-over of the authority at a time
+	refused               atomic.Pointer[error] // why the others do not talk to this node
+	strangers             strangers
+	closing               chan struct{}
+	alive                 context.Context // ends with closing
+	stop                  context.CancelFunc
+	stopped               sync.Once
+	done                  sync.WaitGroup
+
+	drift     atomic.Pointer[Drift] // set while the state is known not to be the majority's
+	driftKept atomic.Pointer[Drift] // what of it is on the disk
+	split     atomic.Bool           // states differ, and no majority tells which is right
+	doubt     chan struct{}         // another node has found that its state differs from this one's
+	mend      chan struct{}         // makes repairing look at once
+	repairs   repairs
+	adopting  chan adoption
+
+	// The rest belongs to watch.
+	heardAt     time.Time     // when the voters were last asked for their digests
+	hearPause   time.Duration // before they are asked again
+	splits      int           // how often in a row no majority was found
+	driftOthers string        // who was said to differ
 }
 
 // Image returns the newest state of this node. It never changes.
@@ -179,13 +220,17 @@ func (n *Node) Listener(protocol string) net.Listener { return n.mux.Listener(pr
 // Dial connects to another member with one of the port's protocols. The peer is
 // the member, or the connection fails.
 func (n *Node) Dial(ctx context.Context, m Member, protocol string) (net.Conn, error) {
-	cfg, err := n.dialTLS(m.ID, protocol)
+	return n.hints.dial(m.ID, m.Address, func(address string) (net.Conn, error) { return n.dial(ctx, m.ID, address, protocol) })
+}
+
+func (n *Node) dial(ctx context.Context, nodeID, address, protocol string) (net.Conn, error) {
+	cfg, err := n.dialTLS(nodeID, protocol)
 	if err != nil {
 		return nil, err
 	}
 	ctx, cancel := context.WithTimeout(ctx, handshakeTimeout)
 	defer cancel()
-	return n.open.dial(ctx, cfg, m.Address)
+	return n.open.dial(ctx, cfg, address)
 }
 
 // Revoked reports whether a certificate was taken back, as far as this node knows.
@@ -198,6 +243,9 @@ func (n *Node) Revoked(serial string) bool {
 
 // WaitApplied returns when this node has applied a log index.
 func (n *Node) WaitApplied(ctx context.Context, index uint64) error {
+	if err := n.sound(); err != nil {
+		return err
+	}
 	ctx, cancel := n.whileAlive(ctx)
 	defer cancel()
 	if err := n.fsm.Wait(ctx, index); err != nil {
@@ -228,8 +276,11 @@ func (n *Node) whileAlive(ctx context.Context) (context.Context, context.CancelF
 }
 
 // Readable reports whether stale reads may be answered: after a start without a
-// marker the node first has to hear from a quorum.
+// marker the node first has to hear from a quorum, and a wrong state is not read.
 func (n *Node) Readable() error {
+	if err := n.sound(); err != nil {
+		return err
+	}
 	if n.settled.Load() {
 		return nil
 	}
@@ -246,7 +297,11 @@ func (n *Node) fail(err error) {
 			default:
 			}
 		}
-		n.cfg.Log.Error("the node stops", "error", err)
+		if errors.Is(err, ErrLeft) {
+			n.cfg.Log.Info("the node stops, and is not to be started again", "reason", err)
+		} else {
+			n.cfg.Log.Error("the node stops", "error", err)
+		}
 		n.cfg.Stop(n.advise(err))
 	})
 }

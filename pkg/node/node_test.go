@@ -268,9 +268,10 @@ func TestRemovingAMemberCountsWhoIsLeft(t *testing.T) {
 	t.Parallel()
 	c := newTrio(t, "n1", "n2", "n3")
 	remove := func(name string) error {
+		id := uuid.NewString()
 		for {
 			ctx, cancel := context.WithTimeout(context.Background(), patience)
-			_, _, err := c.leader().Remove(ctx, name, access.Local("0"))
+			_, err := c.leader().Remove(ctx, RemoveRequest{Name: name, ID: id}, access.Local("0"))
 			cancel()
 			if !errors.Is(err, store.ErrUnavailable) {
 				return err

@@ -1,136 +1,98 @@
 package node
 
 import (
-	"context"
-	"errors"
 	"fmt"
-	"sync"
+	"strings"
 	"time"
-
-	"github.com/hashicorp/raft"
-
-	"github.com/cpctl/cpctl/pkg/store"
 )
 
-// quorum asks the voters whether this node still leads. An answer counts if its
-// voter was asked after the round began. raft's VerifyLeader counts every answer
-// that comes in: a leader that stood still while another one was elected, or whose
-// line did, finds answers to what it sent before, and would believe them.
+// quorum is the arithmetic of a removal: who would be left to vote, and who of
+// them answers.
 type quorum struct {
-	ask func(s raft.Server, term uint64) error // nil: the voter was in this term when it was asked, and follows
-
-	mu     sync.Mutex
-	voters map[raft.ServerID]*confirmer // one call to a voter at a time
+	without string // the member that would be gone
+	there   bool   // which answers
+	now     int    // voters
+	answer  []string
+	silent  []string
 }
 
-// echoWait bounds one call to a voter. One that takes longer goes on, and the
-// next is made beside it: its connection may have been lost without a word.
-const echoWait = time.Second
+// after is how many voters would be left.
+func (q *quorum) after() int { return len(q.answer) + len(q.silent) }
 
-// errLater is the answer of a voter that knows of a later term.
-var errLater = errors.New("a voter is in a later term")
+// needed is how many of them decide.
+func (q *quorum) needed() int { return q.after()/2 + 1 }
 
-// askAgain is how long a round waits before it asks a voter again that could not
-// be asked: connections that were lost are made anew.
-const askAgain = 20 * time.Millisecond
+// holds reports whether those that answer could decide.
+func (q *quorum) holds() bool { return len(q.answer) >= q.needed() }
 
-// confirm returns nil once a majority, with this node, has answered as it should.
-// It gives up when a majority knows better, or when over is closed: a leader that
-// reaches no majority soon leads no longer.
-func (q *quorum) confirm(self raft.ServerID, servers []raft.Server, term uint64, over <-chan struct{}) error {
-	ctx, cancel := context.WithCancel(context.Background())
-	defer cancel()
-	answers := make(chan error)
-	voters, left, missing := 0, 0, 0
-	for _, s := range servers {
-		if s.Suffrage != raft.Voter {
+// canLose is how many more of them may fail.
+func (q *quorum) canLose() int { return max(len(q.answer)-q.needed(), 0) }
+
+// String is the arithmetic in words: "there are 3 voters; without node "n3" there
+// would be 2, of which 1 answers (n1) and 1 does not (n2), and 2 are needed to decide".
+func (q *quorum) String() string {
+	var b strings.Builder
+	fmt.Fprintf(&b, "there %s; without node %q there would be %d", tally(q.now, "is 1 voter", "are %d voters"), q.without, q.after())
+	fmt.Fprintf(&b, ", of which %s", tally(len(q.answer), "1 answers", "%d answer"))
+	if len(q.answer) > 0 {
+		fmt.Fprintf(&b, " (%s)", strings.Join(q.answer, ", "))
+	}
+	if len(q.silent) > 0 {
+		fmt.Fprintf(&b, " and %s (%s)", tally(len(q.silent), "1 does not", "%d do not"), strings.Join(q.silent, ", "))
+	}
+	fmt.Fprintf(&b, ", and %s needed to decide", tally(q.needed(), "1 is", "%d are"))
+	return b.String()
+}
+
+func tally(n int, one, many string) string {
+	if n == 1 {
+		return one
+	}
+	return fmt.Sprintf(many, n)
+}
+
+// quorumWithout counts who would be left without a member. It asks them all: a
+// leader of a moment ago has heard nobody yet, and one that was heard a moment
+// ago may be gone.
+func (n *Node) quorumWithout(all []Member, gone Member) *quorum {
+	const rounds = 3 // for those that were heard a moment ago, and are only slow
+	answered := map[string]bool{n.self.NodeID: true}
+	for range rounds {
+		began := time.Now()
+		if n.cfg.Probe != nil {
+			n.probeAll()
+		}
+		slow := false
+		for _, m := range all {
+			p, ok := n.peers.state(m.ID)
+			answered[m.ID] = answered[m.ID] || ok && !p.Seen.Before(began)
+			slow = slow || !answered[m.ID] && ok && p.fresh() && m.Voter && m.ID != gone.ID
+		}
+		if !slow {
+			break
+		}
+	}
+	q := &quorum{without: nameOf(gone), there: answered[gone.ID]}
+	for _, m := range all {
+		switch {
+		case !m.Voter:
 			continue
+		case m.ID == gone.ID:
+		case answered[m.ID]:
+			q.answer = append(q.answer, nameOf(m))
+		default:
+			q.silent = append(q.silent, nameOf(m))
 		}
-		voters++
-		if s.ID == self {
-			continue
-		}
-		left++
-		go func() {
-			err := q.answer(ctx, s, term)
-			select {
-			case answers <- err:
-			case <-ctx.Done():
-			}
-		}()
+		q.now++
 	}
-	missing = voters/2 + 1 - (voters - left)
-	var last error
-	for missing > 0 {
-		if left < missing {
-			return store.Errorf(store.CodeUnavailable, "too few voters confirm that this node leads: %v", last)
-		}
-		select {
-		case err := <-answers:
-			if left--; err == nil {
-				missing--
-			} else {
-				last = err
-			}
-		case <-over:
-			return ErrNotLeader
-		}
-	}
-	return nil
+	return q
 }
 
-// answer is what a voter says, asked until it says something.
-func (q *quorum) answer(ctx context.Context, s raft.Server, term uint64) error {
-	for {
-		round := q.voter(s.ID).enter(func() (uint64, error) { return 0, q.ask(s, term) })
-		select {
-		case <-round.done:
-		case <-ctx.Done():
-			return ctx.Err()
-		}
-		if round.err == nil || errors.Is(round.err, errLater) {
-			return round.err
-		}
-		select {
-		case <-time.After(askAgain):
-		case <-ctx.Done():
-			return ctx.Err()
-		}
+// nameOf is how an operator knows a member: of one that is not on record yet
+// there is only the id.
+func nameOf(m Member) string {
+	if m.Name == "" {
+		return m.ID
 	}
-}
-
-// voter is the calls to one voter.
-func (q *quorum) voter(id raft.ServerID) *confirmer {
-	q.mu.Lock()
-	defer q.mu.Unlock()
-	if q.voters == nil {
-		q.voters = map[raft.ServerID]*confirmer{}
-	}
-	if q.voters[id] == nil {
-		q.voters[id] = new(confirmer)
-	}
-	return q.voters[id]
-}
-
-// echo sends a voter what raft sends it all the time, as the leader of a term that
-// this node has led, and wants the answer of a follower in that term: it has voted
-// for nobody in a later one.
-func (t *transport) echo(self raft.ServerID, s raft.Server, term uint64) error {
-	from := t.EncodePeer(self, t.LocalAddr())
-	req := raft.AppendEntriesRequest{RPCHeader: raft.RPCHeader{ProtocolVersion: raft.ProtocolVersionMax, ID: []byte(self), Addr: from}, Term: term, Leader: from}
-	answered := make(chan error, 1)
-	go func() {
-		var resp raft.AppendEntriesResponse
-		err := t.AppendEntries(s.ID, s.Address, &req, &resp)
-		if err == nil && (!resp.Success || resp.Term != term) {
-			err = fmt.Errorf("%w: %d, and not %d", errLater, resp.Term, term)
-		}
-		answered <- err
-	}()
-	select {
-	case err := <-answered:
-		return err
-	case <-time.After(echoWait):
-		return fmt.Errorf("no answer within %s", echoWait)
-	}
+	return m.Name
 }

@@ -157,12 +157,12 @@ func (s *Survivor) recoverOn(fs disk.FS, now time.Time) (*Recovered, error) {
 func (s *Survivor) next(now time.Time) (*recovering, mutation.Certificate, error) {
 	var record mutation.Certificate
 	self := *s.self
-	self.Generation, self.Phase, self.Voter = s.Generation+1, phaseMember, true
+	self.Generation, self.Phase, self.Gone, self.Voter = s.Generation+1, phaseMember, "", true
 	var err error
 	if self.Recovery, err = pki.NewRecovery(); err != nil {
 		return nil, record, err
 	}
-	ca, err := authorityIn(s.Image, s.keys)
+	ca, err := authorityIn(s.Image, *s.keys)
 	if err != nil {
 		return nil, record, err
 	}

@@ -220,7 +220,7 @@ func TestTheSwitchWaitsForEveryVoter(t *testing.T) {
 	}
 	c.must(&mutation.Request{Op: mutation.OpKeyRotate, Tenant: "acme", Alg: "EdDSA"})
 	c.until("the voter to be removed", func() error {
-		_, _, err := c.leader().Remove(t.Context(), gone, access.Local("0"))
+		_, err := c.leader().Remove(t.Context(), RemoveRequest{Name: gone}, access.Local("0"))
 		return err
 	})
 	delete(c.dirs, gone)

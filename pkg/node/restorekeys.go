@@ -61,8 +61,8 @@ func (n *Node) notOurs(live *store.Image, keyID string) error {
 	for _, p := range rollover(live).Past {
 		if p.ID == keyID {
 			return store.Errorf(store.CodeIntegrity, "the archive is sealed under the cluster key %s, which this cluster retired at %s; it has %s now", keyID, p.At, n.ring().IDs()).
-				WithHint("the old cluster.key, of id %s, is needed: put your copy of it into an empty data directory, found a\n"+
-					"new cluster there (cpctl node) and restore the archive into that; nothing was changed", keyID)
+				WithHint("the old cluster.key, of id %s, is needed; with a copy of it the archive becomes a new cluster:\n"+
+					"cpctl restore FILE --offline --data-dir EMPTY-DIR --cluster-key-file COPY; nothing was changed", keyID)
 		}
 	}
 	return store.Errorf(store.CodeIntegrity, "the archive is sealed under the cluster key %s, which is not this cluster's (%s)", keyID, n.ring().IDs()).

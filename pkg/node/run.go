@@ -4,6 +4,7 @@ import (
 	"crypto/tls"
 	"errors"
 	"fmt"
+	"sync"
 	"time"
 
 	"github.com/hashicorp/raft"
@@ -25,8 +26,9 @@ const (
 type running struct {
 	raft      *raft.Raft
 	transport *transport
-	quorum    quorum
+	electors  electorate
 	stopped   chan struct{} // closed after the shutdown
+	once      sync.Once
 }
 
 // stopPatience is how long raft may take to end its goroutines: they end at once,
@@ -38,7 +40,7 @@ var errStuck = errors.New("raft has not ended all of its goroutines")
 
 // stop ends raft. An error of errStuck is no harm to a process that ends, too.
 func (r *running) stop() error {
-	defer close(r.stopped)
+	defer r.once.Do(func() { close(r.stopped) }) // a node that could not go on behind it is closed, too
 	ended := make(chan error, 1)
 	go func() { ended <- r.raft.Shutdown().Error() }()
 	var err error
@@ -107,13 +109,24 @@ func (n *Node) startRaft() error {
 		return err
 	}
 	transport := n.newTransport()
-	r, err := raft.NewRaft(n.raftConfig(), n.fsm, cached, untilClosed{n.logs}, &sparing{snaps, n.spare}, transport)
+	var machine raft.BatchingFSM = n.fsm
+	if n.cfg.between != nil {
+		machine = n.cfg.between(machine)
+	}
+	kept := &sparing{SnapshotStore: snaps, spare: n.spare, give: func() error {
+		// One that leads is to hand over; raft knows that it leads before n.lead does.
+		if r := n.running.Load(); r != nil && r.raft.State() == raft.Leader {
+			return n.holdSnapshot()
+		}
+		return nil
+	}}
+	r, err := raft.NewRaft(n.raftConfig(), machine, cached, untilClosed{n.logs}, kept, transport)
 	if err != nil {
 		return errors.Join(fmt.Errorf("start raft: %w", err), transport.Close())
 	}
 	self := raft.ServerID(n.self.NodeID)
 	ask := func(s raft.Server, term uint64) error { return transport.echo(self, s, term) }
-	n.running.Store(&running{raft: r, transport: transport, quorum: quorum{ask: ask}, stopped: make(chan struct{})})
+	n.running.Store(&running{raft: r, transport: transport, electors: electorate{ask: ask}, stopped: make(chan struct{})})
 	return nil
 }
 
@@ -121,7 +134,7 @@ func (n *Node) newTransport() *transport {
 	layer := newStreamLayer(n.mux.Listener(ProtocolRaft), string(joinAddress(n.self.NodeID, n.self.Advertise)), func(nodeID string) (*tls.Config, error) {
 		return n.dialTLS(nodeID, ProtocolRaft)
 	})
-	layer.open = n.open
+	layer.open, layer.hints = n.open, &n.hints
 	return &transport{raft.NewNetworkTransportWithConfig(&raft.NetworkTransportConfig{Stream: layer, MaxPool: maxPool, Timeout: rpcTimeout,
 		MaxRPCsInFlight: callsInFlight, Logger: raftLogger(n.cfg.Log)}), n.cfg.ElectionTimeout}
 }

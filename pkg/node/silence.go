@@ -21,27 +21,40 @@ const (
 	mostSilence  = 160
 )
 
+// silence is how a follower bears it.
+type silence struct {
+	bearable func() time.Duration
+	heard    time.Time     // when the leader was last heard
+	bears    time.Duration // how long after that raft is asked; 0: it was
+}
+
+// unbearable reports whether it is time to ask raft, once for each silence.
+func (s *silence) unbearable(state raft.RaftState, last, now time.Time) bool {
+	switch {
+	case state != raft.Follower || last.IsZero():
+	case !last.Equal(s.heard):
+		s.heard, s.bears = last, s.bearable()
+	case s.bears > 0 && now.Sub(last) > s.bears:
+		s.bears = 0
+		return true
+	}
+	return false
+}
+
 // watchSilence runs until the node stops.
 func (n *Node) watchSilence() {
 	tick := time.NewTicker(max(n.cfg.HeartbeatTimeout/25, time.Millisecond))
 	defer tick.Stop()
-	var heard time.Time // when the leader was last heard
-	var bears time.Duration
+	s := silence{bearable: func() time.Duration {
+		return n.cfg.HeartbeatTimeout * time.Duration(leastSilence+rand.IntN(mostSilence-leastSilence)) / 100
+	}}
 	for {
 		select {
 		case <-tick.C:
 		case <-n.closing:
 			return
 		}
-		r := n.raft()
-		last := r.LastContact()
-		switch {
-		case r.State() != raft.Follower || last.IsZero():
-		case !last.Equal(heard):
-			heard = last
-			bears = n.cfg.HeartbeatTimeout * time.Duration(leastSilence+rand.IntN(mostSilence-leastSilence)) / 100
-		case bears > 0 && time.Since(last) > bears:
-			bears = 0 // once
+		if r := n.raft(); s.unbearable(r.State(), r.LastContact(), time.Now()) {
 			n.askRaft(r)
 		}
 	}

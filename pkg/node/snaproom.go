@@ -2,6 +2,7 @@ package node
 
 import (
 	"fmt"
+	"io"
 
 	"github.com/hashicorp/raft"
 	"golang.org/x/sys/unix"
@@ -13,6 +14,7 @@ import (
 type sparing struct {
 	raft.SnapshotStore
 	spare func() bool
+	give  func() error // why a snapshot is given to nobody, nil if it is; may be nil
 }
 
 var errNoRoom = fmt.Errorf("no room for a snapshot, the rest of the disk is kept for the log: %w", unix.ENOSPC)
@@ -26,6 +28,17 @@ func (s *sparing) Create(version raft.SnapshotVersion, index, term uint64, confi
 		return nil, err
 	}
 	return &sparingSink{SnapshotSink: sink, spare: s.spare}, nil
+}
+
+// Open is for followers that are given the snapshot, and for the state machine
+// that was.
+func (s *sparing) Open(id string) (*raft.SnapshotMeta, io.ReadCloser, error) {
+	if s.give != nil {
+		if err := s.give(); err != nil {
+			return nil, nil, err
+		}
+	}
+	return s.SnapshotStore.Open(id)
 }
 
 // sparingSink looks at the disk before it writes more than a little.

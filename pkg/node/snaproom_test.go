@@ -16,7 +16,7 @@ func TestASnapshotLeavesTheLogItsPart(t *testing.T) {
 	s := openSnaps(t, disk.Real{})
 	for after := range 4 {
 		looks := 0
-		sparing := &sparing{s, func() bool { looks++; return looks <= after }}
+		sparing := &sparing{SnapshotStore: s, spare: func() bool { looks++; return looks <= after }}
 		sink, err := sparing.Create(1, 40, 3, snapMembers, 39, nil)
 		state := make([]byte, sparingStep)
 		for err == nil {
@@ -33,7 +33,7 @@ func TestASnapshotLeavesTheLogItsPart(t *testing.T) {
 			t.Errorf("%v is left, %v", left, err)
 		}
 	}
-	sparing := &sparing{s, func() bool { return true }}
+	sparing := &sparing{SnapshotStore: s, spare: func() bool { return true }}
 	sink, err := sparing.Create(1, 40, 3, snapMembers, 39, nil)
 	if err == nil {
 		_, err = sink.Write(snapBytes(40))

@@ -40,7 +40,9 @@ func Open(ctx context.Context, cfg Config) (n *Node, err error) {
 		return nil, err
 	}
 	n = &Node{cfg: cfg, dir: dir, closing: make(chan struct{}), notes: make(chan bool, 64), stale: make(chan struct{}, 1), look: make(chan struct{}, 1),
+		doubt: make(chan struct{}, 1), mend: make(chan struct{}, 1), adopting: make(chan adoption),
 		swept: make(chan struct{}, 1), trust: make(chan struct{}, 1), rekeying: make(chan struct{}, 1)}
+	n.hints.known = map[string]hint{}
 	n.alive, n.stop = context.WithCancel(context.Background())
 	n.open = newConns(n.barred)
 	n.open.met = n.met
@@ -79,6 +81,7 @@ func Open(ctx context.Context, cfg Config) (n *Node, err error) {
 	n.goRun(n.keepLogShort)
 	n.goRun(n.keepCertificate)
 	n.goRun(n.watchKeys)
+	n.goRun(n.repairing)
 	if joining {
 		n.goRun(n.join)
 	}
@@ -132,6 +135,9 @@ func (c Config) withDefaults() Config {
 	if c.ElectionTimeout == 0 {
 		c.ElectionTimeout = defaultTimeout
 	}
+	if c.steady == 0 {
+		c.steady = promoteAfter
+	}
 	if c.CertTTL == 0 {
 		c.CertTTL = defaultCertTTL
 	}
@@ -164,6 +170,9 @@ func (n *Node) become(ctx context.Context) (*founding, error) {
 	if err != nil {
 		return nil, err
 	}
+	if err := n.dir.checkGone(id); err != nil {
+		return nil, err
+	}
 	if id != nil && id.Phase != phaseFounding { // left by a crash behind the last step of founding
 		if err := disk.Remove(n.cfg.disk, n.dir.file("founding.json")); err != nil {
 			return nil, err
@@ -194,7 +203,7 @@ func (n *Node) become(ctx context.Context) (*founding, error) {
 			return nil, err
 		}
 	case n.cfg.Join != nil && id.Phase != phaseJoining:
-		n.cfg.Log.Info("this directory belongs to a cluster already: --join and --token-file are ignored", "cluster", id.ClusterID, "node", id.NodeID)
+		n.cfg.Log.Info("this directory belongs to a cluster already: --join and --token-file are ignored, but that --join says where others may be", "cluster", id.ClusterID, "node", id.NodeID)
 	}
 	if id.Phase == phaseJoining && n.cfg.Join == nil {
 		return nil, store.Errorf(store.CodeInvalid, "this directory was on its way into cluster %s; start it with --join to finish that", id.ClusterID)

@@ -271,7 +271,7 @@ func TestAFlippedBitInAFoundingIsRefused(t *testing.T) {
 		restore()
 	}
 	flip(t, path, 999)
-	refuses(t, dir, "founding.json", "found a new cluster there")
+	refuses(t, dir, "founding.json", "as a new cluster in an empty one")
 }
 
 func TestTheKeyOfAnotherClusterIsRefused(t *testing.T) {

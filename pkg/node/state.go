@@ -35,6 +35,9 @@ func (n *Node) openState() error {
 	if err := n.dir.lostLog(n.self); err != nil {
 		return err
 	}
+	if err := n.recallDrift(); err != nil {
+		return err
+	}
 	var err error
 	if n.logs, err = openLog(n.cfg.disk, filepath.Join(raftDir, "raft.db"), n.stopLog); err != nil {
 		return noLog(err, raftDir)
@@ -60,7 +63,10 @@ func (n *Node) openState() error {
 	if n.files, err = publish.Open(n.filesConfig()); err != nil {
 		return err
 	}
-	n.fsm = fsm.New(fsm.Config{Image: img, ClusterID: func() string { return n.self.ClusterID }, Commit: n.note, Files: n.files, Trust: n.trustChanged, Stop: n.fail})
+	if why := n.Sound(); why != nil {
+		n.files.Withdraw(why.Message)
+	}
+	n.fsm = fsm.New(fsm.Config{Image: img, ClusterID: func() string { return n.self.ClusterID }, Commit: n.note, Files: n.files, Hold: n.holdSnapshot, Trust: n.trustChanged, Stop: n.fail})
 	if err := n.bounds(img, aside); err != nil {
 		return err
 	}
@@ -204,7 +210,11 @@ func (n *Node) replay(shown publish.Committed) error {
 		}
 	}
 	img := n.fsm.Image()
-	if term != shown.Term || img.StateDigest() != shown.Digest {
+	switch {
+	case term == shown.Term && img.StateDigest() == shown.Digest:
+	case term == shown.Term && n.Drifted() != nil: // what it has shown was wrong, or this is
+		n.cfg.Log.Warn("the log gives another state than this node had, which was not the majority's", "index", shown.Index, "digest", img.StateDigest(), "had", shown.Digest)
+	default:
 		return store.Errorf(store.CodeIntegrity, "%s replayed to entry %d gives digest %.12s in term %d; this node has shown %.12s in term %d",
 			n.logs.path, shown.Index, img.StateDigest(), term, shown.Digest, shown.Term)
 	}

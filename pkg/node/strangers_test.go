@@ -20,7 +20,7 @@ func TestANodeThatTheAuthorityLeftBehindSaysSo(t *testing.T) {
 	c.close(away)
 	ctx, cancel := context.WithTimeout(context.Background(), patience)
 	defer cancel()
-	if _, _, err := c.leader().Remove(ctx, away, access.Local("0")); err != nil {
+	if _, err := c.leader().Remove(ctx, RemoveRequest{Name: away}, access.Local("0")); err != nil {
 		t.Fatal(err)
 	}
 	if _, err := c.rotate(RotateRequest{}); err != nil {

@@ -24,6 +24,7 @@ type streamLayer struct {
 	advertise raftAddr
 	dialTLS   func(nodeID string) (*tls.Config, error)
 	open      *conns // keeps what was dialled
+	hints     *hints // where nodes are that are not where they were
 	callers   callers
 }
 
@@ -34,7 +35,7 @@ var _ raft.StreamLayer = (*streamLayer)(nil)
 // of the form of joinAddress as the others are. dialTLS gives the configuration
 // that accepts the node of that id only.
 func newStreamLayer(l net.Listener, advertise string, dialTLS func(nodeID string) (*tls.Config, error)) *streamLayer {
-	return &streamLayer{Listener: l, advertise: raftAddr(advertise), dialTLS: dialTLS, open: newConns(nil)}
+	return &streamLayer{Listener: l, advertise: raftAddr(advertise), dialTLS: dialTLS, open: newConns(nil), hints: new(hints)}
 }
 
 // Addr is the address that peers dial, not the one that is listened on.
@@ -73,7 +74,7 @@ func (s *streamLayer) Dial(address raft.ServerAddress, timeout time.Duration) (n
 	}
 	ctx, cancel := context.WithTimeout(context.Background(), timeout)
 	defer cancel()
-	conn, err := s.open.dial(ctx, config, hostport)
+	conn, err := s.hints.dial(nodeID, hostport, func(address string) (net.Conn, error) { return s.open.dial(ctx, config, address) })
 	if err != nil {
 		return nil, fmt.Errorf("dial node %s at %s: %w", nodeID, hostport, err)
 	}

@@ -258,7 +258,7 @@ func TestARemovedNodeIsCutOffInBothDirections(t *testing.T) {
 	t.Cleanup(func() { there.Close(); back.Close() })
 	ctx, cancel := context.WithTimeout(context.Background(), patience)
 	defer cancel()
-	if _, _, err := leader.Remove(ctx, gone.Name(), access.Local("0")); err != nil {
+	if _, err := leader.Remove(ctx, RemoveRequest{Name: gone.Name()}, access.Local("0")); err != nil {
 		t.Fatal(err)
 	}
 	for _, conn := range []net.Conn{there, back} {

@@ -56,12 +56,16 @@ func (n *Node) successors() []successor {
 // unfit says why a voter should not lead now, as it follows its name: it could
 // not do what a leader has to.
 func (n *Node) unfit(m Member, p Progress, answers bool, commit uint64) string {
-	keys := named(n.Image())
+	keys, gone := named(n.Image()), departures(n.Image())
 	switch {
 	case !answers && p.Seen.IsZero():
 		return "does not answer"
 	case !answers:
 		return fmt.Sprintf("does not answer; it was last heard %s ago", time.Since(p.Seen).Round(time.Second))
+	case gone.Of(m.ID) != nil:
+		return "is about to be removed"
+	case p.Drifted:
+		return "has a state that is not that of the majority"
 	case p.Degraded:
 		return "is degraded: its files cannot be written (" + p.Reason + ")"
 	case len(keys) > 0 && !p.has(keys[0]):

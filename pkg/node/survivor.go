@@ -38,18 +38,21 @@ type Survivor struct {
 	Members   []Member // of the last configuration in its log
 	Faults    []string // what is damaged
 	Sealed    string   // why the cluster key does not open the state; "": it does
+	Drift     *Drift   // its state was found not to be the majority's
 	Begun     uint64   // a recovery as this generation was begun here and cut short; 0: none
 
 	self      *identity
 	dir       *dataDir
 	raft      *rafted
-	keys      pki.Keyring
+	keys      *pki.Keyring // behind a pointer, as no print goes there
 	begun     *recovering
 	committed uint64 // index up to which its log is known to be, by all that was looked at
 }
 
 // Whole reports whether the cluster can go on from this directory.
-func (s *Survivor) Whole() bool { return s.Image != nil && s.Sealed == "" && s.Begun == 0 }
+func (s *Survivor) Whole() bool {
+	return s.Image != nil && s.Sealed == "" && s.Begun == 0 && s.Drift == nil
+}
 
 // Survey reads a data directory. One of a running node is refused, and what is
 // none is invalid; damage is among the Faults.
@@ -123,6 +126,14 @@ func (s *Survivor) read() error {
 	s.self = self
 	s.Name, s.NodeID, s.ClusterID, s.Generation, s.Recovery = self.Name, self.NodeID, self.ClusterID, self.Generation, self.Recovery
 	s.Listen, s.Address = self.Listen, self.Advertise
+	switch s.Drift, err = s.dir.drift(); {
+	case errors.Is(err, store.ErrIntegrity):
+		s.Faults = append(s.Faults, s.within(err))
+	case err != nil:
+		return err
+	case s.Drift != nil:
+		s.Faults = append(s.Faults, fmt.Sprintf("its state was found not to be that of the majority, at index %d: it is not to be gone on with", s.Drift.Index))
+	}
 	if s.begun, err = s.dir.recovering(); errors.Is(err, store.ErrIntegrity) {
 		s.Faults = append(s.Faults, s.within(err))
 	} else if err != nil {
@@ -185,11 +196,13 @@ func (s *Survivor) opens() string {
 	if errors.Is(err, os.ErrNotExist) {
 		return "cluster.key is missing"
 	}
+	var ring pki.Keyring
 	if err == nil {
-		s.keys, err = pki.ParseKeyring(b)
+		ring, err = pki.ParseKeyring(b)
 	}
 	if err == nil {
-		_, err = authorityIn(s.Image, s.keys)
+		s.keys = &ring
+		_, err = authorityIn(s.Image, ring)
 	}
 	if err != nil {
 		return s.within(err)

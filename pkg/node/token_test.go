@@ -97,7 +97,7 @@ func TestATokenLetsOneNewcomerIn(t *testing.T) {
 	}
 
 	// A node that was removed does not get the cluster key once more.
-	if _, _, err := c.leader().Remove(c.soon(), "n2", access.Local("0")); err != nil {
+	if _, err := c.leader().Remove(c.soon(), RemoveRequest{Name: "n2"}, access.Local("0")); err != nil {
 		t.Fatal(err)
 	}
 	if _, err := c.use(req); !errors.Is(err, store.ErrDenied) || !strings.Contains(err.Error(), "is no longer good") {

@@ -17,6 +17,7 @@ import (
 	"time"
 
 	"github.com/google/uuid"
+	"github.com/hashicorp/raft"
 
 	"github.com/cpctl/cpctl/pkg/access"
 	"github.com/cpctl/cpctl/pkg/audit"
@@ -46,7 +47,11 @@ type trio struct {
 	nodes map[string]*Node
 	stops map[string][]error // what Stop was told
 	dirs  map[string]string
-	quiet map[string]bool // nodes without a vote
+	quiet map[string]bool                // nodes without a vote
+	where map[string]string              // where nodes listen; a port that they pick and keep if it is not said
+	seek  map[string][]string            // where they look for each other
+	step  func(n *Node, at string) error // in a removal
+	mute  map[string]bool                // nodes that answer no probe
 
 	wires    *wires                                          // between the nodes that are opened from now on; nil: they cannot be cut
 	before   atomic.Pointer[func(string, *mutation.Command)] // is told who proposes what; may block
@@ -54,6 +59,7 @@ type trio struct {
 	stale    []byte                                          // the cluster.key that a new node gets; the leader's if nil
 	withheld atomic.Pointer[string]                          // id of a cluster key that no node gives to another
 	recorded map[audit.Event]int                             // what leaders did of their own accord, without its index and revision
+	between  map[string]func(raft.BatchingFSM) raft.BatchingFSM
 }
 
 // trioIn is a trio of which no node was opened, with the directory of n1, if any.
@@ -102,14 +108,14 @@ func (c *trio) found(names ...string) *trio {
 
 func (c *trio) open(name string, join bool) *Node {
 	c.t.Helper()
-	cfg := Config{Dir: c.dirs[name], Name: name, Listen: "127.0.0.1:0", Log: slog.New(slog.DiscardHandler), SnapshotInterval: time.Hour, NonVoter: c.quiet[name], disk: c.disk,
+	cfg := Config{Dir: c.dirs[name], Name: name, Listen: c.listen(name), Log: slog.New(slog.DiscardHandler), SnapshotInterval: time.Hour, NonVoter: c.quiet[name], disk: c.disk, steady: time.Millisecond,
 		HeartbeatTimeout: c.timeout, ElectionTimeout: c.timeout,
 		Now: func() time.Time {
 			off, _ := c.off.LoadOrStore(name, time.Duration(0))
 			return time.Now().Add(time.Duration(c.clock.Load()) + off.(time.Duration))
 		},
 		Stop:  func(err error) { c.mu.Lock(); c.stops[name] = append(c.stops[name], err); c.mu.Unlock() },
-		Probe: c.probe, FetchKey: c.fetchKey,
+		Probe: c.probe, FetchKey: c.fetchKey, DigestAt: c.digestAt, FetchState: c.fetchState, between: c.between[name], Move: c.move, step: c.stepped, Seek: c.seek[name],
 		Renew: func(ctx context.Context, _ Member, csr []byte) (*Enrolment, error) { return c.renew(ctx, name, csr) },
 		Record: func(e audit.Event) {
 			c.mu.Lock()
@@ -216,7 +222,10 @@ func (c *trio) renew(ctx context.Context, name string, csr []byte) (*Enrolment, 
 
 func (c *trio) probe(_ context.Context, m Member) (Progress, error) {
 	for _, n := range c.running() {
-		if n.ID() == m.ID {
+		c.mu.Lock()
+		mute := c.mute[n.Name()]
+		c.mu.Unlock()
+		if n.ID() == m.ID && !mute {
 			p := n.Progress()
 			if change, ok := c.says.Load(n.Name()); ok {
 				change.(func(*Progress))(&p)
@@ -225,6 +234,51 @@ func (c *trio) probe(_ context.Context, m Member) (Progress, error) {
 		}
 	}
 	return Progress{}, fmt.Errorf("%s does not run", m.Name)
+}
+
+func (c *trio) listen(name string) string {
+	if at, ok := c.where[name]; ok {
+		return at
+	}
+	return "127.0.0.1:0"
+}
+
+func (c *trio) stepped(n *Node, at string) error {
+	c.mu.Lock()
+	step := c.step
+	c.mu.Unlock()
+	if step == nil {
+		return nil
+	}
+	return step(n, at)
+}
+
+// move reaches a member where it says that it is, as Peer.Join does over the port,
+// and asks the leader that it knows.
+func (c *trio) move(ctx context.Context, m Member, req AdmitRequest) error {
+	at := m.Address
+	for _, n := range c.running() {
+		if n.ID() == req.NodeID {
+			at = n.hints.at(m.ID, m.Address)
+		}
+	}
+	for _, n := range c.running() {
+		if n.ID() != m.ID || n.Address() != at {
+			continue
+		}
+		err := n.Admit(ctx, req)
+		leader, known := n.Leader()
+		if !errors.Is(err, store.ErrUnavailable) || !known {
+			return err
+		}
+		for _, l := range c.running() {
+			if l.ID() == leader.ID && l.Address() == leader.Address {
+				return l.Admit(ctx, req)
+			}
+		}
+		return err
+	}
+	return store.Errorf(store.CodeUnavailable, "nobody is at %s", at)
 }
 
 func (c *trio) fetchKey(_ context.Context, m Member, keyID string) ([]byte, error) {

@@ -76,7 +76,7 @@ func (u *upload) broken(ctx context.Context, err error) error {
 	at := fmt.Sprintf("when %s of %s were uploaded", mebibytes(uint64(u.sent.Load())), mebibytes(uint64(u.whole)))
 	switch {
 	case errors.Is(ctx.Err(), context.DeadlineExceeded):
-		return notProposed("the time was over " + at).WithHint("give it more with --timeout, at most 10m")
+		return notProposed("the time was over " + at).WithHint("give it more with --timeout, at most 1h")
 	case ctx.Err() != nil:
 		return notProposed("the caller left " + at)
 	case errors.Is(err, store.ErrUnknown):

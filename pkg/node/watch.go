@@ -27,7 +27,7 @@ type Progress struct {
 	Digest      string // of tenants/ and keys/
 	StateDigest string
 	Degraded    bool
-	Reason      string   // disk_full, io_error
+	Reason      string   // disk_full, io_error, drift
 	KeyCheck    string   // of the first cluster key that it has
 	KeyChecks   []string // of all that it has, on its disk
 	KeyLess     bool     // it does not have the key that seals, by its own state
@@ -43,6 +43,9 @@ type Progress struct {
 	Serial   string // of the certificate that it uses
 	Trusts   string // names the authorities that it trusts (pki.BundleID)
 	Standing string // certificate_revoked, certificate_expired, authority_replaced; "" if its certificate is good
+
+	Drifted bool // its state is not the majority's: it answers nothing from it
+	Split   bool // its state is not that of others, and no majority tells which is right
 
 	Seen time.Time `json:"-"` // when this node last heard it, by this node's clock
 }
@@ -104,7 +107,7 @@ func (n *Node) Progress() Progress {
 		Term: n.raft().CurrentTerm(), Commit: n.raft().CommitIndex(), Applied: img.Index, Published: files.PublishedIndex,
 		Revision: img.Revision(), Digest: img.DataDigest(), StateDigest: img.StateDigest(), Degraded: files.Degraded, Reason: files.Reason,
 		KeyCheck: ring.First().Check(), KeyChecks: ring.Checks(), KeyLess: n.lacksKey(img), LogDir: disk.dir, LogFree: disk.free, LogTotal: disk.total, Short: disk.left(false) <= 0,
-		ContactMS: n.SinceContact().Milliseconds(), Standing: n.standing(), Clock: n.cfg.Now().UnixMicro(), SkewMS: n.skew().Milliseconds()}
+		ContactMS: n.SinceContact().Milliseconds(), Standing: n.standing(), Clock: n.cfg.Now().UnixMicro(), SkewMS: n.skew().Milliseconds(), Drifted: n.Drifted() != nil, Split: n.split.Load()}
 	own := n.own.Load()
 	p.Serial, p.Trusts = own.id.Serial, pki.BundleID(own.CAPEM)
 	if n.SinceContact() < 0 {
@@ -131,22 +134,11 @@ func (n *Node) SinceContact() time.Duration {
 	return time.Since(at)
 }
 
-// checkAddress warns a member that the others look for somewhere else: it would
-// wait for a leader in vain.
-func (n *Node) checkAddress() {
-	for _, m := range n.Members() {
-		if m.ID == n.self.NodeID && m.Address != n.self.Advertise {
-			n.cfg.Log.Error("the cluster knows this node at another address; start it with that one, or remove it and join again",
-				"known", m.Address, "now", n.self.Advertise)
-		}
-	}
-}
-
 // watch keeps an eye on this node and, while it leads, on the others.
 func (n *Node) watch() {
 	tick := time.NewTicker(watchEvery)
 	defer tick.Stop()
-	n.checkAddress()
+	asked := false
 	for turn := 0; ; turn++ {
 		self := n.Progress()
 		self.Seen = time.Now()
@@ -165,10 +157,18 @@ func (n *Node) watch() {
 			n.probeAll()
 		}
 		n.noteSpaces()
+		n.keepAddress()
 		n.lookAtClock()
+		n.keepDrift()
+		n.compareStates(asked)
+		asked = false
 		select {
 		case <-tick.C:
 		case <-n.look:
+		case <-n.doubt:
+			asked = true
+		case a := <-n.adopting:
+			a.done <- n.takeOver(a)
 		case <-n.stale:
 			if err := n.restartRaft(); err != nil {
 				n.fail(err)
@@ -193,8 +193,12 @@ func (n *Node) probeAll() {
 	ctx, cancel := context.WithTimeout(context.Background(), 2*watchEvery)
 	defer cancel()
 	var asked sync.WaitGroup
-	for _, m := range n.Members() {
-		if m.ID == n.self.NodeID {
+	l, all := n.lead.Load(), n.Members()
+	var mu sync.Mutex
+	self := n.self.NodeID
+	answered, well := map[string]bool{self: true}, map[string]bool{self: true}
+	for _, m := range all {
+		if m.ID == self {
 			continue
 		}
 		asked.Add(1)
@@ -210,8 +214,14 @@ func (n *Node) probeAll() {
 			n.clocks.read(m.ID, p.Clock, began)
 			p.Seen = time.Now()
 			n.peers.set(m.ID, peerState{p, settled})
+			mu.Lock()
+			answered[m.ID], well[m.ID] = true, n.wellNow(&p)
+			mu.Unlock()
 			n.noteSpaces() // one that does not answer must not make the others' answers old
 		}()
 	}
 	asked.Wait()
+	if l != nil && l == n.lead.Load() {
+		n.spells.round(l, time.Now(), all, answered, well)
+	}
 }

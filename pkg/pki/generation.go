@@ -92,18 +92,23 @@ func (e *OtherGeneration) refusal() *store.Error {
 			peer.Generation, on(peer.Recovery), peer, own, own.Generation).WithHint("%s", rejoin(own))
 	case peer.Generation < own.Generation:
 		return denied("%s is of generation %d of this cluster, which was recovered as generation %d%s",
-			peer, peer.Generation, own.Generation, on(own.Recovery)).WithHint("%s", rejoin(peer))
+			peer, peer.Generation, own.Generation, on(own.Recovery)).WithHint("%s", leave(own, peer))
 	}
 	return denied("%s is of another recovery of this cluster as generation %d%s; %s is of the one%s",
 		peer, peer.Generation, on(peer.Recovery), own, on(own.Recovery)).
 		WithHint("two data directories were recovered, and only one of them can be the cluster: keep one;\nstop the other for good, empty its directory and join it to the first")
 }
 
-// rejoin says how whoever was left behind comes back.
-func rejoin(id Identity) string {
-	if id.Role != access.Node {
+// leave says what to do about a node that was left behind, to whoever met it.
+func leave(own, peer Identity) string {
+	if own.Role != access.Node {
 		return "that node was left behind: ask another server, and stop that one for good"
 	}
+	return rejoin(peer)
+}
+
+// rejoin says how a node comes back that was left behind.
+func rejoin(id Identity) string {
 	return fmt.Sprintf("do not start %s on this directory again: empty it and join again\n(cpctl token create --role node --name %s, then cpctl node --join HOST:PORT --token-file FILE)", id, id.Name)
 }
 

@@ -14,6 +14,11 @@ import (
 const (
 	StateIntent = "intent" // files are being changed towards Index
 	StateDone   = "done"   // the files hold Index
+
+	// StateWithdrawn: the state that the files show is not that of the cluster, and
+	// they are not to be used. Such a record names no boot, so that a reader which
+	// does not know the word does not use them either.
+	StateWithdrawn = "withdrawn"
 )
 
 // appliedName is the only name in data/ that is no document.

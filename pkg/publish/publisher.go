@@ -26,10 +26,11 @@ type Config struct {
 	Spare     func() bool  // whether files may take more of the disk; nil: always. When not, it is full for them
 }
 
-// The reasons for which files cannot be written.
+// The reasons for which files are not written.
 const (
 	ReasonDiskFull = "disk_full"
 	ReasonIOError  = "io_error"
+	ReasonDrift    = "drift" // they were withdrawn: the state is not to be trusted
 )
 
 // Status is how publishing is getting on.
@@ -37,7 +38,7 @@ type Status struct {
 	PublishedIndex uint64 // log index that the files hold; 0 while that is not known
 	Ready          bool   // the files were verified since the boot
 	Degraded       bool   // they cannot be written; tried again until they can
-	Reason         string // disk_full, io_error, or "" if not degraded
+	Reason         string // disk_full, io_error, drift, or "" if not degraded
 	Err            string // the last failure, "" if not degraded
 }
 
@@ -59,29 +60,34 @@ type Publisher struct {
 	waiters []*waiter
 	started bool
 	closed  bool
+
+	withdrawn *string      // why, while the files are
+	readmit   *store.Image // of Readmit, to begin anew with
+
 	ended   bool // nothing more will be published
 	wake    chan struct{}
 	stop    chan struct{}
 	stopped chan struct{}
 
 	// The rest belongs to the publishing goroutine once it runs.
-	root     *tree  // nil: not prepared yet
-	mark     *slots // root's .applied; nil while it has none
-	yard     *yard
-	verified bool
-	held     bool         // waiting for an image as new as the files, said so
-	first    *store.Image // of Start
-	last     *store.Image // what the files hold; nil until verified
-	shown    uint64       // log index that they hold
-	audit    *audit       // under way
-	auditFor *request     // who asked for it; nil: the start or a recovery
-	failures int          // in a row
-	retryAt  time.Time
-	failed   batch         // what the last attempt was to publish
-	compare  bool          // it is not known where files differ
-	inPlace  bool          // there was no room for a second tree
-	backoff  time.Duration // before the second attempt; doubles
-	patience time.Duration // of Check, for an image that is to be handed over
+	root      *tree  // nil: not prepared yet
+	mark      *slots // root's .applied; nil while it has none
+	yard      *yard
+	verified  bool
+	renounced bool         // data/ says that it was withdrawn
+	held      bool         // waiting for an image as new as the files, said so
+	first     *store.Image // of Start
+	last      *store.Image // what the files hold; nil until verified
+	shown     uint64       // log index that they hold
+	audit     *audit       // under way
+	auditFor  *request     // who asked for it; nil: the start or a recovery
+	failures  int          // in a row
+	retryAt   time.Time
+	failed    batch         // what the last attempt was to publish
+	compare   bool          // it is not known where files differ
+	inPlace   bool          // there was no room for a second tree
+	backoff   time.Duration // before the second attempt; doubles
+	patience  time.Duration // of Check, for an image that is to be handed over
 }
 
 // Open makes Dir ready for publishing: data/ is there and can be exchanged,

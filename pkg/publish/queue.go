@@ -62,7 +62,9 @@ func (p *Publisher) Idle(index uint64) {
 
 func (p *Publisher) enqueue(change func(*batch)) {
 	p.mu.Lock()
-	change(&p.queue)
+	if p.withdrawn == nil { // else the state is not to be shown; Readmit brings another one
+		change(&p.queue)
+	}
 	p.mu.Unlock()
 	p.poke()
 }
@@ -120,6 +122,8 @@ func (p *Publisher) answer(index uint64) (bool, error) {
 		return true, nil
 	case p.ended:
 		return true, store.Errorf(store.CodeUnavailable, "the node is stopping")
+	case p.status.Reason == ReasonDrift:
+		return true, store.Errorf(store.CodeUnavailable, "files are not written: %s", p.status.Err)
 	case p.status.Degraded:
 		return true, store.Errorf(store.CodeUnavailable, "files cannot be written: %s", p.status.Err)
 	}
@@ -131,6 +135,9 @@ func (p *Publisher) report(change func(*Status)) {
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	change(&p.status)
+	if p.withdrawn != nil { // whatever was under way
+		p.status = Status{Degraded: true, Reason: ReasonDrift, Err: *p.withdrawn}
+	}
 	p.waiters = slices.DeleteFunc(p.waiters, func(w *waiter) bool {
 		answered, err := p.answer(w.index)
 		if answered {

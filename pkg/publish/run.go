@@ -42,6 +42,9 @@ func (p *Publisher) run() {
 
 // turn does a piece of work. It reports whether there may be more to do now.
 func (p *Publisher) turn() (more bool) {
+	if held, more := p.withdrawal(); held {
+		return more
+	}
 	if p.root == nil {
 		return p.prepareAgain()
 	}
@@ -80,6 +83,13 @@ func (p *Publisher) pause() time.Duration {
 
 // finish publishes what is pending and leaves nothing behind.
 func (p *Publisher) finish() {
+	if held, _ := p.withdrawal(); held {
+		p.end()
+		p.yard.hurry()
+		for p.sweep(1 << 20) {
+		}
+		return
+	}
 	for end := time.Now().Add(stopPatience); p.root != nil && !p.verified && p.failures == 0 && time.Now().Before(end); {
 		if !p.verify() {
 			break

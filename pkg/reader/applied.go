@@ -26,7 +26,7 @@ var castagnoli = crc32.MakeTable(crc32.Castagnoli)
 
 // record is what a slot says.
 type record struct {
-	State     string `json:"state"`    // done, or intent while files are being changed
+	State     string `json:"state"`    // done, intent while files are being changed, or withdrawn
 	Index     uint64 `json:"index"`    // of the log
 	Revision  uint64 `json:"revision"` // of the state
 	Digest    string `json:"digest"`   // of all documents
@@ -37,7 +37,10 @@ type record struct {
 	inode    uint64 // of .applied: another in every tree
 }
 
-const stateDone = "done"
+const (
+	stateDone      = "done"
+	stateWithdrawn = "withdrawn" // the node has found out that its state is not that of the others
+)
 
 // applied reads the newest record of an open data/.
 func (d dir) applied() (record, error) {

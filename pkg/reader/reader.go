@@ -20,6 +20,11 @@ var (
 	// or has none yet. Ask again later; Reader.Changed waits for it.
 	ErrNotReady = errors.New("the files are not ready")
 
+	// ErrWithdrawn is an ErrNotReady: the node has found out that its state differs
+	// from that of the majority, and takes its files back until it is repaired.
+	// Another node's files are good.
+	ErrWithdrawn = fmt.Errorf("%w: withdrawn", ErrNotReady)
+
 	// ErrDamaged: a file is not as the node wrote it. `cpctl cluster check --repair`,
 	// or a restart of the node, puts it right.
 	ErrDamaged = errors.New("damaged")
@@ -68,6 +73,9 @@ func (r *Reader) open() (d dir, rec record, err error) {
 			return 0, rec, fault("", err)
 		}
 		rec, err = d.applied()
+		if err == nil && rec.State == stateWithdrawn {
+			err = fmt.Errorf("%w: the state of this node differs from that of the others; repair it with: cpctl cluster check --repair", ErrWithdrawn)
+		}
 		if err == nil && rec.BootID != r.boot {
 			err = notReady("the node has not verified %s since the machine started", r.data)
 		}

@@ -1,6 +1,7 @@
 package rpc
 
 import (
+	"fmt"
 	"strings"
 
 	"github.com/cpctl/cpctl/pkg/access"
@@ -13,36 +14,42 @@ import (
 // on record where that one was authenticated. A method that is neither here nor
 // among the reads fails a test.
 var acts = map[string]func(args any) audit.Event{
-	"Cluster.Write":       ofWrite,
-	"Peer.Write":          ofWrite,
-	"Cluster.Export":      ofExport,
-	"Peer.Export":         ofExport,
-	"Cluster.Check":       ofCheck,
-	"Cluster.Remove":      ofRemove,
-	"Peer.Remove":         ofRemove,
-	"Cluster.Transfer":    ofTransfer,
-	"Peer.Transfer":       ofTransfer,
-	"Cluster.Enrol":       ofEnrol,
-	"Peer.Enrol":          ofEnrol,
-	"Cluster.Admit":       ofAdmit,
-	"Peer.Admit":          ofAdmit,
-	"Peer.Join":           ofAdmit,
-	"Cluster.CreateToken": ofCreateToken,
-	"Peer.CreateToken":    ofCreateToken,
-	"Cluster.RevokeToken": ofRevokeToken,
-	"Peer.RevokeToken":    ofRevokeToken,
-	"Cluster.Renew":       ofRenew,
-	"Peer.Renew":          ofRenew,
-	"Cluster.Revoke":      ofRevoke,
-	"Peer.Revoke":         ofRevoke,
-	"Cluster.Rotate":      ofRotate,
-	"Peer.Rotate":         ofRotate,
-	"Cluster.Rekey":       ofRekey,
-	"Peer.Rekey":          ofRekey,
-	"Peer.ClusterKey":     ofClusterKey,
-	"newcomer":            ofNewcomer,
-	"stream.snapshot":     func(any) audit.Event { return audit.Event{Type: "snapshot.save", Target: "cluster"} },
-	"stream.restore":      ofRestore,
+	"Cluster.Write":         ofWrite,
+	"Peer.Write":            ofWrite,
+	"Cluster.Export":        ofExport,
+	"Peer.Export":           ofExport,
+	"Cluster.Check":         ofCheck,
+	"Cluster.Remove":        ofRemove,
+	"Peer.Remove":           ofRemove,
+	"Cluster.Promote":       ofPromote,
+	"Peer.Promote":          ofPromote,
+	"Cluster.Leave":         ofLeave,
+	"Cluster.Transfer":      ofTransfer,
+	"Peer.Transfer":         ofTransfer,
+	"Cluster.SetAutoremove": ofAutoremove,
+	"Peer.SetAutoremove":    ofAutoremove,
+	"Cluster.Enrol":         ofEnrol,
+	"Peer.Enrol":            ofEnrol,
+	"Cluster.Admit":         ofAdmit,
+	"Peer.Admit":            ofAdmit,
+	"Peer.Join":             ofAdmit,
+	"Cluster.CreateToken":   ofCreateToken,
+	"Peer.CreateToken":      ofCreateToken,
+	"Cluster.RevokeToken":   ofRevokeToken,
+	"Peer.RevokeToken":      ofRevokeToken,
+	"Cluster.Renew":         ofRenew,
+	"Peer.Renew":            ofRenew,
+	"Cluster.Revoke":        ofRevoke,
+	"Peer.Revoke":           ofRevoke,
+	"Cluster.Rotate":        ofRotate,
+	"Peer.Rotate":           ofRotate,
+	"Cluster.Rekey":         ofRekey,
+	"Peer.Rekey":            ofRekey,
+	"Peer.ClusterKey":       ofClusterKey,
+	"newcomer":              ofNewcomer,
+	"stream.snapshot":       func(any) audit.Event { return audit.Event{Type: "snapshot.save", Target: "cluster"} },
+	"stream.restore":        ofRestore,
+	"stream.state":          func(any) audit.Event { return audit.Event{Type: "state.give", Target: "cluster"} },
 }
 
 // reads are the calls that change nothing and give away nothing that must be
@@ -57,10 +64,12 @@ var reads = []string{
 	"Cluster.ListTokens",
 	"Cluster.Ping",
 	"Cluster.Request",
+	"Cluster.Roster",
 	"Cluster.Status",
 	"Peer.Audit",
 	"Peer.AuditCheck",
 	"Peer.Check",
+	"Peer.Digest",
 	"Peer.Ping",
 	"Peer.Progress",
 	"Peer.ReadIndex",
@@ -98,7 +107,28 @@ func ofCheck(args any) audit.Event {
 }
 
 func ofRemove(args any) audit.Event {
-	return audit.Event{Type: "member.remove", Target: "node/" + args.(*RemoveArgs).Name}
+	a := args.(*RemoveArgs)
+	return audit.Event{Type: "member.remove", Target: "node/" + a.Name, RequestID: a.RequestID}
+}
+
+func ofPromote(args any) audit.Event {
+	return audit.Event{Type: "member.promote", Target: "node/" + args.(*MemberRef).Name}
+}
+
+// ofLeave is a node that is told to leave; which one that is the answer says.
+func ofLeave(args any) audit.Event {
+	return audit.Event{Type: "member.leave", Target: "cluster", RequestID: args.(*LeaveArgs).RequestID}
+}
+
+func ofAutoremove(args any) audit.Event {
+	a := args.(*AutoremoveArgs).Set
+	switch {
+	case a == nil:
+		return audit.Event{}
+	case a.After == 0:
+		return audit.Event{Type: "autoremove.set", Target: "cluster", Message: "off"}
+	}
+	return audit.Event{Type: "autoremove.set", Target: "cluster", Message: fmt.Sprintf("after %s, while %d voters answer", a.After, a.MinVoters)}
 }
 
 func ofEnrol(args any) audit.Event {
@@ -106,7 +136,11 @@ func ofEnrol(args any) audit.Event {
 }
 
 func ofAdmit(args any) audit.Event {
-	return audit.Event{Type: "member.admit", Target: "node/" + args.(*AdmitArgs).NodeID}
+	a := args.(*AdmitArgs)
+	if a.Moved {
+		return audit.Event{Type: "member.move", Target: "node/" + a.NodeID, Message: "to " + a.Address}
+	}
+	return audit.Event{Type: "member.admit", Target: "node/" + a.NodeID}
 }
 
 func ofCreateToken(args any) audit.Event {

@@ -12,6 +12,9 @@ import (
 // until it is there, unless nobody answers.
 func (s *Server) allowed(ctx context.Context, by access.Actor, do access.Action) error {
 	if by.Serial != "" {
+		if why := s.node.Sound(); why != nil { // whether it is good is in a state that is not to be believed
+			return &Goodbye{Err: why, Unsound: true}
+		}
 		within, cancel := context.WithTimeout(ctx, probeWait)
 		defer cancel()
 		if index, err := s.readIndex(within); err == nil {

@@ -69,8 +69,9 @@ type ClusterStatus struct {
 	Leader        string       `json:"leader"` // its name, empty if there is none
 	Term          uint64       `json:"term"`
 	CommitIndex   uint64       `json:"commit_index"`
-	CanLose       int          `json:"can_lose"` // how many voters may fail now before writes stop
-	Rekey         string       `json:"rekey"`    // a roll-over of the cluster key that is not at its end: begun, switched; else ""
+	CanLose       int          `json:"can_lose"`   // how many voters may fail now before writes stop
+	Autoremove    *Autoremove  `json:"autoremove"` // when members that are lost are removed; null: never
+	Rekey         string       `json:"rekey"`      // a roll-over of the cluster key that is not at its end: begun, switched; else ""
 	Counts        store.Counts `json:"counts"`
 	Nodes         []NodeStatus `json:"nodes"` // sorted by name
 }
@@ -82,7 +83,7 @@ type NodeStatus struct {
 	Address        string `json:"address"`
 	Role           string `json:"role"`   // leader, follower, non-voter
 	State          string `json:"state"`  // alive, degraded, lost
-	Reason         string `json:"reason"` // "", disk_full, io_error, clock_skew, cluster_key, certificate_revoked, certificate_expired, authority_replaced, audit_log
+	Reason         string `json:"reason"` // "", drift, leaving, disk_full, io_error, clock_skew, cluster_key, certificate_revoked, certificate_expired, authority_replaced, audit_log
 	AppliedIndex   uint64 `json:"applied_index"`
 	PublishedIndex uint64 `json:"published_index"`
 	Revision       uint64 `json:"revision"`
@@ -126,18 +127,8 @@ type NodeCheck struct {
 	Index       uint64  `json:"index"`
 	StateDigest string  `json:"state_digest"`
 	Faults      []Fault `json:"faults"`
-	Hint        string  `json:"hint"` // what to do about faults that cannot be repaired
-}
-
-// RemoveArgs asks to remove a member.
-type RemoveArgs struct {
-	Name string `json:"name"`
-}
-
-// RemoveReply says what is left.
-type RemoveReply struct {
-	Removed NodeStatus `json:"removed"`
-	Voters  int        `json:"voters"`
+	Drift       *Drift  `json:"drift"` // how its state differs from the majority's; null: it does not
+	Hint        string  `json:"hint"`  // what to do about faults that cannot be repaired
 }
 
 // RestoreArgs goes before the archive.

@@ -48,7 +48,7 @@ func (c *Call[T]) by() access.Actor {
 type Reply[T any] struct {
 	Stamp
 	Err   *store.Error `json:"err,omitempty"`
-	Gone  string       `json:"gone,omitempty"` // of a Goodbye: whether it is the certificate or the node that is no longer good
+	Gone  string       `json:"gone,omitempty"` // of a Goodbye: whether it is the certificate, the node or the server that is no longer good
 	Value T            `json:"value"`
 }
 
@@ -73,6 +73,10 @@ func serve[A, R any](call *Call[A], reply *Reply[R], work func(ctx context.Conte
 	}
 	if err != nil {
 		reply.Stamp, reply.Err = call.caller.server.stamp(nil), typed(err)
+		var bye *Goodbye
+		if errors.As(err, &bye) {
+			reply.Gone = bye.gone()
+		}
 		return nil
 	}
 	reply.Stamp, reply.Value = call.caller.server.stamp(v), v
@@ -144,7 +148,7 @@ func do[A, R any](ctx context.Context, c *link, method string, from *access.Acto
 		}
 		return zero, broken(pending.Error)
 	case reply.Err != nil && reply.Gone != "":
-		return zero, &Goodbye{Err: reply.Err, Removed: reply.Gone == goneRemoved}
+		return zero, &Goodbye{Err: reply.Err, Removed: reply.Gone == goneRemoved, Unsound: reply.Gone == goneUnsound}
 	case reply.Err != nil:
 		return zero, reply.Err
 	}

@@ -1,21 +1,33 @@
 package rpc
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
+	"slices"
 	"sync"
 	"time"
 
 	"github.com/cpctl/cpctl/pkg/store"
 )
 
-// settleWait bounds how long a check waits for members to be at one index, so
-// that their digests can be compared. While there are writes they may never be.
+// settleWait bounds how long a check waits for members to come to one index, so
+// that their digests can be compared.
 const settleWait = 2 * time.Second
 
-// differs is the problem of a member whose state is not that of the others.
-const differs = "another state than the other members at index %d"
+// stateFault is the path of a fault of the state itself, which is no file.
+const stateFault = "(state)"
+
+// The problems of a member whose state is not that of the others.
+const (
+	differs  = "another state than the majority's at index %d (digest %.12s, the majority's %.12s)"
+	disputed = "members have different states at index %d, here with digest %.12s, and no majority of the voters tells which is right"
+)
+
+// undecided says what to do about the latter.
+const undecided = "nothing is repaired by itself here. If a voter is down, bring it back: it may decide. Else save an archive of the state that is right\n" +
+	"(cpctl snapshot save FILE --server ADDRESS OF ITS NODE), remove the nodes of the other one and join them again with empty directories"
 
 // check has every member check itself, all at once, and compares their digests.
 func (s *Server) check(ctx context.Context, args CheckArgs) *CheckReport {
@@ -30,7 +42,7 @@ func (s *Server) check(ctx context.Context, args CheckArgs) *CheckReport {
 			if err != nil {
 				n.Reason = err.Error()
 			} else {
-				n.Checked, n.Reason, n.Index, n.StateDigest, n.Hint = c.Unchecked == "", c.Unchecked, c.Index, c.StateDigest, c.Hint
+				n.Checked, n.Reason, n.Index, n.StateDigest, n.Hint, n.Drift = c.Unchecked == "", c.Unchecked, c.Index, c.StateDigest, c.Hint, c.Drift
 				n.Faults = append(n.Faults, c.Faults...)
 			}
 			out.Nodes[i] = n
@@ -52,55 +64,74 @@ func (s *Server) checkOne(ctx context.Context, m Member, args CheckArgs) (*SelfC
 	return c, err
 }
 
-// compare looks for members whose state differs from that of the others at the
-// same index: more than half of those that are there are right.
+// compare asks all members what their state was at one index, and looks for those
+// that were not what the majority of voters was. A member that knows it has said so.
 func (s *Server) compare(ctx context.Context, members []Member, nodes []NodeCheck) {
 	ctx, cancel := context.WithTimeout(ctx, settleWait)
 	defer cancel()
-	for pause := firstPause; !level(nodes) && rest(ctx, &pause); {
-		for i, m := range members {
-			if nodes[i].StateDigest == "" {
-				continue // it did not answer
+	index := s.node.Progress().Applied
+	for _, n := range nodes { // it may be behind
+		index = max(index, n.Index)
+	}
+	digests := make([]string, len(members))
+	var asked sync.WaitGroup
+	for i, m := range members {
+		if nodes[i].StateDigest == "" {
+			continue // it did not answer
+		}
+		asked.Go(func() {
+			var err error
+			if m.ID == s.node.ID() {
+				digests[i], err = s.node.DigestAt(ctx, index, "")
+			} else {
+				digests[i], err = s.DigestAt(ctx, m, index, "")
 			}
-			p := s.node.Progress()
-			if m.ID != s.node.ID() {
-				var err error
-				if p, err = s.Probe(ctx, m); err != nil {
-					continue
-				}
+			if err != nil {
+				s.log.Debug("a member does not say what its state was", "name", m.Name, "index", index, "error", err)
 			}
-			nodes[i].Index, nodes[i].StateDigest = p.Applied, p.StateDigest
+		})
+	}
+	asked.Wait()
+	weigh(index, members, nodes, digests)
+}
+
+// weigh compares the digests of members at an index, "" of those that did not say.
+func weigh(index uint64, members []Member, nodes []NodeCheck, digests []string) {
+	voters, votes := 0, map[string]int{}
+	for i, m := range members {
+		if m.Voter {
+			if voters++; digests[i] != "" {
+				votes[digests[i]]++
+			}
 		}
 	}
-	type state struct {
-		index  uint64
-		digest string
-	}
-	votes, at := map[state]int{}, map[uint64]int{}
-	for _, n := range nodes {
-		if n.StateDigest != "" {
-			votes[state{n.Index, n.StateDigest}]++
-			at[n.Index]++
+	right, seen := "", map[string]bool{}
+	for i := range members {
+		if digests[i] != "" {
+			nodes[i].Index, nodes[i].StateDigest = index, digests[i]
+			seen[digests[i]] = true
+		}
+		if 2*votes[digests[i]] > voters {
+			right = digests[i]
 		}
 	}
-	for i, n := range nodes {
-		if n.StateDigest != "" && 2*votes[state{n.Index, n.StateDigest}] <= at[n.Index] {
-			nodes[i].Faults = append(nodes[i].Faults, Fault{Path: "(state)", Problem: fmt.Sprintf(differs, n.Index)})
+	for i := range nodes {
+		if n := &nodes[i]; digests[i] != "" && digests[i] != right && len(seen) > 1 {
+			n.doubt(right)
 		}
 	}
 }
 
-// level reports whether all members that answered are at one index.
-func level(nodes []NodeCheck) bool {
-	var index uint64
-	for _, n := range nodes {
-		if n.StateDigest == "" {
-			continue
-		}
-		if index != 0 && n.Index != index {
-			return false
-		}
-		index = n.Index
+// doubt adds the fault of another state than the right one, "" if nobody knows
+// which that is, unless the member has found it itself.
+func (n *NodeCheck) doubt(right string) {
+	if slices.ContainsFunc(n.Faults, func(f Fault) bool { return f.Path == stateFault && !f.Repaired }) {
+		return
 	}
-	return true
+	if n.Drift = (&Drift{Index: n.Index, Digest: n.StateDigest, Right: right}); right != "" {
+		n.Faults = append(n.Faults, Fault{Path: stateFault, Problem: fmt.Sprintf(differs, n.Index, n.StateDigest, right)})
+		return
+	}
+	n.Faults = append(n.Faults, Fault{Path: stateFault, Problem: fmt.Sprintf(disputed, n.Index, n.StateDigest)})
+	n.Hint = cmp.Or(n.Hint, undecided)
 }

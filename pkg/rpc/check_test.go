@@ -33,40 +33,69 @@ func TestACheckNamesMembersThatDoNotAnswer(t *testing.T) {
 	}
 }
 
-// Digests are compared at equal indexes only, and the majority is right.
+// The majority of all voters is right; where there is none everybody is told.
 func TestAnotherStateAtTheSameIndexIsAFault(t *testing.T) {
-	at := func(index uint64, digest string) NodeCheck { return NodeCheck{Index: index, StateDigest: digest} }
+	five := append(append([]Member{}, three...), Member{ID: "id-4", Name: "n4", Voter: true}, Member{ID: "id-5", Name: "n5"})
 	for _, c := range []struct {
-		fact  string
-		nodes []NodeCheck
-		wrong []bool
+		fact    string
+		members []Member
+		digests string // a letter a member, - for one that did not say
+		wrong   string // d: differs, ?: no majority tells
 	}{
-		{"all alike", []NodeCheck{at(7, "a"), at(7, "a"), at(7, "a")}, []bool{false, false, false}},
-		{"one is another", []NodeCheck{at(7, "a"), at(7, "b"), at(7, "a")}, []bool{false, true, false}},
-		{"each is another", []NodeCheck{at(7, "a"), at(7, "b"), at(7, "c")}, []bool{true, true, true}},
-		{"two of two", []NodeCheck{at(7, "a"), at(7, "b"), {}}, []bool{true, true, false}},
-		{"at other indexes", []NodeCheck{at(7, "a"), at(8, "b"), at(9, "c")}, []bool{false, false, false}},
-		{"alone", []NodeCheck{at(7, "a"), {}, {}}, []bool{false, false, false}},
+		{"all alike", three, "aaa", "..."},
+		{"one is another", three, "aba", ".d."},
+		{"each is another", three, "abc", "???"},
+		{"two of two that answer", three, "ab-", "??."},
+		{"alone", three, "a--", "..."},
+		{"two alike of three", three, "aa-", "..."},
+		{"two of two", three[:2], "ab", "??"},
+		{"two and two", five, "aabb-", "????."},
+		{"who does not vote does not count", five, "aabba", "?????"},
+		{"who does not vote may be wrong", five, "aaabb", "...dd"},
 	} {
-		s := &Server{node: &fake{img: store.NewImage()}}
-		ctx, cancel := context.WithCancel(context.Background())
-		cancel() // nobody is asked again
-		s.compare(ctx, three, c.nodes)
-		for i, n := range c.nodes {
-			if got := len(n.Faults) > 0; got != c.wrong[i] {
-				t.Errorf("%s: node %d: %v, want a fault: %v", c.fact, i+1, n.Faults, c.wrong[i])
+		nodes, digests := make([]NodeCheck, len(c.members)), make([]string, len(c.members))
+		for i := range nodes {
+			if d := c.digests[i : i+1]; d != "-" {
+				digests[i] = d
 			}
+		}
+		weigh(7, c.members, nodes, digests)
+		got := ""
+		for i, n := range nodes {
+			switch {
+			case len(n.Faults) == 0 && n.Drift == nil:
+				got += "."
+			case n.Drift == nil || n.Drift.Index != 7 || n.Drift.Digest != digests[i] || n.Faults[0].Path != stateFault:
+				t.Errorf("%s: node %d: %+v", c.fact, i+1, n)
+			case n.Drift.Right == "" && n.Hint == undecided:
+				got += "?"
+			case n.Hint == "":
+				got += "d"
+			}
+		}
+		if got != c.wrong {
+			t.Errorf("%s: %s, want %s", c.fact, got, c.wrong)
 		}
 	}
 }
 
-// A member that is behind is asked again until it has caught up.
-func TestACheckWaitsForOneIndex(t *testing.T) {
-	f := &fake{img: store.NewImage(), at: []Progress{{Applied: 8, StateDigest: "b"}, {Applied: 8, StateDigest: "a"}}}
+// What a member has found out itself is not said twice.
+func TestADriftThatIsKnownIsOneFault(t *testing.T) {
+	own := Fault{Path: stateFault, Problem: "found by itself"}
+	nodes := []NodeCheck{{Faults: []Fault{own}, Drift: &Drift{Index: 3}}, {}, {}}
+	weigh(7, three, nodes, []string{"b", "a", "a"})
+	if n := nodes[0]; len(n.Faults) != 1 || n.Drift.Index != 3 {
+		t.Errorf("%+v", n)
+	}
+}
+
+// The members are compared at one index, the newest of all, for which they wait.
+func TestACheckComparesAtOneIndex(t *testing.T) {
+	f := &fake{img: store.NewImage(), at: []Progress{{Applied: 8}}, digests: map[uint64]string{9: "a"}}
 	s := &Server{node: f}
-	nodes := []NodeCheck{{Index: 6, StateDigest: "w"}, {Index: 8, StateDigest: "a"}}
+	nodes := []NodeCheck{{Index: 6, StateDigest: "w"}, {Index: 9, StateDigest: "a"}}
 	s.compare(context.Background(), []Member{three[0], {ID: "id-1", Name: "n2"}}, nodes)
-	if len(nodes[0].Faults) != 1 || nodes[0].Index != 8 {
-		t.Errorf("%+v", nodes[0])
+	if n := nodes[0]; len(n.Faults) != 0 || n.Index != 9 || n.StateDigest != "a" {
+		t.Errorf("%+v", n)
 	}
 }

@@ -83,8 +83,8 @@ func (c *Client) Close() error {
 // Write carries out a change: exactly once, however often it is sent. It sends
 // the same request again while the answer is that nothing was proposed or that
 // nobody knows. An empty id becomes a UUIDv7; the seed of a generated secret
-// stays with the request, so that every attempt yields the same. A UUIDv7 that is
-// given was made by an earlier call, whose attempts may be on their way still.
+// stays with the request, so that every attempt yields the same. An id that is
+// given may be that of an earlier call, whose attempts may be on their way still.
 func (c *Client) Write(ctx context.Context, req *mutation.Request) (*mutation.Answer, error) {
 	given := req.ID != ""
 	born, timeless, err := identify(&req.ID)
@@ -92,7 +92,7 @@ func (c *Client) Write(ctx context.Context, req *mutation.Request) (*mutation.An
 		return nil, err
 	}
 	req.NoTime = timeless
-	req.Again = req.Again || given && !timeless
+	req.Again = req.Again || given
 	if len(req.Seed) == 0 {
 		req.Seed = make([]byte, 32)
 		rand.Read(req.Seed) // never fails
@@ -223,11 +223,6 @@ func (c *Client) Health(ctx context.Context, wait bool) (*HealthReply, error) {
 // Check has every member check itself.
 func (c *Client) Check(ctx context.Context, args CheckArgs) (*CheckReport, error) {
 	return repeat[CheckArgs, *CheckReport](ctx, c, "Cluster.Check", args)
-}
-
-// Remove takes a member out of the cluster.
-func (c *Client) Remove(ctx context.Context, args RemoveArgs) (*RemoveReply, error) {
-	return repeat[RemoveArgs, *RemoveReply](ctx, c, "Cluster.Remove", args)
 }
 
 // Export asks for the private part of a signing key. Each attempt is on record

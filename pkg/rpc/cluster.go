@@ -102,25 +102,6 @@ func (c *Cluster) Check(call *Call[CheckArgs], reply *Reply[*CheckReport]) error
 	})
 }
 
-// Remove takes a member out of the cluster.
-func (c *Cluster) Remove(call *Call[RemoveArgs], reply *Reply[*RemoveReply]) error {
-	return serve(call, reply, func(ctx context.Context) (*RemoveReply, error) {
-		return c.s.remove(ctx, call.Args, call.by())
-	})
-}
-
-func (s *Server) remove(ctx context.Context, args RemoveArgs, by access.Actor) (*RemoveReply, error) {
-	return onLeader(ctx, s, func(ctx context.Context) (*RemoveReply, error) { return s.removeHere(ctx, args, by) }, "Peer.Remove", by, args)
-}
-
-func (s *Server) removeHere(ctx context.Context, args RemoveArgs, by access.Actor) (*RemoveReply, error) {
-	m, voters, err := s.node.Remove(ctx, args.Name, by)
-	if err != nil {
-		return nil, err
-	}
-	return &RemoveReply{Removed: NodeStatus{Name: m.Name, ID: m.ID, Address: m.Address}, Voters: voters}, nil
-}
-
 // Enrol gives a new node its certificate and the cluster key: whoever may open
 // this socket may admit a node. Over the network a token is wanted, of an admin too.
 func (c *Cluster) Enrol(call *Call[EnrolArgs], reply *Reply[*Enrolment]) error {
@@ -167,11 +148,6 @@ func (p *Peer) Progress(call *Call[struct{}], reply *Reply[Progress]) error {
 // Check has this node check itself.
 func (p *Peer) Check(call *Call[CheckArgs], reply *Reply[*SelfCheck]) error {
 	return serve(call, reply, func(ctx context.Context) (*SelfCheck, error) { return p.s.node.Check(ctx, call.Args.Repair), nil })
-}
-
-// Remove is Cluster.Remove, forwarded.
-func (p *Peer) Remove(call *Call[RemoveArgs], reply *Reply[*RemoveReply]) error {
-	return serve(call, reply, func(ctx context.Context) (*RemoveReply, error) { return p.s.removeHere(ctx, call.Args, call.by()) })
 }
 
 // Enrol is Cluster.Enrol, forwarded.

@@ -7,8 +7,12 @@ import (
 )
 
 // leaderLook is how often a node that waits for the leader's answer looks whether
-// that one still leads, as far as it knows.
-const leaderLook = 100 * time.Millisecond
+// that one still leads, as far as it knows. One that does not for so many looks
+// has had time to answer if it could: leaders answer also when they step down.
+const (
+	leaderLook = 100 * time.Millisecond
+	lostLooks  = 5
+)
 
 var errDeposed = errors.New("it leads no longer")
 
@@ -20,8 +24,10 @@ func (s *Server) underLeader(ctx context.Context, m Member) (context.Context, fu
 	late := time.AfterFunc(leaderLook, func() {
 		tick := time.NewTicker(leaderLook)
 		defer tick.Stop()
-		for {
-			if now, known := s.node.Leader(); !known || now.ID != m.ID {
+		for lost := 0; ; {
+			if now, known := s.node.Leader(); known && now.ID == m.ID {
+				lost = 0
+			} else if lost++; lost > lostLooks {
 				cancel(errDeposed)
 				return
 			}

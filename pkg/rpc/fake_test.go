@@ -11,6 +11,7 @@ import (
 	"slices"
 	"strings"
 	"sync"
+	"sync/atomic"
 	"testing"
 	"time"
 
@@ -38,6 +39,8 @@ type fake struct {
 	unread   error                                                           // of Readable
 	notGood  error                                                           // of Good
 	files    error                                                           // of WaitPublished
+	unsound  *store.Error
+	digests  map[uint64]string // of DigestAt
 	self     *SelfCheck
 	removal  error // of Remove
 	repairs  int   // of Check
@@ -58,6 +61,10 @@ type fake struct {
 	unready  error    // of Ready
 	stopping bool
 	transfer func(TransferArgs) (*Transferred, error)
+
+	remove    func(RemoveArgs) (*Removal, error) // nil: done
+	departing atomic.Int32
+	departed  chan string // who told it to
 }
 
 func (f *fake) Name() string                                { return "n1" }
@@ -85,6 +92,16 @@ func (f *fake) Check(_ context.Context, repair bool) *SelfCheck {
 		f.repairs++
 	}
 	return f.self
+}
+
+func (f *fake) Sound() *store.Error { return f.unsound }
+
+// DigestAt says of an index what the test says of it.
+func (f *fake) DigestAt(_ context.Context, index uint64, theirs string) (string, error) {
+	if d, ok := f.digests[index]; ok {
+		return d, nil
+	}
+	return "", store.Errorf(store.CodeUnavailable, "not known any more")
 }
 
 func (f *fake) Ready(ctx context.Context, by access.Actor) (uint64, error) {
@@ -186,6 +203,9 @@ func (f *fake) WaitApplied(_ context.Context, index uint64) error {
 	f.mu.Lock()
 	defer f.mu.Unlock()
 	f.waited = index
+	if f.unsound != nil {
+		return f.unsound
+	}
 	return nil
 }
 
@@ -236,9 +256,26 @@ func (f *fake) RevokeToken(context.Context, string, access.Actor) (*Recorded, er
 	return nil, nil
 }
 
-func (f *fake) Remove(context.Context, string, access.Actor) (Member, int, error) {
-	return Member{Name: "n2"}, 2, f.removal
+func (f *fake) Remove(_ context.Context, args RemoveArgs, _ access.Actor) (*Removal, error) {
+	if f.remove != nil {
+		return f.remove(args)
+	}
+	return &Removal{Gone: Member{Name: "n2"}, Voters: 2}, f.removal
 }
+
+func (f *fake) Promote(context.Context, string, access.Actor) (*Promotion, error) {
+	return &Promotion{Member: Member{Name: "n4"}, Voters: 4, CanLose: 1, Changed: true}, nil
+}
+
+func (f *fake) SetAutoremove(context.Context, mutation.Autoremove, access.Actor) (uint64, error) {
+	return 9, nil
+}
+
+func (f *fake) Departing() func() { f.departing.Add(1); return func() { f.departing.Add(-1) } }
+
+func (f *fake) Depart(by string) { f.departed <- by }
+
+func (f *fake) Roster() ([]Member, uint64) { return f.Members(), 5 }
 
 func (f *fake) Transfer(_ context.Context, args TransferArgs, _ access.Actor) (*Transferred, error) {
 	if !f.leads {

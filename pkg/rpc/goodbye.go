@@ -8,6 +8,7 @@ import "github.com/cpctl/cpctl/pkg/store"
 type Goodbye struct {
 	Err     *store.Error
 	Removed bool // the caller is a node that is no longer a member
+	Unsound bool // it is the server that is not what it was: its state is not the majority's
 }
 
 func (g *Goodbye) Error() string { return g.Err.Error() }
@@ -18,11 +19,15 @@ func (g *Goodbye) Unwrap() error { return g.Err }
 const (
 	goneRevoked = "revoked"
 	goneRemoved = "removed"
+	goneUnsound = "unsound"
 )
 
 func (g *Goodbye) gone() string {
-	if g.Removed {
+	switch {
+	case g.Removed:
 		return goneRemoved
+	case g.Unsound:
+		return goneUnsound
 	}
 	return goneRevoked
 }

@@ -75,6 +75,10 @@ func (c *Client) note(server string, raw *judged, err error) *store.Error {
 	var o outcome
 	var bye *Goodbye
 	switch {
+	case errors.As(err, &bye) && bye.Unsound:
+		e := *bye.Err
+		e.Message = "server " + server + ": " + e.Message
+		o.refusal = &e
 	case errors.As(err, &bye):
 		o.refusal = store.Errorf(store.CodeDenied, "server %s: %s", server, bye.Err.Message).
 			WithHint("log in anew with a new token: %s", c.login())
@@ -98,12 +102,13 @@ func (c *Client) note(server string, raw *judged, err error) *store.Error {
 
 // hopeless is the refusal that stands once every server was asked: one refused,
 // and none of the others can be reached. Until then another one may take us.
-// That one has no such host tells nothing of the others.
+// That one has no such host, or a state that is not the majority's, tells nothing
+// of the others.
 func (c *Client) hopeless() *store.Error {
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	var refusal *store.Error
-	missing, unreached := 0, 0
+	missing, unsound, unreached := 0, 0, 0
 	for _, server := range c.opts.Servers {
 		o, asked := c.last[server]
 		switch {
@@ -113,12 +118,17 @@ func (c *Client) hopeless() *store.Error {
 			unreached++
 		case o.refusal.Code == store.CodeUnavailable:
 			missing++
+		case o.refusal.Code == store.CodeIntegrity:
+			unsound++
 		}
 		if o.refusal != nil && (refusal == nil || refusal.Code == store.CodeUnavailable) {
 			refusal = o.refusal
 		}
 	}
 	if missing > 0 && unreached > 0 && refusal.Code == store.CodeUnavailable {
+		return nil
+	}
+	if unsound > 0 && unreached > 0 && refusal.Code == store.CodeIntegrity { // it may be starting
 		return nil
 	}
 	return refusal

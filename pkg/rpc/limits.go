@@ -60,7 +60,10 @@ const (
 
 // The limits of a stream.
 const (
-	chunkSize   = 128 << 10
+	chunkSize = 128 << 10
+	// maxStream bounds the work on an archive: half a gigabyte of documents goes
+	// through the log in some minutes, on a busy machine in many.
+	maxStream   = time.Hour
 	maxHead     = 64 << 10
 	headTimeout = 5 * time.Second // for the first chunk, which says what is wanted
 	// streamStall is for a chunk to arrive whole, or to be taken: of an archive

@@ -37,9 +37,12 @@ type Node interface {
 
 	Progress() Progress
 	Check(ctx context.Context, repair bool) *SelfCheck
-	Ready(ctx context.Context, by access.Actor) (uint64, error) // leader only: whether a change would be made now, and the read index
-	LastHeard(nodeID string) (Progress, bool)                   // what another member said of itself before
+	Sound() *store.Error                                                       // why nothing is answered from this node's state; nil: it is
+	DigestAt(ctx context.Context, index uint64, theirs string) (string, error) // of this node's state then; theirs is the asking node's
+	Ready(ctx context.Context, by access.Actor) (uint64, error)                // leader only: whether a change would be made now, and the read index
+	LastHeard(nodeID string) (Progress, bool)                                  // what another member said of itself before
 	Members() []Member
+	Roster() (members []Member, index uint64) // with the index of the entry that made them so
 	Leader() (Member, bool)
 	NameOf(nodeID string) string
 
@@ -50,7 +53,11 @@ type Node interface {
 	Admit(ctx context.Context, req AdmitArgs) error                                                       // leader only
 	CreateToken(ctx context.Context, args TokenArgs, by access.Actor) (*Recorded, error)                  // leader only
 	RevokeToken(ctx context.Context, id string, by access.Actor) (*Recorded, error)                       // leader only
-	Remove(ctx context.Context, name string, by access.Actor) (gone Member, voters int, err error)        // leader only
+	Remove(ctx context.Context, args RemoveArgs, by access.Actor) (*Removal, error)                       // leader only
+	Promote(ctx context.Context, name string, by access.Actor) (*Promotion, error)                        // leader only
+	SetAutoremove(ctx context.Context, a mutation.Autoremove, by access.Actor) (index uint64, err error)  // leader only
+	Departing() (done func())                                                                             // somebody has told this node to leave, and waits for an answer
+	Depart(by string)                                                                                     // it has left: it ends
 	Transfer(ctx context.Context, args TransferArgs, by access.Actor) (*Transferred, error)               // leader only
 	Restore(ctx context.Context, archive io.Reader, args RestoreArgs, by access.Actor) (*Restored, error) // leader only
 
@@ -107,6 +114,9 @@ type Progress struct {
 	Trusts   string
 	Standing string
 
+	Drifted bool // its state is not the majority's
+	Split   bool // its state is not that of others, and no majority tells which is right
+
 	Seen time.Time `json:"-"`
 }
 
@@ -135,6 +145,7 @@ type Enrolment struct {
 type AdmitArgs struct {
 	NodeID  string
 	Address string
+	Moved   bool // it is a member, and was at another address before
 }
 
 // Restored says what a restore did, or would do.
@@ -156,6 +167,15 @@ type SelfCheck struct {
 	Faults      []Fault
 	Unchecked   string // why the files could not be compared, "" if they were
 	Hint        string // how to bring back a node with faults that cannot be repaired
+	Drift       *Drift // its state is not the majority's
+}
+
+// Drift is how the state of a node differs from that of the majority.
+type Drift struct {
+	Index  uint64 `json:"index"`  // of the log, at which they were compared
+	Digest string `json:"digest"` // of this node's state there
+	Right  string `json:"right"`  // of the majority's, "" if there is none
+	Repair bool   `json:"repair"` // it was asked for, and goes on by itself
 }
 
 // Fault is one file that is not as it should be.

@@ -52,7 +52,13 @@ func audited[A, R any](ctx context.Context, call *Call[A], work func(context.Con
 	s, by := call.caller.server, call.by()
 	passedOn := call.From != nil && call.caller.By.Role == access.Node
 	e := s.eventOf(call.method, by, passedOn, &call.Args)
-	v, err := onRecord(ctx, s, e, work)
+	v, err := onRecord(ctx, s, e, func(ctx context.Context) (R, error) {
+		if err := s.fit(call.method); err != nil {
+			var zero R
+			return zero, err
+		}
+		return work(ctx)
+	})
 	if e == nil && !passedOn && errors.Is(err, store.ErrDenied) {
 		s.refused(by, "read", call.method, err)
 	}
@@ -235,6 +241,12 @@ func conclude(e *audit.Event, reply any, err error) {
 		e.Message = v.Phase + ", authority " + v.Signs + " signs"
 	case *RekeyReply:
 		e.Index, e.Message = v.Index, v.Phase+", key "+v.KeyID
+	case *PromoteReply:
+		if e.Target = "node/" + v.Promoted.Name; !v.Changed {
+			e.Result = audit.Unchanged
+		}
+	case *AutoremoveReply:
+		e.Index = v.Index
 	case *Transferred:
 		e.Index, e.Target, e.Message = v.Index, "node/"+v.Leader, "from node/"+v.From
 		if !v.Changed {

@@ -69,7 +69,8 @@ func TestARefusalOfTLSEndsACommandAtOnce(t *testing.T) {
 			[]string{"refuses the certificate of operator/ana: by its clock", "compare the clocks", "cpctl login"}},
 		{"a certificate of another authority", n1, nil, &disguised, []string{"refuses the certificate of operator/ana: it was not issued by that cluster, or by an authority that was replaced since", "with a new token"}},
 		{"a server of another authority", n1, nil, &foreign, []string{"is of another cluster than this context, or the authority of the cluster was replaced since", "cpctl context show", "with a new token"}},
-		{"a server of a later generation", member(t, ca, access.Node, "n1", 2, now), nil, &ana, []string{"is of generation 2 of the cluster, not of 1"}},
+		{"a server of an earlier generation", n1, nil, ptr(member(t, ca, access.Operator, "ana", 2, now)),
+			[]string{"server 127.0.0.1:", "node/n1 is of generation 1 of this cluster, which was recovered as generation 2", "ask another server"}},
 		{"a server whose certificate has expired", member(t, ca, access.Node, "n1", 1, now.Add(-2*time.Hour)), nil, &ana,
 			[]string{"the certificate of server ", "clock of this machine", "set the clock"}},
 		{"a server that is no node", n1, func(cfg *tls.Config) {

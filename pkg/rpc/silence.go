@@ -1,6 +1,7 @@
 package rpc
 
 import (
+	"context"
 	"errors"
 	"net"
 	"net/rpc"
@@ -51,6 +52,34 @@ func (l *link) ping(service string) {
 		<-done // also when the connection ends; any answer will do
 		l.pinging.Store(false)
 	}()
+}
+
+// alive finds a server that gives a sign of life, and leaves the client at it: a
+// stream has no such sign before its end. Where all are silent it goes on until
+// the time is over; what else is wrong with them is found out by the stream.
+func (c *Client) alive(ctx context.Context) error {
+	began, said := time.Now(), map[string]string{}
+	for {
+		clear(said)
+		for range c.opts.Servers {
+			conn, server, err := c.connection(ctx)
+			if err == nil {
+				if _, err = do[struct{}, struct{}](ctx, conn, "Cluster."+pingMethod, nil, struct{}{}); !errors.Is(err, errBroken) {
+					return nil // any answer is one
+				}
+				c.next(conn, true)
+			}
+			if why := reason(err); why == noAnswer {
+				said[server] = why
+			}
+		}
+		if len(said) < len(c.opts.Servers) {
+			return nil
+		}
+		if spent(ctx) {
+			return c.timedOut(said, time.Since(began))
+		}
+	}
 }
 
 // silence counts the beats for which a link has said nothing.

@@ -10,6 +10,7 @@ import (
 	"testing"
 	"time"
 
+	"github.com/cpctl/cpctl/pkg/access"
 	"github.com/cpctl/cpctl/pkg/mutation"
 	"github.com/cpctl/cpctl/pkg/store"
 )
@@ -46,8 +47,9 @@ func TestASilentServerIsLeftForTheNext(t *testing.T) {
 	f := &fake{leads: true}
 	_, path := serveFake(t, f)
 	for name, call := range map[string]func(context.Context, *Client) error{
-		"a read": func(ctx context.Context, c *Client) error { _, err := c.Status(ctx); return err },
-		"health": func(ctx context.Context, c *Client) error { _, err := c.Health(ctx, false); return err },
+		"a read":     func(ctx context.Context, c *Client) error { _, err := c.Status(ctx); return err },
+		"health":     func(ctx context.Context, c *Client) error { _, err := c.Health(ctx, false); return err },
+		"a snapshot": func(ctx context.Context, c *Client) error { _, err := c.Snapshot(ctx, io.Discard); return err },
 		"a write": func(ctx context.Context, c *Client) error {
 			_, err := c.Write(ctx, &mutation.Request{Op: mutation.OpTenantCreate, Name: "acme", Patch: []byte(`{}`)})
 			return err
@@ -83,6 +85,32 @@ func TestAServerThatNeverAnswersIsCalledSilent(t *testing.T) {
 		if !errors.As(err, &e) || e.Code != store.CodeUnavailable || !strings.HasPrefix(e.Message, "no answer from unix:") || !strings.Contains(e.Hint, "stands still") {
 			t.Errorf("after %s: %+v", wait, err)
 		}
+	}
+}
+
+// One to which no connection comes about is left sooner, unless it is the only one.
+func TestAServerThatIsOutOfReachIsLeftSoon(t *testing.T) {
+	t.Parallel()
+	_, path := serveFake(t, &fake{leads: true})
+	ln, err := net.Listen("tcp", "127.0.0.1:0") // a connection, and then nothing: of TLS this is the first step
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer ln.Close()
+	ana := member(t, newAuthority(t), access.Admin, "ana", 1, time.Now())
+	c := NewClient(Options{Servers: []string{ln.Addr().String(), "unix:" + path}, Credentials: &ana})
+	defer c.Close()
+	began := time.Now()
+	if _, err := c.Status(soon(t)); err != nil {
+		t.Fatal(err)
+	}
+	if took := time.Since(began); took < firstDial || took > 3*firstDial {
+		t.Errorf("it was left after %s", took)
+	}
+	alone := NewClient(Options{Servers: []string{ln.Addr().String()}, Credentials: &ana})
+	defer alone.Close()
+	if alone.patience() != dialWait {
+		t.Errorf("the only server is given %s", alone.patience())
 	}
 }
 

@@ -51,7 +51,7 @@ func (s *Server) status(ctx context.Context) *ClusterStatus {
 	}
 	var roll mutation.Rollover
 	s.node.Image().System(applier.RekeyPath, &roll)
-	out.Rekey = roll.Phase
+	out.Rekey, out.Autoremove = roll.Phase, autoremove(s.node.Image())
 	out.CanLose = max(alive-(voters/2+1), 0)
 	return out
 }
@@ -70,6 +70,10 @@ func (s *Server) nodeStatus(m Member, p *Progress, all *ClusterStatus) NodeStatu
 	if !m.Voter {
 		n.Role = "non-voter"
 	}
+	var gone mutation.LeavingNodes
+	if s.node.Image().System(applier.LeavingPath, &gone) && gone.Of(m.ID) != nil {
+		n.Reason = "leaving"
+	}
 	if p == nil { // what it said when it was last heard
 		if last, ok := s.node.LastHeard(m.ID); ok {
 			n.Lag, n.LastContactMS = behind(all, last.Applied), time.Since(last.Seen).Milliseconds()
@@ -78,6 +82,8 @@ func (s *Server) nodeStatus(m Member, p *Progress, all *ClusterStatus) NodeStatu
 	}
 	n.State = "alive"
 	switch {
+	case p.Drifted, p.Split:
+		n.State, n.Reason = "degraded", "drift"
 	case p.Degraded:
 		n.State, n.Reason = "degraded", p.Reason
 	case p.Short: // its files are good, but it keeps the whole cluster from taking changes
@@ -101,6 +107,15 @@ func (s *Server) nodeStatus(m Member, p *Progress, all *ClusterStatus) NodeStatu
 	n.Digest, n.StateDigest, n.Version = p.Digest, p.StateDigest, p.Version
 	n.Lag = behind(all, p.Applied)
 	return n
+}
+
+// autoremove is when members that are lost are removed, nil: never.
+func autoremove(img *store.Image) *Autoremove {
+	var a mutation.Autoremove
+	if !img.System(applier.AutoremovePath, &a) {
+		return nil
+	}
+	return (*Autoremove)(&a)
 }
 
 // behind is how many entries a node lacks. What it applied may be newer than

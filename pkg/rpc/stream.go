@@ -20,17 +20,36 @@ import (
 // Each of these is a length (uint32, big endian) and that many bytes.
 // streamRequest says what the stream is for.
 type streamRequest struct {
-	Op        string        `json:"op"` // snapshot, restore
+	Op        string        `json:"op"` // snapshot, restore, state
 	TimeoutMS int64         `json:"timeout_ms"`
 	From      *access.Actor `json:"from,omitempty"` // between nodes: who asked the first one
 	Restore   RestoreArgs   `json:"restore"`
+	Behind    uint64        `json:"behind,omitempty"` // the index that a state must have reached
 }
 
 // streamReply ends a stream.
 type streamReply struct {
 	Err      *store.Error       `json:"err,omitempty"`
+	Gone     string             `json:"gone,omitempty"` // as in Reply
 	Manifest *snapshot.Manifest `json:"manifest,omitempty"`
 	Restored *RestoreReply      `json:"restored,omitempty"`
+}
+
+func (r *streamReply) failure() error {
+	if r == nil || r.Err == nil {
+		return nil
+	}
+	return r.Err
+}
+
+// streamRefusal is the reply for an error.
+func streamRefusal(err error) streamReply {
+	r := streamReply{Err: typed(err)}
+	var bye *Goodbye
+	if errors.As(err, &bye) {
+		r.Gone = bye.gone()
+	}
+	return r
 }
 
 // readPreamble reads the first line of a connection to the socket, which does
@@ -74,7 +93,7 @@ func (s *Server) stream(raw net.Conn, caller access.Actor) {
 	if between && req.From != nil {
 		by = *req.From
 	}
-	limit := maxCall
+	limit := maxStream
 	if req.TimeoutMS > 0 {
 		limit = min(limit, time.Duration(req.TimeoutMS)*time.Millisecond)
 	}
@@ -87,6 +106,8 @@ func (s *Server) stream(raw net.Conn, caller access.Actor) {
 	switch req.Op {
 	case "snapshot":
 		err = s.sendSnapshot(ctx, conn, by, e)
+	case "state":
+		err = s.sendState(ctx, conn, caller, req, e)
 	case "restore":
 		err = s.receiveRestore(ctx, conn, req, by, between, e)
 	default:
@@ -100,6 +121,9 @@ func (s *Server) stream(raw net.Conn, caller access.Actor) {
 // sendSnapshot streams the state as it is now; changes go on meanwhile.
 func (s *Server) sendSnapshot(ctx context.Context, conn io.ReadWriter, by access.Actor, e *audit.Event) error {
 	img, err := onRecord(ctx, s, e, func(ctx context.Context) (*store.Image, error) {
+		if err := s.fit("Cluster.Snapshot"); err != nil {
+			return nil, err
+		}
 		if err := access.Check(by, access.Save, ""); err != nil {
 			return nil, err
 		}
@@ -110,7 +134,7 @@ func (s *Server) sendSnapshot(ctx context.Context, conn io.ReadWriter, by access
 		if err := writeChunk(conn, nil); err != nil {
 			return err
 		}
-		return writeJSON(conn, streamReply{Err: typed(err)})
+		return writeJSON(conn, streamRefusal(err))
 	}
 	w := newChunkWriter(conn)
 	if err := snapshot.Write(w, img, s.node.ClusterID()); err != nil {
@@ -132,6 +156,11 @@ func (s *Server) receiveRestore(ctx context.Context, conn stalling, req streamRe
 	archive := &chunks{r: conn, whole: func() { go waitForLeaving(conn.Conn, left) }}
 	var reply streamReply
 	restored, err := onRecord(ctx, s, e, func(ctx context.Context) (*RestoreReply, error) {
+		if !between {
+			if err := s.fit("Cluster.Restore"); err != nil {
+				return nil, err
+			}
+		}
 		if err := s.allowed(ctx, by, access.Restore); err != nil { // before a megabyte of it travels on
 			return nil, err
 		}
@@ -144,9 +173,10 @@ func (s *Server) receiveRestore(ctx context.Context, conn stalling, req streamRe
 		}
 		return restoreReply(r, req.Restore.DryRun), nil
 	})
-	if reply.Restored = restored; err != nil {
-		reply.Err = typed(err)
+	if err != nil {
+		reply = streamRefusal(err)
 	}
+	reply.Restored = restored
 	if _, err := io.CopyN(io.Discard, archive, maxDrain); err != nil && !errors.Is(err, io.EOF) && reply.Err == nil {
 		return err
 	}
@@ -203,7 +233,7 @@ func (s *Server) forwardRestore(ctx context.Context, leader Member, archive io.R
 func readReply(ctx context.Context, conn net.Conn, reply *streamReply) error {
 	deadline, ok := ctx.Deadline()
 	if !ok {
-		deadline = time.Now().Add(maxCall)
+		deadline = time.Now().Add(maxStream + streamStall)
 	}
 	if err := conn.SetReadDeadline(deadline); err != nil {
 		return err

@@ -96,7 +96,8 @@ func TestARestoreWhoseCallerLeavesIsGivenUp(t *testing.T) {
 			c, _ = serveFake(t, &fake{leader: &Member{ID: "id-2", Name: "n2"},
 				dial: func(_ Member, protocol string) (net.Conn, error) { return dialSocket(soon(t), path, protocol) }})
 		}
-		ctx, leave := context.WithCancel(soon(t))
+		ctx, leave := context.WithCancel(context.Background()) // no time that is over would end it
+		defer leave()
 		left := make(chan error, 1)
 		go func() {
 			_, err := c.Restore(ctx, strings.NewReader("an archive"), RestoreArgs{})
@@ -171,5 +172,50 @@ func TestAnArchiveThatIsCutOffNeverLooksWhole(t *testing.T) {
 		}
 	case <-time.After(patience):
 		t.Error("the reader still waits")
+	}
+}
+
+// failing is an archive that cannot be read to its end.
+type failing struct{ io.ReadSeeker }
+
+func (f failing) Read(b []byte) (int, error) {
+	if n, err := f.ReadSeeker.Read(b); err == nil {
+		return n, nil
+	}
+	return 0, errors.New("input/output error")
+}
+
+// TestWhyARestoreWasNotSent: each cause in its own words, and none for ever.
+func TestWhyARestoreWasNotSent(t *testing.T) {
+	t.Parallel()
+	end := make(chan struct{})
+	stuck := &fake{leads: true, hold: func(context.Context, io.Reader) (*Restored, error) {
+		<-end // it reads nothing, and says nothing
+		return nil, store.Errorf(store.CodeUnavailable, "given up")
+	}}
+	c, _ := serveFake(t, stuck)
+	big := bytes.NewReader(make([]byte, 8<<20))
+	if _, err := c.Restore(soon(t), failing{strings.NewReader("half of it")}, RestoreArgs{}); err == nil || err.Error() != "read the archive: input/output error" {
+		t.Errorf("a file that cannot be read: %v", err)
+	}
+	_, err := c.Restore(within(t, time.Second), big, RestoreArgs{})
+	if want := "the time was over before the archive was sent; nothing was changed"; !errors.Is(err, store.ErrUnavailable) || !strings.HasPrefix(err.Error(), want) {
+		t.Errorf("a server that does not take it: %v, want that %s", err, want)
+	}
+	close(end)
+
+	good := &fake{leads: true, restore: func(archive io.Reader) (*Restored, error) {
+		_, err := io.Copy(io.Discard, archive)
+		return &Restored{Revision: 7}, err
+	}}
+	_, path := serveFake(t, good)
+	busy := &fake{leads: true, restore: func(io.Reader) (*Restored, error) {
+		return nil, store.Errorf(store.CodeUnavailable, "no leader yet")
+	}}
+	_, first := serveFake(t, busy)
+	both := NewClient(Options{Servers: []string{"unix:" + first, "unix:" + path}})
+	defer both.Close()
+	if r, err := both.Restore(soon(t), strings.NewReader("an archive"), RestoreArgs{}); err != nil || r.Revision != 7 {
+		t.Errorf("another server would have done it: %v", err)
 	}
 }

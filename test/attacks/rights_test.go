@@ -69,6 +69,7 @@ func admins() []attempt {
 	return []attempt{
 		{"to check and repair", "Cluster.Check", rpc.CheckArgs{Repair: true}},
 		{"to remove a member", "Cluster.Remove", rpc.RemoveArgs{Name: "n2"}},
+		{"to hand leadership over", "Cluster.Transfer", rpc.TransferArgs{Name: "n2"}},
 		{"to enrol a node", "Cluster.Enrol", rpc.EnrolArgs{NodeID: "evil", Name: "evil", CSR: []byte("x")}},
 		{"to admit a node", "Cluster.Admit", rpc.AdmitArgs{NodeID: "evil", Address: "127.0.0.1:1"}},
 		{"to export a private key", "Cluster.Export", rpc.ExportArgs{Tenant: "acme"}},
@@ -85,6 +86,8 @@ func admins() []attempt {
 		{"the cluster key", "Peer.ClusterKey", rpc.ClusterKeyArgs{}},
 		{"a node's certificate", "Peer.Renew", rpc.RenewArgs{}},
 		{"a forwarded write", "Peer.Write", request("p1", mutation.Request{Op: mutation.OpTenantDelete, Name: "globex"})},
+		{"a forwarded transfer", "Peer.Transfer", rpc.TransferArgs{Name: "n2"}},
+		{"a node's readiness", "Peer.Ready", struct{}{}},
 		{"a forwarded removal", "Peer.Remove", rpc.RemoveArgs{Name: "n2"}},
 		{"a forwarded enrolment", "Peer.Enrol", rpc.EnrolArgs{NodeID: "evil", Name: "evil"}},
 		{"a forwarded export", "Peer.Export", rpc.ExportArgs{Tenant: "acme"}},

@@ -18,6 +18,9 @@ func TestOfTwoHalvesTheLargerGoesOn(t *testing.T) {
 		{"with a leader in the smaller half", true},
 		{"with a leader in the larger half", false},
 	} {
+		if testing.Short() && !tt.leads {
+			continue
+		}
 		t.Run(tt.name, func(t *testing.T) {
 			c := c.As(t)
 			leader, rest := c.Leader(), c.Followers()

@@ -51,6 +51,7 @@ func TestALeaderThatIsCutOffAnswersNothingThatMayBeOld(t *testing.T) {
 	if took := time.Since(began); took > timeout+soon/2 {
 		t.Errorf("a read with --timeout %s took %s", timeout, took)
 	}
+	says(t, typed(t, c, timeout, alone.Server(), "snapshot", "save", c.Dir+"/s.tgz"), 10, `node "`+alone.Name+`" knows of no leader`, "see: cpctl cluster status")
 	says(t, typed(t, c, timeout, alone.Server(), "tenant", "create", "late"), 10, `node "`+alone.Name+`" knows of no leader`)
 	says(t, typed(t, c, live.Patience, alone.Server(), "tenant", "get", "acme", "--stale"), 0, "Old", alone.Name+" last heard of a leader ", " ago")
 	says(t, typed(t, c, live.Patience, alone.Server(), "cluster", "status"), 0, "leader     none", "0 voters; 1 of 3 is in reach, and writes need 2", "lost")

@@ -124,6 +124,9 @@ func TestALostMajorityIsRecovered(t *testing.T) {
 	alone.Await(n3)
 	alone.holds(n3, "acme", clients)
 	live.SameTree(t, "the files after it", live.Tree(t, n3.Data()), before)
+	if r := alone.Must(n3.Server(), "audit", "--verify"); !strings.Contains(string(alone.Must(n3.Server(), "audit", "-o", "json").Stdout), "generation 2, recovery ") {
+		t.Errorf("the audit log does not tell of the recovery\n%s", r.Stdout)
+	}
 	c.offline(0, "tenant", "list", "--context", "prod")
 	c.offline(0, "tenant", "create", "globex", "--context", "prod")
 

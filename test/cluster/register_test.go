@@ -70,32 +70,38 @@ func (r *register) read(ctx context.Context, n *live.Node, answered *atomic.Int6
 	c := rpc.NewClient(rpc.Options{Servers: []string{n.Server()}})
 	defer c.Close()
 	for ctx.Err() == nil {
-		before := r.acked.Load()
-		within, cancel := context.WithTimeout(ctx, time.Second)
-		got, err := c.Get(within, rpc.GetArgs{Kind: "tenant", Name: r.tenant})
-		cancel()
-		after := r.tried.Load()
-		switch {
-		case ctx.Err() != nil:
-			return
-		case errors.Is(err, store.ErrUnavailable):
-			continue // it is cut off, or stands still
-		case err != nil:
-			r.t.Errorf("a read at %s: %v", n.Name, err)
-			return
+		if r.look(ctx, c, n, time.Second) {
+			answered.Add(1)
 		}
-		var doc struct {
-			Name string `json:"display_name"`
-		}
-		seen := int64(-1)
-		if json.Unmarshal(got.Document, &doc) == nil {
-			fmt.Sscan(doc.Name, &seen)
-		}
-		if seen < before || seen > after {
-			r.t.Errorf("a read at %s says %q, while %d was acknowledged before it and %d were begun", n.Name, doc.Name, before, after)
-		}
-		answered.Add(1)
 	}
+}
+
+// look reads once, and reports whether it was answered: it is not by a node that
+// is cut off, or stands still.
+func (r *register) look(ctx context.Context, c *rpc.Client, n *live.Node, wait time.Duration) bool {
+	before := r.acked.Load()
+	within, cancel := context.WithTimeout(ctx, wait)
+	defer cancel()
+	got, err := c.Get(within, rpc.GetArgs{Kind: "tenant", Name: r.tenant})
+	after := r.tried.Load()
+	switch {
+	case ctx.Err() != nil, errors.Is(err, store.ErrUnavailable):
+		return false
+	case err != nil:
+		r.t.Errorf("a read at %s: %v", n.Name, err)
+		return false
+	}
+	var doc struct {
+		Name string `json:"display_name"`
+	}
+	seen := int64(-1)
+	if json.Unmarshal(got.Document, &doc) == nil {
+		fmt.Sscan(doc.Name, &seen)
+	}
+	if seen < before || seen > after {
+		r.t.Errorf("a read at %s says %q, while %d was acknowledged before it and %d were begun", n.Name, doc.Name, before, after)
+	}
+	return true
 }
 
 // soon is what a cluster may take on a machine that has other work. It takes a

@@ -19,6 +19,9 @@ type callers struct {
 	busy        sync.WaitGroup
 }
 
+// callEvery leaves the machine to the restore.
+const callEvery = 20 * time.Millisecond
+
 // calls is what became of somebody's calls.
 type calls struct {
 	count, failed int
@@ -33,7 +36,14 @@ func (c *cluster) callers() *callers {
 		all.busy.Go(func() {
 			client := n.connect()
 			defer client.Close()
+			turn := time.NewTicker(callEvery)
+			defer turn.Stop()
 			for i := 0; ctx.Err() == nil; i++ {
+				select {
+				case <-turn.C:
+				case <-ctx.Done():
+					return
+				}
 				each, cancel := context.WithTimeout(ctx, patience)
 				begun := time.Now()
 				err := call(each, client, i)

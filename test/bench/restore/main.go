@@ -23,18 +23,22 @@ import (
 	"github.com/cpctl/cpctl/pkg/rpc"
 )
 
+// longRestore is how many bytes of documents make a log that is cut for certain.
+const longRestore = 128 << 20
+
 func main() {
 	size := flag.Int64("mib", 64, "MiB of documents that the restore changes")
 	dir := flag.String("dir", "", "where to make the data directories (default the system's directory for temporary files)")
+	timeout := flag.Duration("timeout", 500*time.Millisecond, "of heartbeats and elections; a machine with much other work needs more")
 	keep := flag.Bool("keep", false, "leave the directories and logs")
 	flag.Parse()
-	if err := run(*dir, *size<<20, *keep); err != nil {
+	if err := run(*dir, *size<<20, *timeout, *keep); err != nil {
 		fmt.Fprintln(os.Stderr, "restore:", err)
 		os.Exit(1)
 	}
 }
 
-func run(dir string, size int64, keep bool) (err error) {
+func run(dir string, size int64, timeout time.Duration, keep bool) (err error) {
 	work, err := os.MkdirTemp(dir, "cpctl-")
 	if err != nil {
 		return err
@@ -44,7 +48,7 @@ func run(dir string, size int64, keep bool) (err error) {
 	} else {
 		defer os.RemoveAll(work)
 	}
-	c, err := found(work, 3)
+	c, err := found(work, 3, timeout)
 	if err != nil {
 		return err
 	}
@@ -90,8 +94,11 @@ func run(dir string, size int64, keep bool) (err error) {
 	row("longest a reader waited", "%s of %d reads, %d failed", callers.read.longest.Round(time.Millisecond), callers.read.count, callers.read.failed)
 	row("elections", "%d", after.Term-before.Term)
 	row("added", "%d", sum.Added)
-	if err := c.compacted(); err != nil {
-		row("log", "%v", err)
+	if size >= longRestore {
+		if err := c.cut(); err != nil {
+			return err
+		}
+		row("until every log was cut", "%s", time.Since(callers.begun).Round(time.Millisecond))
 	}
 	for _, n := range c.nodes {
 		m, err := n.memory()

@@ -17,7 +17,7 @@ import (
 )
 
 // patience is how long anything may take before the measurement gives up.
-const patience = 10 * time.Minute
+const patience = time.Hour
 
 // cluster is the nodes that are measured.
 type cluster struct{ nodes []*node }
@@ -28,7 +28,7 @@ type node struct {
 }
 
 // found makes a cluster of count voters.
-func found(work string, count int) (*cluster, error) {
+func found(work string, count int, timeout time.Duration) (*cluster, error) {
 	binary := filepath.Join(work, "cpctl")
 	if out, err := exec.Command("go", "build", "-trimpath", "-o", binary, "github.com/cpctl/cpctl").CombinedOutput(); err != nil {
 		return nil, fmt.Errorf("build cpctl: %w\n%s", err, out)
@@ -37,7 +37,8 @@ func found(work string, count int) (*cluster, error) {
 	for i := range count {
 		n := &node{name: fmt.Sprintf("n%d", i+1)}
 		n.dir = filepath.Join(work, n.name)
-		args := []string{"node", "--data-dir", n.dir, "--name", n.name, "--listen", "127.0.0.1:0"}
+		args := []string{"node", "--data-dir", n.dir, "--name", n.name, "--listen", "127.0.0.1:0",
+			"--heartbeat-timeout", timeout.String(), "--election-timeout", timeout.String()}
 		if i > 0 {
 			args = append(args, "--join", c.nodes[0].server())
 		}
@@ -134,9 +135,9 @@ func (c *cluster) settled() error {
 	})
 }
 
-// compacted waits for the snapshot behind a large restore.
-func (c *cluster) compacted() error {
-	for late := time.After(10 * time.Second); ; {
+// cut waits until every node has cut its log behind a large restore.
+func (c *cluster) cut() error {
+	for late := time.After(2 * time.Minute); ; {
 		missing := ""
 		for _, n := range c.nodes {
 			log, err := os.ReadFile(n.dir + ".log")
@@ -152,7 +153,7 @@ func (c *cluster) compacted() error {
 		}
 		select {
 		case <-late:
-			return errors.New("was not cut by " + missing)
+			return errors.New("the log was not cut by " + missing)
 		case <-time.After(100 * time.Millisecond):
 		}
 	}

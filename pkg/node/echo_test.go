@@ -22,7 +22,7 @@ type called struct {
 func TestAnAnswerToAnEarlierCallConfirmsNothing(t *testing.T) {
 	t.Parallel()
 	calls := make(chan called)
-	q := &quorum{ask: func(s raft.Server, term uint64) error {
+	q := &electorate{ask: func(s raft.Server, term uint64) error {
 		c := called{s.ID, make(chan error)}
 		calls <- c
 		return <-c.answer
@@ -103,7 +103,7 @@ func TestOnlyAMajorityConfirms(t *testing.T) {
 			id := raft.ServerID(fmt.Sprint("n", i))
 			servers, answers[id] = append(servers, raft.Server{ID: id}), err
 		}
-		q := &quorum{ask: func(s raft.Server, term uint64) error { return answers[s.ID] }}
+		q := &electorate{ask: func(s raft.Server, term uint64) error { return answers[s.ID] }}
 		if err := q.confirm("self", servers, 1, nil); (err == nil) != c.ok || err != nil && !errors.Is(err, store.ErrUnavailable) {
 			t.Errorf("%s: %v", c.fact, err)
 		}
@@ -114,7 +114,7 @@ func TestOnlyAMajorityConfirms(t *testing.T) {
 func TestAVoterThatCannotBeAskedIsAskedAgain(t *testing.T) {
 	t.Parallel()
 	asked := 0
-	q := &quorum{ask: func(raft.Server, uint64) error {
+	q := &electorate{ask: func(raft.Server, uint64) error {
 		if asked++; asked < 3 {
 			return errors.New("the connection broke")
 		}
@@ -130,7 +130,7 @@ func TestARoundEndsWithTheLeadership(t *testing.T) {
 	t.Parallel()
 	silent := make(chan error)
 	defer close(silent)
-	q := &quorum{ask: func(raft.Server, uint64) error { return <-silent }}
+	q := &electorate{ask: func(raft.Server, uint64) error { return <-silent }}
 	over := make(chan struct{})
 	close(over)
 	if err := q.confirm("n1", []raft.Server{{ID: "n1"}, {ID: "n2"}}, 1, over); !errors.Is(err, store.ErrUnavailable) {

@@ -1,0 +1,107 @@
+package rpc
+
+import (
+	"errors"
+	"testing"
+
+	"github.com/cpctl/cpctl/pkg/store"
+)
+
+// A node that is told to leave asks until somebody decides, answers, and only then
+// ends; one that may not leave stays.
+func TestANodeAnswersBeforeItLeaves(t *testing.T) {
+	handover := store.Errorf(store.CodeUnavailable, "nothing was changed: leadership is being handed over")
+	for _, tt := range []struct {
+		name string
+		say  []error // of Remove, one after the other
+		want error
+	}{
+		{"at once", []error{nil}, nil},
+		{"after another leads", []error{handover, store.Errorf(store.CodeUnknown, "nobody knows"), nil}, nil},
+		{"it heard of it before the answer came", []error{handover, &Goodbye{Err: store.Errorf(store.CodeDenied, "certificate 0a was revoked: its node left the cluster, as unix/0 asked"), Removed: true}}, nil},
+		{"it is needed", []error{store.Errorf(store.CodeRefused, "there are 2 voters")}, store.ErrRefused},
+		{"only its certificate was revoked", []error{&Goodbye{Err: store.Errorf(store.CodeDenied, "no")}}, store.ErrDenied},
+	} {
+		t.Run(tt.name, func(t *testing.T) {
+			var ids []string
+			f := &fake{leads: true, departed: make(chan string, 1)}
+			f.remove = func(args RemoveArgs) (*Removal, error) {
+				if args.Name != "id-1" || !args.Left || f.departing.Load() != 1 {
+					t.Errorf("removes %+v, while %d wait", args, f.departing.Load())
+				}
+				ids = append(ids, args.RequestID)
+				err := tt.say[len(ids)-1]
+				return &Removal{Gone: Member{ID: "id-1", Name: "n1"}, Voters: 2, CanLose: 1}, err
+			}
+			c, _ := serveFake(t, f)
+			r, err := c.Leave(soon(t), LeaveArgs{})
+			if !errors.Is(err, tt.want) || err == nil && r.Removed.Name != "n1" {
+				t.Fatalf("%+v, %v", r, err)
+			}
+			for _, id := range ids {
+				if id == "" || id != ids[0] {
+					t.Errorf("asked under the ids %v", ids)
+				}
+			}
+			if len(ids) != len(tt.say) {
+				t.Errorf("asked %d times", len(ids))
+			}
+			if tt.want != nil {
+				if f.departing.Load() != 0 || len(f.departed) > 0 {
+					t.Error("it goes all the same")
+				}
+				return
+			}
+			if len(f.departed) > 0 {
+				t.Error("it was gone before its caller was")
+			}
+			c.Close()
+			select {
+			case by := <-f.departed:
+				if by == "" {
+					t.Error("nobody has told it to")
+				}
+			case <-soon(t).Done():
+				t.Error("it stays")
+			}
+		})
+	}
+}
+
+// That a node has left is its own word: whoever removes one cannot say so for it.
+func TestARemovalIsNoDeparture(t *testing.T) {
+	f := &fake{leads: true, remove: func(args RemoveArgs) (*Removal, error) {
+		if args.Left || args.RequestID == "" || args.Members != 7 {
+			t.Errorf("removes %+v", args)
+		}
+		return &Removal{Gone: Member{Name: "n2"}}, nil
+	}}
+	c, _ := serveFake(t, f)
+	if _, err := c.Remove(soon(t), RemoveArgs{Name: "n2", Left: true, Members: 7}); err != nil {
+		t.Error(err)
+	}
+}
+
+// Who does not take the second attempt does not know what became of the first.
+func TestARemovalThatMayHaveBeenMadeIsNotSaidToBeNone(t *testing.T) {
+	denied := store.Errorf(store.CodeDenied, "nothing was changed: the node that was asked is no member any more")
+	for _, tt := range []struct {
+		name string
+		say  []error // of Remove, one after the other
+		want error
+	}{
+		{"denied at once", []error{denied}, store.ErrDenied},
+		{"denied behind one that may have been made", []error{store.Errorf(store.CodeUnknown, "nobody knows"), denied}, store.ErrUnknown},
+		{"refused behind one that may have been made", []error{store.Errorf(store.CodeUnknown, "nobody knows"), store.Errorf(store.CodeRefused, "there are 2 voters")}, store.ErrRefused},
+	} {
+		asked := 0
+		c, _ := serveFake(t, &fake{leads: true, remove: func(RemoveArgs) (*Removal, error) {
+			asked++
+			return nil, tt.say[asked-1]
+		}})
+		_, err := c.Remove(soon(t), RemoveArgs{Name: "n2"})
+		if !errors.Is(err, tt.want) || asked != len(tt.say) {
+			t.Errorf("%s: asked %d times: %v, want %v", tt.name, asked, err, tt.want)
+		}
+	}
+}

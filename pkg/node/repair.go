@@ -123,9 +123,11 @@ func (n *Node) repairing() {
 		case <-n.closing:
 			return
 		}
-		d := n.Drifted()
-		if d == nil || !d.Repair {
+		switch d := n.Drifted(); {
+		case d == nil:
 			n.repairs.end(nil)
+			continue
+		case !d.Repair: // whoever is about to ask for one wakes this again
 			continue
 		}
 		err := n.repairOnce(ctx)
@@ -158,12 +160,15 @@ func (n *Node) repairOnce(ctx context.Context) error {
 	if err := n.fsm.Wait(come, img.Index); err != nil {
 		return store.Errorf(store.CodeUnavailable, "this node does not come to index %d, of which it was given the state: %v", img.Index, err)
 	}
-	members := n.raft().GetConfiguration()
+	members, err := n.membersIn(img.Index)
+	if err != nil {
+		return err
+	}
 	sink, err := n.stage(img, members)
 	if err != nil {
 		return err
 	}
-	a := adoption{img: img, sink: sink, membersIndex: members.Index(), done: make(chan error, 1)}
+	a := adoption{img: img, sink: sink, members: members.index, done: make(chan error, 1)}
 	select {
 	case n.adopting <- a:
 	case <-ctx.Done():

@@ -117,7 +117,7 @@ func (e *electorate) voter(id raft.ServerID) *confirmer {
 // for nobody in a later one.
 func (t *transport) echo(self raft.ServerID, s raft.Server, term uint64) error {
 	from := t.EncodePeer(self, t.LocalAddr())
-	req := raft.AppendEntriesRequest{RPCHeader: raft.RPCHeader{ProtocolVersion: raft.ProtocolVersionMax, ID: []byte(self), Addr: from}, Term: term, Leader: from}
+	req := raft.AppendEntriesRequest{RPCHeader: raft.RPCHeader{ProtocolVersion: raft.ProtocolVersionMax, ID: []byte(self), Addr: from}, Term: term}
 	answered := make(chan error, 1)
 	go func() {
 		var resp raft.AppendEntriesResponse

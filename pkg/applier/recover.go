@@ -9,7 +9,9 @@ import (
 
 // recover begins the next generation of the cluster with one node. The others
 // are removed, which frees their names; people and tokens stay what they are. An
-// upload that was open is forgotten: nobody is left to finish it.
+// upload that was open is forgotten: nobody is left to finish it. So is every
+// removal that was decided and not done: of the others it is done with this, and
+// the node that the cluster goes on with stays.
 func (ch *change) recover(m *mutation.Mutation) error {
 	r, err := decode[mutation.Recover](m)
 	if err != nil {
@@ -50,6 +52,7 @@ func (ch *change) recover(m *mutation.Mutation) error {
 	if ch.OpenStage() != nil {
 		ch.DropStage()
 	}
+	ch.DeleteSystem(LeavingPath)
 	f.Generation, f.Recovery = r.Generation, r.Recovery
 	if err := ch.PutSystem(ClusterPath, f); err != nil {
 		return err

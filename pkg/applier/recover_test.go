@@ -28,6 +28,13 @@ func TestRecoveries(t *testing.T) {
 			w.stage("st1")
 			return one(w.system(mutation.SysRecover, recovery(nil)))
 		}, "", "", ClusterPath + " " + CertPath("r1") + " system/stage.json", ""},
+		{"a removal that was decided and not done is forgotten, also of the node that it begins with", func(w *world) []mutation.Mutation {
+			w.must(w.system(mutation.SysCert, n1))
+			w.must(w.system(mutation.SysCert, n2))
+			w.must(w.system(mutation.SysLeave, mutation.Leave{NodeID: "id1", Name: "n1", Why: "removed by unix/0"}))
+			w.must(w.system(mutation.SysLeave, mutation.Leave{NodeID: "id2", Name: "n2", Why: "removed by unix/0"}))
+			return one(w.system(mutation.SysRecover, recovery(nil)))
+		}, "", "", ClusterPath + " " + CertPath("r1") + " " + CertPath("b1") + " " + LeavingPath, ""},
 		{"a generation follows the one before", sys(mutation.SysRecover, recovery(func(r *mutation.Recover) { r.Generation = 3 })), store.CodeConflict, "generation 1, which generation 3 does not follow", "", ""},
 		{"a generation comes once", func(w *world) []mutation.Mutation {
 			w.must(w.system(mutation.SysRecover, recovery(nil)))

@@ -92,7 +92,7 @@ func (n *Node) removeOne(a *mutation.Autoremove, all []Member, index uint64, m M
 		return err
 	}
 	q := n.quorumWithout(all, m)
-	if p, ok := n.heard(m.ID); ok && time.Since(p.Seen) < watchEvery {
+	if q.there {
 		return store.Errorf(store.CodeRefused, "node %q answers again", nameOf(m))
 	}
 	if m.Voter && (!q.holds() || len(q.answer) < a.MinVoters) {

@@ -102,6 +102,34 @@ func TestLostMembersAreRemovedWhileEnoughAnswer(t *testing.T) {
 	}
 }
 
+// A member that answers while the others are asked is not removed, however long
+// that takes because of one that is slow.
+func TestAMemberThatAnswersAgainIsNotRemoved(t *testing.T) {
+	t.Parallel()
+	c := newTrio(t, "n1", "n2", "n3")
+	leader := c.leader()
+	var back, slow *Node
+	for _, n := range c.running() {
+		if n != leader {
+			back, slow = n, back
+		}
+	}
+	c.says.Store(slow.Name(), func(*Progress) {
+		for p, _ := leader.LastHeard(back.ID()); time.Since(p.Seen) < watchEvery; p, _ = leader.LastHeard(back.ID()) {
+			<-time.After(watchEvery / 50)
+		}
+	})
+	all, index := leader.Roster()
+	m, _ := memberNamed(all, back.Name())
+	err := leader.removeOne(&mutation.Autoremove{MinVoters: 1}, all, index, m)
+	if !errors.Is(err, store.ErrRefused) || !strings.Contains(err.Error(), "answers again") {
+		t.Errorf("%v", err)
+	}
+	if !leader.isMember(back.ID()) {
+		t.Error("it was removed")
+	}
+}
+
 func TestWhoSetsWhatIsRemovedByItself(t *testing.T) {
 	t.Parallel()
 	c := newTrio(t, "n1")

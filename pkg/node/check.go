@@ -11,7 +11,6 @@ import (
 
 	"github.com/hashicorp/raft"
 
-	"github.com/cpctl/cpctl/pkg/snapshot"
 	"github.com/cpctl/cpctl/pkg/store"
 )
 
@@ -216,19 +215,13 @@ func (n *Node) snapshotAnew(snaps *snapStore) error {
 		return err
 	}
 	img := n.Image()
-	members := r.raft.GetConfiguration()
-	if err := r.await(members.Error); err != nil {
-		return err
+	members, err := n.membersIn(img.Index) // raft itself does not tell of which index they are
+	if err != nil {
+		return fmt.Errorf("no new snapshot now: %w", err)
 	}
-	if members.Index() > img.Index {
-		return store.Errorf(store.CodeUnavailable, "no new snapshot now: a change of membership is under way")
-	}
-	sink, err := (&sparing{SnapshotStore: snaps, spare: n.spare}).Create(raft.SnapshotVersionMax, img.Index, img.Term, members.Configuration(), members.Index(), nil)
+	sink, err := n.stage(img, members)
 	if err != nil {
 		return err
-	}
-	if err := snapshot.Write(sink, img, n.self.ClusterID); err != nil {
-		return errors.Join(err, sink.Cancel())
 	}
 	if err := sink.Close(); err != nil {
 		return err

@@ -138,10 +138,31 @@ func TestACheckReplacesADamagedSnapshot(t *testing.T) {
 			shown := n.Image()
 			c.close("n1")
 			wantSettled(t, c.dirs["n1"], shown)
+			wantMembers(t, c.open("n1", false), 1)
 			if aside, err := filepath.Glob(filepath.Join(c.dirs["n1"], "raft/bad-*")); err != nil || len(aside) != 1 {
 				t.Errorf("put aside: %q, %v", aside, err)
 			}
 		})
+	}
+}
+
+// wantMembers checks that a node which starts from its newest snapshot knows of
+// which index its members are, without which nobody could change them.
+func wantMembers(t *testing.T, n *Node, voters int) {
+	t.Helper()
+	snaps, err := n.snapshots()
+	if err != nil {
+		t.Fatal(err)
+	}
+	metas, err := snaps.List()
+	if err != nil || len(metas) == 0 {
+		t.Fatalf("%d snapshots, %v", len(metas), err)
+	}
+	if m := metas[0]; m.ConfigurationIndex == 0 || m.ConfigurationIndex > m.Index || len(m.Configuration.Servers) != voters {
+		t.Errorf("the snapshot of index %d has %d members of index %d", m.Index, len(m.Configuration.Servers), m.ConfigurationIndex)
+	}
+	if all, index, err := n.configuration(); err != nil || len(all) != voters || index == 0 {
+		t.Errorf("%d members of index %d, %v", len(all), index, err)
 	}
 }
 

@@ -119,6 +119,12 @@ func (n *Node) commandTime() time.Time {
 	return now
 }
 
+// unjudged reports whether there are others to compare this node's clock with and
+// too few of them were heard: it may be off by anything then.
+func (n *Node) unjudged() bool {
+	return n.cfg.Probe != nil && n.median.Load() == nil && n.voters() > 1
+}
+
 // offOf is how far a member's clock is ahead of the cluster's.
 func (n *Node) offOf(id string) time.Duration {
 	r, read := n.clocks.of(id)

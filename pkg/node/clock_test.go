@@ -177,6 +177,40 @@ func TestALeaderWhoseClockIsOffProposesNoExpiry(t *testing.T) {
 	})
 }
 
+// Nor does one end anything that has nobody to compare its clock with: after all
+// nodes were started anew the first leader has heard nobody yet.
+func TestALeaderThatHasHeardNoOtherClockProposesNoExpiry(t *testing.T) {
+	t.Parallel()
+	c := newTrio(t, "n1", "n2", "n3")
+	c.must(tenantNamed("acme"))
+	for range 3 {
+		c.must(&mutation.Request{Op: mutation.OpKeyRotate, Tenant: "acme", Alg: "EdDSA"})
+	}
+	leader := c.leader()
+	_, at, _ := leader.Image().NextExpiry()
+	mute := map[string]bool{}
+	for _, n := range c.running() {
+		mute[n.Name()] = n != leader
+	}
+	c.mu.Lock()
+	c.mute = mute
+	c.mu.Unlock()
+	c.until("it has heard nobody", func() error {
+		leader.clocks.mu.Lock()
+		leader.clocks.m = nil
+		leader.clocks.mu.Unlock()
+		if leader.median.Load() != nil {
+			return errors.New("it has")
+		}
+		return nil
+	})
+	c.off.Store(leader.Name(), 26*time.Hour)
+	leader.retireKeys(leader.lead.Load())
+	if _, is, ok := leader.Image().NextExpiry(); !ok || is != at {
+		t.Errorf("the next key to end is that of %s, %v, it was that of %s", is, ok, at)
+	}
+}
+
 // It hands leadership over once, to a node that tells the time, and does not get
 // it back.
 func TestALeaderWhoseClockIsOffIsFollowedByOneThatTellsTheTime(t *testing.T) {

@@ -57,7 +57,7 @@ func (n *Node) doubtful() bool {
 	n.peers.mu.Lock()
 	defer n.peers.mu.Unlock()
 	for id, p := range n.peers.m {
-		if id == n.self.NodeID || p.Drifted || !p.fresh() { // one that knows of it says so
+		if id == n.self.NodeID || p.Drifted || p.StateDigest == "" || !p.fresh() { // one that knows of it says so
 			continue
 		}
 		if own, known := n.fsm.DigestAt(p.Applied); known && own != p.StateDigest {
@@ -104,6 +104,8 @@ func (n *Node) hear() {
 		if n.split.Load() {
 			n.hearPause = splitPause
 		}
+	default: // those that answer agree, and are too few to say more
+		n.splits = 0
 	}
 }
 

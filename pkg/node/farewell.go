@@ -10,7 +10,9 @@ import (
 
 // Farewell says why this node has nothing to do with the holder of a certificate
 // any more: it was taken back, or its node was removed. Nil: it is good, as far
-// as this node knows. nodeID is empty for who is no node.
+// as this node knows. nodeID is empty for who is no node. A node whose state is not
+// the majority's turns it away, too, and does not say removed: whoever hears that
+// of one member ends for good.
 func (n *Node) Farewell(serial, nodeID string) (why *store.Error, removed bool) {
 	if n.fsm == nil {
 		return nil, false
@@ -26,7 +28,7 @@ func (n *Node) Farewell(serial, nodeID string) (why *store.Error, removed bool) 
 	if nodeID != "" {
 		hint = "a node comes back with an empty data directory: remove it, if it is a member still, and join again"
 	}
-	return store.Errorf(store.CodeDenied, "certificate %s %s", serial, record.Fate()).WithHint("%s", hint), record.Removed()
+	return store.Errorf(store.CodeDenied, "certificate %s %s", serial, record.Fate()).WithHint("%s", hint), record.Removed() && n.Drifted() == nil
 }
 
 // ErrRevoked is in the error of a probe by which another node said that this

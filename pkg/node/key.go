@@ -186,7 +186,7 @@ func (n *Node) retireKeys(l *leadership) (ok bool) {
 		}
 		img := n.Image()
 		slug, at, ok := img.NextExpiry()
-		if now, off := n.timed(); !ok || off != 0 || at > store.TimeOf(now) {
+		if now, off := n.timed(); !ok || off != 0 || at > store.TimeOf(now) || n.unjudged() {
 			return true
 		}
 		ctx, cancel := context.WithTimeout(context.Background(), changeTimeout)

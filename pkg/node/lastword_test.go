@@ -6,6 +6,7 @@ import (
 	"strings"
 	"testing"
 
+	"github.com/cpctl/cpctl/pkg/access"
 	"github.com/cpctl/cpctl/pkg/mutation"
 	"github.com/cpctl/cpctl/pkg/store"
 )
@@ -66,6 +67,40 @@ func TestWhatARequestWasToldIsTheLastWord(t *testing.T) {
 		}
 		if is := c.must(gone()); is.Outcome == mutation.Deleted && is.Revision != revision+1 || is.Outcome != mutation.Deleted && is.Revision != revision {
 			t.Errorf("%s: then the state was changed at %d, before that at %d", tt.fact, is.Revision, revision)
+		}
+	}
+}
+
+// What a node cannot do is said of the node, and is no answer to the request.
+func TestWhatANodeCannotDoIsNotTheLastWord(t *testing.T) {
+	t.Parallel()
+	c := newTrio(t, "n1")
+	n := c.leader()
+	for _, tt := range []struct {
+		code store.Code
+		last bool
+	}{
+		{store.CodeConflict, true},
+		{store.CodeRefused, true},
+		{store.CodeUnavailable, false},
+		{store.CodeUnknown, false},
+		{store.CodeIntegrity, false},
+		{store.CodeNewer, false},
+		{store.CodeDenied, false},
+		{store.CodeInternal, false},
+	} {
+		req := tenantNamed("acme")
+		req.ID, req.Again = "told-"+string(tt.code), true
+		d, err := n.newDraft(req, access.Local("0"))
+		if err != nil {
+			t.Fatal(err)
+		}
+		told := store.Errorf(tt.code, "told")
+		if _, err := n.final(c.soon(), d, nil, told); !errors.Is(err, told) {
+			t.Errorf("%s: %v", tt.code, err)
+		}
+		if is := n.Image().Request(req.ID) != nil; is != tt.last {
+			t.Errorf("%s: remembered for good: %v, want %v", tt.code, is, tt.last)
 		}
 	}
 }

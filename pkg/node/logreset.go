@@ -91,6 +91,22 @@ func (s *logStore) DeleteRange(min, max uint64) error {
 	if err := s.usable(); err != nil {
 		return err
 	}
+	_, last, err := s.ends()
+	if err != nil {
+		return s.fail(err)
+	}
+	for ; max < last && max-min >= cutStep; min += cutStep { // its beginning: appends need not wait for all of it
+		if err := s.deleteRange(min, min+cutStep-1); err != nil {
+			return err
+		}
+	}
+	return s.deleteRange(min, max)
+}
+
+func (s *logStore) deleteRange(min, max uint64) error {
+	if err := s.usable(); err != nil {
+		return err
+	}
 	s.writing.Lock()
 	defer s.writing.Unlock()
 	keep, stale, err := s.judge(min, max)

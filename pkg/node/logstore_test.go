@@ -54,7 +54,7 @@ func TestLogGivesBackWhatItTook(t *testing.T) {
 	path := filepath.Join(t.TempDir(), "raft.db")
 	s, st := testLog(t, path)
 	given := []*raft.Log{
-		{Index: 1, Term: 1, Type: raft.LogConfiguration, Data: []byte("members")},
+		{Index: 1, Term: 1, Type: raft.LogConfiguration, Data: raft.EncodeConfiguration(raft.Configuration{})},
 		{Index: 2, Term: 1, Type: raft.LogNoop},
 		{Index: 3, Term: 2, Data: []byte("x"), Extensions: []byte("of others"), AppendedAt: time.Date(2026, 1, 5, 10, 0, 0, 123456789, time.UTC)},
 	}

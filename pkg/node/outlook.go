@@ -21,11 +21,13 @@ type Outlook struct {
 	All      []*Survivor
 	Best     *Survivor // nil: none of them is whole
 	Why      string
-	Voters   int      // of the last configuration that is known
-	Missing  []Member // voters of it of which there is no directory
-	Majority bool     // whole directories of a majority of the voters are here: nothing needs to be recovered
-	Lost     []Loss   // what the others hold and the best does not
-	Unsure   int      // changes that the best holds and that were perhaps never acknowledged
+	Voters   int            // of the last configuration that is known
+	Missing  []Member       // voters of it of which there is no directory
+	Majority bool           // whole directories of a majority of the voters are here: nothing needs to be recovered
+	Lost     []Loss         // what the others hold and the best does not
+	Unsure   int            // changes that the best holds and that were perhaps never acknowledged
+	Differ   [][2]*Survivor // whole, with the same last entry and other states: one of each two is wrong
+	Answers  []Answer       // nodes that run, of those that were asked
 }
 
 // Loss is a part of a log that a recovery from the best would leave out.
@@ -41,6 +43,9 @@ type Loss struct {
 // Judge looks for the best of the directories. It refuses directories that are
 // not of one cluster, or not of one generation of it.
 func Judge(all []*Survivor) (*Outlook, error) {
+	if err := begunOnce(all); err != nil {
+		return nil, err
+	}
 	if err := ofOneCluster(all); err != nil {
 		return nil, err
 	}
@@ -64,6 +69,7 @@ func Judge(all []*Survivor) (*Outlook, error) {
 		return o, nil
 	}
 	o.count()
+	o.Differ = differing(ranked)
 	for _, s := range all {
 		o.compare(s)
 	}
@@ -79,6 +85,39 @@ func votes(a, b *Survivor) int {
 		return 1
 	}
 	return -1
+}
+
+// begunOnce refuses two directories of one cluster in which a recovery was begun:
+// each would become a cluster of its own.
+func begunOnce(all []*Survivor) error {
+	begun := map[string]*Survivor{}
+	for _, s := range all {
+		if s.Begun == 0 {
+			continue
+		}
+		if first := begun[s.ClusterID]; first != nil {
+			return store.Errorf(store.CodeRefused, "recoveries of one cluster were begun in both %s (generation %d) and %s (generation %d)", first.Dir, first.Begun, s.Dir, s.Begun).
+				WithHint("only one of them can be the cluster: finish that one alone, with --dir for it only;\nnever start the other: empty it and join it to the first")
+		}
+		begun[s.ClusterID] = s
+	}
+	return nil
+}
+
+// differing finds whole directories whose logs end at the same entry and whose
+// states are not the same. They are ranked, so those of one entry follow each other.
+func differing(ranked []*Survivor) (out [][2]*Survivor) {
+	var first *Survivor
+	for _, s := range ranked {
+		switch {
+		case !s.Whole():
+		case first == nil || s.LastTerm != first.LastTerm || s.LastIndex != first.LastIndex:
+			first = s
+		case s.Image.Index == first.Image.Index && s.Image.StateDigest() != first.Image.StateDigest():
+			out = append(out, [2]*Survivor{first, s})
+		}
+	}
+	return out
 }
 
 // ofOneCluster wants all directories to be of one generation of one cluster.
@@ -201,6 +240,8 @@ func (o *Outlook) reason() string {
 		return "it is the only one"
 	case alone:
 		return "it is the only one that is whole" + not
+	case same && len(o.Differ) > 0:
+		return fmt.Sprintf("all that are whole end at the same entry (term %d, index %d), and their states differ: it may be the wrong one", b.LastTerm, b.LastIndex) + not
 	case same:
 		return fmt.Sprintf("all that are whole end at the same entry (term %d, index %d)", b.LastTerm, b.LastIndex) + not
 	}

@@ -263,11 +263,16 @@ func classify(err error) error {
 	switch {
 	case err == nil:
 		return nil
-	case errors.Is(err, raft.ErrNotLeader), errors.Is(err, raft.ErrLeadershipTransferInProgress), errors.Is(err, raft.ErrEnqueueTimeout):
+	case errors.Is(err, raft.ErrEnqueueTimeout):
+		return errNotTaken
+	case errors.Is(err, raft.ErrNotLeader), errors.Is(err, raft.ErrLeadershipTransferInProgress):
 		return notProposed(err.Error())
 	}
 	return unknownOutcome(err.Error())
 }
+
+// errNotTaken is the answer when raft was too busy to take an entry.
+var errNotTaken = notProposed(raft.ErrEnqueueTimeout.Error())
 
 // level is the level of rules that the state is at.
 func (n *Node) level() uint32 { return max(n.Image().Counters().Level, 1) }

@@ -10,6 +10,7 @@ import (
 // them answers.
 type quorum struct {
 	without string // the member that would be gone
+	there   bool   // which answers
 	now     int    // voters
 	answer  []string
 	silent  []string
@@ -71,7 +72,7 @@ func (n *Node) quorumWithout(all []Member, gone Member) *quorum {
 			break
 		}
 	}
-	q := &quorum{without: nameOf(gone)}
+	q := &quorum{without: nameOf(gone), there: answered[gone.ID]}
 	for _, m := range all {
 		switch {
 		case !m.Voter:

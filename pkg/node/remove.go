@@ -170,9 +170,9 @@ func (n *Node) finish(ctx context.Context, l mutation.Leaving) (*Removal, error)
 				err = n.handTo(to)
 			}
 			if err != nil {
-				return nil, notProposed("leadership could not be handed over: " + err.Error())
+				return nil, store.Errorf(store.CodeUnavailable, "node %q is about to be removed, and leads until leadership can be handed over: %v", nameOf(m), err)
 			}
-			return nil, notProposed("leadership is being handed over")
+			return nil, store.Errorf(store.CodeUnavailable, "node %q is about to be removed: leadership is being handed over, and the next leader does it", nameOf(m))
 		}
 		if err := n.reconfigure(func(r *raft.Raft) raft.IndexFuture {
 			return r.RemoveServer(raft.ServerID(m.ID), index, changeTimeout)

@@ -96,6 +96,9 @@ func TestAKillAtEveryStepOfARemoval(t *testing.T) {
 				if errors.Is(err, errKilled) {
 					break
 				}
+				if err != nil && strings.Contains(err.Error(), "handed over") && strings.Contains(err.Error(), "nothing was changed") {
+					t.Errorf("it was decided, and is said to be nothing: %v", err)
+				}
 				// A leader that removes itself hands over, and it is the next one's
 				// chore, or this call's, to come to the step.
 				if err == nil && len(dead) == 0 || err != nil && !errors.Is(err, store.ErrUnavailable) {

@@ -29,8 +29,10 @@ import (
 //     (see takeover.go).
 //  4. The mark goes, and the files are exchanged as a whole.
 
-// repairEvery is how long after a failed repair the next one is tried.
-const repairEvery = 5 * time.Second
+const (
+	repairEvery = 5 * time.Second  // after a failed repair
+	comeWait    = 30 * time.Second // for the log to come to the index of a state that was given: an election, and then some
+)
 
 // repairs lets those who ask for a repair share one.
 type repairs struct {
@@ -121,9 +123,11 @@ func (n *Node) repairing() {
 		case <-n.closing:
 			return
 		}
-		d := n.Drifted()
-		if d == nil || !d.Repair {
+		switch d := n.Drifted(); {
+		case d == nil:
 			n.repairs.end(nil)
+			continue
+		case !d.Repair: // whoever is about to ask for one wakes this again
 			continue
 		}
 		err := n.repairOnce(ctx)
@@ -151,15 +155,20 @@ func (n *Node) repairOnce(ctx context.Context) error {
 		return err
 	}
 	// Then the log has all that led to it, and there is no gap behind it.
-	if err := n.fsm.Wait(ctx, img.Index); err != nil {
+	come, cancel := context.WithTimeout(ctx, comeWait)
+	defer cancel()
+	if err := n.fsm.Wait(come, img.Index); err != nil {
 		return store.Errorf(store.CodeUnavailable, "this node does not come to index %d, of which it was given the state: %v", img.Index, err)
 	}
-	members := n.raft().GetConfiguration()
+	members, err := n.membersIn(img.Index)
+	if err != nil {
+		return err
+	}
 	sink, err := n.stage(img, members)
 	if err != nil {
 		return err
 	}
-	a := adoption{img: img, sink: sink, membersIndex: members.Index(), done: make(chan error, 1)}
+	a := adoption{img: img, sink: sink, members: members.index, done: make(chan error, 1)}
 	select {
 	case n.adopting <- a:
 	case <-ctx.Done():

@@ -116,11 +116,11 @@ func replaceBy(n *Node, archive []byte) error {
 	if err != nil {
 		return err
 	}
-	sink, err := n.stageWith(c.Image, raft.Configuration{}, 1)
+	sink, err := n.stage(c.Image, confMark{index: 1})
 	if err != nil {
 		return err
 	}
-	err = n.replaceState(adoption{img: c.Image, sink: sink, membersIndex: 1})
+	err = n.replaceState(adoption{img: c.Image, sink: sink, members: 1})
 	n.fsm.Restarted()
 	return err
 }

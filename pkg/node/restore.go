@@ -110,6 +110,9 @@ func (n *Node) restore(ctx context.Context, c *snapshot.Contents, req RestoreReq
 		r.Index, r.Revision, r.Replayed, r.Changes = known.Replayed.Index, known.Revision, true, nil
 		return r, nil
 	}
+	// It was not done before. It is not while it is uploaded either, or the stage is
+	// gone; so it may take longer than requests are remembered.
+	u.command.Asked = 0
 	if req.Expect != nil {
 		if err := applier.Expected(live.Revision(), *req.Expect); err != nil {
 			return nil, err

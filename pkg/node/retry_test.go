@@ -210,6 +210,25 @@ func TestALateRetryOfARestoreIsRefused(t *testing.T) {
 	}
 }
 
+func TestAnUploadMayTakeLongerThanRequestsAreRemembered(t *testing.T) {
+	t.Parallel()
+	c := newTrio(t, "n1")
+	c.large(4)
+	archive := archiveOf(t, c.leader())
+	c.emptied()
+	h := c.halt(soon(t), archive, RestoreRequest{ID: "r"}, mutation.SysStagePut, 1)
+	c.clock.Add(int64(25 * time.Minute))
+	c.must(tenantNamed("meanwhile"))
+	h.on()
+	if err := <-h.over; err != nil {
+		t.Fatal(err)
+	}
+	r, err := c.leader().Restore(soon(t), strings.NewReader(archive), RestoreRequest{ID: "r", AgeUS: (26 * time.Minute).Microseconds()}, access.Local("0"))
+	if err != nil || !r.Replayed {
+		t.Errorf("the same request again: %+v, %v", r, err)
+	}
+}
+
 func TestASealedValueCannotBePlanted(t *testing.T) {
 	t.Parallel()
 	c := newTrio(t, "n1")

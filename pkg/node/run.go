@@ -26,6 +26,7 @@ const (
 type running struct {
 	raft      *raft.Raft
 	transport *transport
+	electors  electorate
 	stopped   chan struct{} // closed after the shutdown
 	once      sync.Once
 }
@@ -113,7 +114,8 @@ func (n *Node) startRaft() error {
 		machine = n.cfg.between(machine)
 	}
 	kept := &sparing{SnapshotStore: snaps, spare: n.spare, give: func() error {
-		if n.Leads() { // and is to hand over, or is a follower that was given one
+		// One that leads is to hand over; raft knows that it leads before n.lead does.
+		if r := n.running.Load(); r != nil && r.raft.State() == raft.Leader {
 			return n.holdSnapshot()
 		}
 		return nil
@@ -122,7 +124,9 @@ func (n *Node) startRaft() error {
 	if err != nil {
 		return errors.Join(fmt.Errorf("start raft: %w", err), transport.Close())
 	}
-	n.running.Store(&running{raft: r, transport: transport, stopped: make(chan struct{})})
+	self := raft.ServerID(n.self.NodeID)
+	ask := func(s raft.Server, term uint64) error { return transport.echo(self, s, term) }
+	n.running.Store(&running{raft: r, transport: transport, electors: electorate{ask: ask}, stopped: make(chan struct{})})
 	return nil
 }
 

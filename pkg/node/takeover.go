@@ -15,29 +15,35 @@ import (
 
 // adoption is a state that takes the place of this node's own.
 type adoption struct {
-	img          *store.Image
-	sink         raft.SnapshotSink // all of it is written, and it has no name yet
-	membersIndex uint64            // of the configuration in it
-	done         chan error
+	img     *store.Image
+	sink    raft.SnapshotSink // all of it is written, and it has no name yet
+	members uint64            // index of the configuration in it
+	done    chan error
+}
+
+// membersIn is the configuration that belongs into a snapshot of an index. One
+// that is newer may never be committed.
+func (n *Node) membersIn(index uint64) (confMark, error) {
+	c, err := n.logs.membership()
+	switch {
+	case err != nil:
+		return c, err
+	case c.index > index:
+		return c, errMembersChange
+	case c.index == 0: // it was in a snapshot that is damaged; raft knows it, and not since when
+		current := n.raft().GetConfiguration()
+		return confMark{index, current.Configuration()}, current.Error()
+	}
+	return c, nil
 }
 
 // stage writes a state as a snapshot of raft's up to its last step.
-func (n *Node) stage(img *store.Image, members raft.ConfigurationFuture) (raft.SnapshotSink, error) {
-	if err := members.Error(); err != nil {
-		return nil, err
-	}
-	if members.Index() > img.Index {
-		return nil, errMembersChange
-	}
-	return n.stageWith(img, members.Configuration(), members.Index())
-}
-
-func (n *Node) stageWith(img *store.Image, members raft.Configuration, membersIndex uint64) (raft.SnapshotSink, error) {
+func (n *Node) stage(img *store.Image, members confMark) (raft.SnapshotSink, error) {
 	snaps, err := n.snapshots()
 	if err != nil {
 		return nil, err
 	}
-	sink, err := (&sparing{SnapshotStore: snaps, spare: n.spare}).Create(raft.SnapshotVersionMax, img.Index, img.Term, members, membersIndex, nil)
+	sink, err := (&sparing{SnapshotStore: snaps, spare: n.spare}).Create(raft.SnapshotVersionMax, img.Index, img.Term, members.is, members.index, nil)
 	if err != nil {
 		return nil, err
 	}
@@ -69,7 +75,7 @@ func (n *Node) takeOver(a adoption) error {
 		n.fail(err)
 		return err
 	}
-	err := n.continues(a, old.raft.GetConfiguration())
+	err := n.continues(a)
 	if err == nil {
 		err = n.replaceState(a)
 	}
@@ -86,15 +92,16 @@ func (n *Node) takeOver(a adoption) error {
 
 // continues looks whether the state still continues what this node has, now that
 // nothing moves any more.
-func (n *Node) continues(a adoption, members raft.ConfigurationFuture) error {
+func (n *Node) continues(a adoption) error {
 	newest, err := n.logs.newest()
-	if err == nil {
-		err = members.Error()
+	if err != nil {
+		return err
 	}
+	members, err := n.membersIn(a.img.Index)
 	switch {
 	case err != nil:
 		return err
-	case members.Index() != a.membersIndex:
+	case members.index != a.members:
 		return errMembersChange
 	case newest.index > a.img.Index:
 		return store.Errorf(store.CodeUnavailable, "a leader gave this node a newer state meanwhile")

@@ -115,10 +115,12 @@ func (u *upload) switchIn(ctx context.Context, live *store.Image) (settled, erro
 		if err != nil {
 			return settled{}, err
 		}
-		s := u.node.proposer.propose(ctx, func(now store.Time) (*mutation.Command, error) {
-			c := u.command
-			c.Time, c.Mutations = now, []mutation.Mutation{commit}
-			return &c, nil
+		s := taken(ctx, func() settled {
+			return u.node.proposer.propose(ctx, func(now store.Time) (*mutation.Command, error) {
+				c := u.command
+				c.Time, c.Mutations = now, []mutation.Mutation{commit}
+				return &c, nil
+			})
 		})
 		if s.err != nil || !s.result.Stale {
 			return s, nil
@@ -129,10 +131,21 @@ func (u *upload) switchIn(ctx context.Context, live *store.Image) (settled, erro
 
 func (u *upload) send(ctx context.Context, kind mutation.Kind, v any) error {
 	m, err := payload(kind, v)
-	if err == nil {
-		_, _, err = u.node.system(ctx, "", u.command.Actor, m)
+	if err != nil {
+		return err
 	}
-	return err
+	return taken(ctx, func() settled {
+		_, _, err := u.node.system(ctx, "", u.command.Actor, m)
+		return settled{err: err}
+	}).err
+}
+
+// taken proposes a command again while raft is too busy to take it: a restore is
+// too large to begin anew for that.
+func taken(ctx context.Context, propose func() settled) (s settled) {
+	for s = propose(); s.err == errNotTaken && ctx.Err() == nil; s = propose() {
+	}
+	return s
 }
 
 // stageAll puts every document into the stage that differs from the live state.

@@ -118,7 +118,7 @@ func (n *Node) early(ctx context.Context, d *draft) (*mutation.Answer, error) {
 // told otherwise. A request that was sent once has no such attempt.
 func (n *Node) final(ctx context.Context, d *draft, a *mutation.Answer, err error) (*mutation.Answer, error) {
 	var refusal *store.Error
-	if !d.req.Again || err != nil && (!errors.As(err, &refusal) || refusal.Code == store.CodeUnavailable) {
+	if !d.req.Again || err != nil && (!errors.As(err, &refusal) || !ofTheState(refusal)) {
 		return a, err
 	}
 	m, err2 := payload(mutation.SysAnswer, mutation.Answered{Refusal: refusal})
@@ -135,6 +135,16 @@ func (n *Node) final(ctx context.Context, d *draft, a *mutation.Answer, err erro
 		return nil, s.result.Refusal
 	}
 	return a, err
+}
+
+// ofTheState reports whether an error is what the state says of a request. Others
+// are of this node: what it cannot do another may, and must not be told for good.
+func ofTheState(e *store.Error) bool {
+	switch e.Code {
+	case store.CodeInvalid, store.CodeNotFound, store.CodeExists, store.CodeConflict, store.CodeRequestReused, store.CodeRefused:
+		return true
+	}
+	return false
 }
 
 // fromState is what a confirmed state says of a request.

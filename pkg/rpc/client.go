@@ -83,8 +83,8 @@ func (c *Client) Close() error {
 // Write carries out a change: exactly once, however often it is sent. It sends
 // the same request again while the answer is that nothing was proposed or that
 // nobody knows. An empty id becomes a UUIDv7; the seed of a generated secret
-// stays with the request, so that every attempt yields the same. A UUIDv7 that is
-// given was made by an earlier call, whose attempts may be on their way still.
+// stays with the request, so that every attempt yields the same. An id that is
+// given may be that of an earlier call, whose attempts may be on their way still.
 func (c *Client) Write(ctx context.Context, req *mutation.Request) (*mutation.Answer, error) {
 	given := req.ID != ""
 	born, timeless, err := identify(&req.ID)
@@ -92,7 +92,7 @@ func (c *Client) Write(ctx context.Context, req *mutation.Request) (*mutation.An
 		return nil, err
 	}
 	req.NoTime = timeless
-	req.Again = req.Again || given && !timeless
+	req.Again = req.Again || given
 	if len(req.Seed) == 0 {
 		req.Seed = make([]byte, 32)
 		rand.Read(req.Seed) // never fails

@@ -81,3 +81,27 @@ func TestARemovalIsNoDeparture(t *testing.T) {
 		t.Error(err)
 	}
 }
+
+// Who does not take the second attempt does not know what became of the first.
+func TestARemovalThatMayHaveBeenMadeIsNotSaidToBeNone(t *testing.T) {
+	denied := store.Errorf(store.CodeDenied, "nothing was changed: the node that was asked is no member any more")
+	for _, tt := range []struct {
+		name string
+		say  []error // of Remove, one after the other
+		want error
+	}{
+		{"denied at once", []error{denied}, store.ErrDenied},
+		{"denied behind one that may have been made", []error{store.Errorf(store.CodeUnknown, "nobody knows"), denied}, store.ErrUnknown},
+		{"refused behind one that may have been made", []error{store.Errorf(store.CodeUnknown, "nobody knows"), store.Errorf(store.CodeRefused, "there are 2 voters")}, store.ErrRefused},
+	} {
+		asked := 0
+		c, _ := serveFake(t, &fake{leads: true, remove: func(RemoveArgs) (*Removal, error) {
+			asked++
+			return nil, tt.say[asked-1]
+		}})
+		_, err := c.Remove(soon(t), RemoveArgs{Name: "n2"})
+		if !errors.Is(err, tt.want) || asked != len(tt.say) {
+			t.Errorf("%s: asked %d times: %v, want %v", tt.name, asked, err, tt.want)
+		}
+	}
+}

@@ -9,6 +9,7 @@ import (
 	"time"
 
 	"github.com/cpctl/cpctl/pkg/access"
+	"github.com/cpctl/cpctl/pkg/mutation"
 	"github.com/cpctl/cpctl/pkg/store"
 )
 
@@ -102,5 +103,21 @@ func TestACallWhoseAnswerIsLostIsOfUnknownOutcome(t *testing.T) {
 	c, _ = serveFake(t, &fake{leads: true, removal: store.ErrUnavailable})
 	if _, err := c.Remove(within(t, 300*time.Millisecond), RemoveArgs{Name: "n3"}); !errors.Is(err, store.ErrUnavailable) {
 		t.Errorf("a removal that was not begun: %v", err)
+	}
+}
+
+// An id that the caller gives may be that of an earlier process, whose attempt is
+// on its way still: what this one is told has to be the last word.
+func TestAnIDThatIsGivenMayHaveBeenSentBefore(t *testing.T) {
+	t.Parallel()
+	for id, again := range map[string]bool{"": false, "ci-1742": true, "01932c4e-7b1a-7c3d-9a54-3f6f0c1d2e4b": true} {
+		f := &fake{leads: true}
+		c, _ := serveFake(t, f)
+		if _, err := c.Write(soon(t), &mutation.Request{ID: id, Op: mutation.OpTenantCreate, Name: "acme"}); err != nil {
+			t.Fatal(err)
+		}
+		if got := f.seen(); len(got) != 1 || got[0].Again != again {
+			t.Errorf("id %q: sent %+v, want again %v", id, got, again)
+		}
 	}
 }

@@ -21,13 +21,7 @@ func repeat[A, R any](ctx context.Context, c *Client, method string, args A) (R,
 // repeatEach is repeat for arguments that are other ones with each attempt.
 func repeatEach[A, R any](ctx context.Context, c *Client, method string, args func() A) (R, error) {
 	unknown := false
-	return retry(ctx, c, func(ctx context.Context, conn *link) (R, error) {
-		return do[A, R](ctx, conn, method, nil, args())
-	}, func(err error) (bool, error) {
-		lost := errors.Is(err, errBroken) || errors.Is(err, store.ErrUnknown)
-		unknown = unknown || lost && !slices.Contains(reads, method) && method != "Cluster.Check" // which tells what is wrong, repaired or not
-		return lost || errors.Is(err, store.ErrUnavailable), err
-	}, func(last *store.Error) *store.Error {
+	unsettled := func(last *store.Error) *store.Error {
 		if !unknown {
 			return last
 		}
@@ -36,8 +30,25 @@ func repeatEach[A, R any](ctx context.Context, c *Client, method string, args fu
 		if method == "Cluster.CreateToken" {
 			next = "run it again; a token that nobody got shows in cpctl token list, and can be revoked"
 		}
-		return e.WithHint("%s", strings.TrimPrefix(last.Hint+"\n"+next, "\n"))
-	})
+		said := last.Hint
+		if !errors.Is(last, store.ErrUnavailable) { // a first attempt went out, and then nobody took us any more
+			said += "\n" + last.Message
+		}
+		return e.WithHint("%s", strings.TrimLeft(said+"\n"+next, "\n"))
+	}
+	return retry(ctx, c, func(ctx context.Context, conn *link) (R, error) {
+		return do[A, R](ctx, conn, method, nil, args())
+	}, func(err error) (bool, error) {
+		lost := errors.Is(err, errBroken) || errors.Is(err, store.ErrUnknown)
+		unknown = unknown || lost && !slices.Contains(reads, method) && method != "Cluster.Check" // which tells what is wrong, repaired or not
+		switch {
+		case lost, errors.Is(err, store.ErrUnavailable):
+			return true, err
+		case unknown && !judges(err):
+			return len(c.opts.Servers) > 1, unsettled(typed(err)) // another server may know
+		}
+		return false, err
+	}, unsettled)
 }
 
 // once makes a call to the first server that can be reached, and no second one.

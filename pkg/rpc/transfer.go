@@ -99,7 +99,7 @@ func (c *Client) Restore(ctx context.Context, r io.Reader, args RestoreArgs) (*R
 		if unknown && (!judges(err) || errors.Is(err, store.ErrConflict) && args.ExpectRevision == nil) {
 			retryable = true // another restore is under way, say: that says nothing of ours
 		}
-		if ok && retryable && rest(ctx, &pause) {
+		if ok && retryable && (unknown || said == nil || timeFor(ctx)) && rest(ctx, &pause) {
 			if _, err := again.Seek(0, io.SeekStart); err == nil {
 				continue
 			}
@@ -109,6 +109,14 @@ func (c *Client) Restore(ctx context.Context, r io.Reader, args RestoreArgs) (*R
 		}
 		return nil, err
 	}
+}
+
+// timeFor tells whether there is time for an answer to another attempt. Of one
+// that is cut off by the end of the time nobody knows what became of it, and what
+// was said before it is known.
+func timeFor(ctx context.Context) bool {
+	at, ok := ctx.Deadline()
+	return !ok || time.Until(at) > 5*answerTime
 }
 
 // origin remembers that reading has failed: that is the caller's file, and neither

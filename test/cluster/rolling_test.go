@@ -84,10 +84,10 @@ func TestARollingRestartFailsNoCommand(t *testing.T) {
 	}
 }
 
-// longWait is half of the time that a command has by default. On two idle cores a
-// client that knows every node waits for a tenth of a second, and one that knows
-// one for as long as that one is away, which is half a second.
-const longWait = 15 * time.Second
+// longWait is the time that a command has by default: who waits less notices
+// nothing. On two idle cores a client that knows every node waits for a tenth of a
+// second, and one that knows one node for as long as that is away.
+const longWait = 30 * time.Second
 
 // back waits until a node votes and is at most a moment behind.
 func (c *cluster) back(n *live.Node) {

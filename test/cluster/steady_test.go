@@ -18,7 +18,8 @@ import (
 // go run ./test/bench/failover -steady 10m.
 func TestLoadCallsNoElection(t *testing.T) {
 	const callers, calls = 32, 150
-	c := found(t, 3)
+	timeout := (patient * 500 * time.Millisecond).String()
+	c := found(t, 3, "--heartbeat-timeout", timeout, "--election-timeout", timeout)
 	c.Must(c.Servers(0), "tenant", "create", "acme")
 	before := c.Settled()
 	var busy sync.WaitGroup

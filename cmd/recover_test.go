@@ -22,6 +22,14 @@ func left(name string, term, index, shown, revision uint64, age time.Duration) *
 		Listen: "10.0.0." + name[1:] + ":7700", Address: "10.0.0." + name[1:] + ":7700", LastTerm: term, LastIndex: index, Shown: shown, Image: img}
 }
 
+// removed is the directory of a node that is no member any more.
+func removed(name string) *node.Survivor {
+	s := left(name, 4, 1042, 1040, 1003, 2*time.Hour)
+	s.Gone = "it was removed from the cluster: by ana"
+	s.Faults = []string{s.Gone}
+	return s
+}
+
 func TestWhatAPlanSays(t *testing.T) {
 	n2, n3 := left("n2", 4, 1040, 1038, 1001, 3*time.Hour), left("n3", 4, 1042, 1040, 1003, 2*time.Hour)
 	n3.Snapshot = 512
@@ -29,6 +37,7 @@ func TestWhatAPlanSays(t *testing.T) {
 	broken.Image, broken.Faults = nil, []string{"raft log raft/raft.db is damaged: its entry 900 is not what was written"}
 	begun := left("n3", 0, 0, 0, 0, 0)
 	begun.Image, begun.Begun = nil, 2
+	other, gone := left("n2", 4, 1042, 1040, 1004, time.Hour), removed("n1")
 	members := func(names ...string) (out []node.Member) {
 		for _, n := range names {
 			out = append(out, node.Member{ID: "id-" + n, Name: n, Voter: true})
@@ -80,6 +89,27 @@ voters    2 of 3 here, missing n1: that is a majority. Start these nodes; nothin
 next      cpctl node --data-dir /srv/n2 --listen 10.0.0.2:7700
           cpctl node --data-dir /srv/n3 --listen 10.0.0.3:7700
 `},
+		{"others answer, and two differ", node.Outlook{All: []*node.Survivor{n3, other}, Best: n3, Why: "because", Voters: 5, Missing: members("n1", "n4", "n5"),
+			Answers: []node.Answer{{Name: "n1", NodeID: "id-n1", Address: "10.0.0.1:7700", Generation: 1}}, Differ: [][2]*node.Survivor{{n3, other}}}, 0, `
+NODE   TERM   INDEX   SNAPSHOT   SHOWN   REVISION   DIGEST         AGE   STATE     DIR
+n3        4    1042        512    1040       1003   000000000000   2h    ● whole   /srv/n3
+n2        4    1042          -    1040       1004   000000000000   1h    ● whole   /srv/n2
+
+best      n3 (/srv/n3): because
+cluster   c1, generation 1
+voters    2 of 5 here, missing n1, n4, n5
+answers   n1 at 10.0.0.1:7700 answers: the cluster is not lost
+differ    ` + differText([2]*node.Survivor{n3, other}) + `
+lost      nothing that these directories hold
+          what only the 3 missing voters had: that cannot be known
+next      cpctl node --data-dir /srv/n3 --listen 10.0.0.3:7700
+          cpctl node --data-dir /srv/n2 --listen 10.0.0.2:7700
+`},
+		{"a member that was removed", node.Outlook{All: []*node.Survivor{gone}}, 11, `
+NODE   TERM   INDEX   SNAPSHOT   SHOWN   REVISION   DIGEST         AGE   STATE    DIR
+n1        4    1042          -    1040       1003   000000000000   2h    ✗ gone   /srv/n1
+n1: it was removed from the cluster: by ana
+`},
 		{"a recovery was cut short", node.Outlook{All: []*node.Survivor{begun}, Best: begun, Why: "its recovery as generation 2 was begun and has to be finished"}, 0, `
 NODE   TERM   INDEX   SNAPSHOT   SHOWN   REVISION   DIGEST   AGE   STATE          DIR
 n3        -       -          -       -          -   -        -     ! unfinished   /srv/n3
@@ -122,6 +152,8 @@ func TestWhichDirectoryARecoveryTakes(t *testing.T) {
 	broken.Image, broken.Faults = nil, []string{"it is damaged"}
 	begun := left("n3", 0, 0, 0, 0, 0)
 	begun.Image, begun.Begun = nil, 2
+	gone, other := removed("n1"), left("n2", 4, 1042, 1040, 1004, 0)
+	differ := [][2]*node.Survivor{{n3, other}}
 	costs := []node.Loss{{Of: broken, From: 1043, To: 1060, Acknowledged: true}}
 	for _, tt := range []struct {
 		fact    string
@@ -142,6 +174,10 @@ func TestWhichDirectoryARecoveryTakes(t *testing.T) {
 		{"none if all are", node.Outlook{All: []*node.Survivor{broken}}, "", nil, 11, "all of these directories are damaged"},
 		{"none that is not there", node.Outlook{All: []*node.Survivor{n2, n3}, Best: n3}, "n9", nil, 2, `none of the directories is of node "n9"`},
 		{"neither of two copies", node.Outlook{All: []*node.Survivor{n3, twin}, Best: n3}, "n3", nil, 2, "two of the directories are of node"},
+		{"none that was removed", node.Outlook{All: []*node.Survivor{gone, n3}, Best: n3, Voters: 5}, "n1", nil, 8, "it was removed from the cluster: by ana"},
+		{"none if all were", node.Outlook{All: []*node.Survivor{gone}}, "", nil, 8, "it was removed from the cluster: by ana"},
+		{"none of two that differ", node.Outlook{All: []*node.Survivor{n3, other}, Best: n3, Voters: 5, Differ: differ}, "", nil, 8, "and their states differ"},
+		{"the one that is named of two that differ", node.Outlook{All: []*node.Survivor{n3, other}, Best: n3, Voters: 5, Differ: differ}, "n2", other, 0, ""},
 		{"what was begun", node.Outlook{All: []*node.Survivor{n2, begun}, Best: begun}, "", begun, 0, ""},
 		{"no other than what was begun", node.Outlook{All: []*node.Survivor{n2, begun}, Best: begun}, "n2", nil, 8, "finish that one"},
 	} {

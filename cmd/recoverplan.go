@@ -25,17 +25,23 @@ The best is the one whose last entry is the latest: an acknowledged change is in
 of a majority, and of those that are left the latest holds all that any of them holds.
 What only the lost members had cannot be known.
 
+It asks where the members were last known, for at most 2 s, and says who answers ("answers"):
+then the cluster is not lost, and "recover run" refuses. Two directories that end at the same
+entry and differ in their states are named ("differ").
+
 With -o json the directories are "directories", each with "dir", "node", "last_term",
 "last_index", "snapshot_index", "shown_index" (0: not known), "revision", "digest",
 "state_digest", "last_command_at", "whole" and "faults"; then "best" and "why", "voters",
-"missing", "majority", "unsure", "lost" and "next", the commands to run.
+"missing", "majority", "answering" (each with "node", "address" and "generation"), "differ"
+(pairs of directories), "unsure", "lost" and "next", the commands to run.
 
-Exit 0 if the cluster can go on from one of them, 11 if all are damaged, 2 if they are not
-of one cluster and generation, 8 if a node runs on one, 12 if one is of a newer version.`,
+Exit 0 if the cluster can go on from one of them, 11 if all are damaged or of nodes
+that were removed, 2 if they are not of one cluster and generation, 8 if a node runs on one or
+recoveries were begun in two, 12 if one is of a newer version.`,
 		Example: `  cpctl recover plan --dir /var/lib/cpctl
   cpctl recover plan --dir /srv/n1 --dir /mnt/from-n2/cpctl -o wide`,
 		Args: named(), ValidArgsFunction: cobra.NoFileCompletions,
-		RunE: func(*cobra.Command, []string) error {
+		RunE: func(cmd *cobra.Command, _ []string) error {
 			all, release, err := survivors(dirs)
 			if err != nil {
 				return err
@@ -44,6 +50,9 @@ of one cluster and generation, 8 if a node runs on one, 12 if one is of a newer 
 			o, err := node.Judge(all)
 			if err != nil {
 				return err
+			}
+			if o.Best != nil && o.Best.Begun == 0 {
+				o.Ask(cmd.Context(), o.Best, dialPlain)
 			}
 			return env.plan(o)
 		},
@@ -65,9 +74,17 @@ type recoveryPlan struct {
 	Voters        int            `json:"voters"`
 	Missing       []string       `json:"missing"` // names of voters
 	Majority      bool           `json:"majority"`
+	Answering     []recoveryPeer `json:"answering"` // nodes that run
+	Differ        [][2]string    `json:"differ"`    // dirs
 	Unsure        int            `json:"unsure"`
 	Lost          []recoveryLoss `json:"lost"`
 	Next          []string       `json:"next"` // commands
+}
+
+type recoveryPeer struct {
+	Node       string `json:"node"`
+	Address    string `json:"address"`
+	Generation uint64 `json:"generation"`
 }
 
 type recoveryDir struct {
@@ -110,7 +127,7 @@ func (e *Env) plan(o *node.Outlook) error {
 
 func planOf(o *node.Outlook) *recoveryPlan {
 	p := &recoveryPlan{FormatVersion: store.FormatVersion, Kind: "recovery_plan", Why: o.Why, Voters: o.Voters, Majority: o.Majority, Unsure: o.Unsure,
-		Directories: []recoveryDir{}, Missing: []string{}, Lost: []recoveryLoss{}, Next: []string{}}
+		Directories: []recoveryDir{}, Missing: []string{}, Answering: []recoveryPeer{}, Differ: [][2]string{}, Lost: []recoveryLoss{}, Next: []string{}}
 	for _, s := range o.All {
 		p.ClusterID, p.Generation = cmp.Or(p.ClusterID, s.ClusterID), cmp.Or(p.Generation, s.Generation)
 		d := recoveryDir{Dir: s.Dir, Node: s.Name, NodeID: s.NodeID, ClusterID: s.ClusterID, Generation: s.Generation, Voter: s.Votes(),
@@ -123,6 +140,12 @@ func planOf(o *node.Outlook) *recoveryPlan {
 	}
 	for _, m := range o.Missing {
 		p.Missing = append(p.Missing, cmp.Or(m.Name, m.ID))
+	}
+	for _, a := range o.Answers {
+		p.Answering = append(p.Answering, recoveryPeer{a.Name, a.Address, a.Generation})
+	}
+	for _, d := range o.Differ {
+		p.Differ = append(p.Differ, [2]string{d[0].Dir, d[1].Dir})
 	}
 	for _, l := range o.Lost {
 		acknowledged := map[bool]string{true: "no", false: "unknown"}[l.Never]
@@ -159,19 +182,25 @@ func startAgain(s *node.Survivor) string {
 
 // nextOf is the commands to run after looking at the plan.
 func nextOf(o *node.Outlook) (commands []string) {
+	commands = []string{}
 	switch {
 	case o.Best.Begun != 0:
 		return []string{"cpctl recover run --dir " + shellWord(o.Best.Dir)}
-	case o.Majority:
+	case o.Later() != nil:
+		return commands
+	case o.Majority, len(o.Answers) > 0:
 		for _, s := range o.All {
-			if s.Whole() {
+			if s.Whole() && !running(o, s) {
 				commands = append(commands, startAgain(s))
 			}
 		}
 		return commands
 	}
 	command := "cpctl recover run" + dirFlags(o.All)
-	if o.Costs() {
+	switch {
+	case len(o.Differ) > 0:
+		command += " --node NAME" // nobody but the operator can know which
+	case o.Costs():
 		command += " --node " + o.Best.Name
 	}
 	return []string{command}
@@ -197,6 +226,12 @@ func (e *Env) planText(o *node.Outlook, p *recoveryPlan) error {
 	lines := []pair{{"best", fmt.Sprintf("%s (%s): %s", o.Best.Name, o.Best.Dir, o.Why)}}
 	if o.Best.Begun == 0 {
 		lines = append(lines, pair{"cluster", fmt.Sprintf("%s, generation %d", p.ClusterID, p.Generation)}, pair{"voters", e.votersText(o)})
+		if len(o.Answers) > 0 {
+			lines = append(lines, pair{"answers", answersText(o)})
+		}
+		for i, d := range o.Differ {
+			lines = append(lines, pair{map[bool]string{true: "differ"}[i == 0], differText(d)})
+		}
 		lines = append(lines, e.lossText(o)...)
 	}
 	for i, next := range p.Next {
@@ -228,7 +263,9 @@ func (e *Env) planTable(o *node.Outlook, p *recoveryPlan) table {
 			state = "whole"
 		case s.Whole():
 			state = "usable"
-		case s.Image != nil:
+		case s.Gone != "":
+			state = "gone"
+		case s.Image != nil && s.Drift == nil:
 			state = "sealed"
 		}
 		row := []string{d.Node, number(d.LastTerm), number(d.LastIndex), number(d.SnapshotIndex), number(d.ShownIndex), number(d.Revision), digest, e.when(d.LastCommandAt), state, d.Dir}
@@ -253,7 +290,7 @@ func (u ui) remains(s string) string {
 	switch s {
 	case "whole":
 		return u.in(green, "● whole")
-	case "damaged", "sealed":
+	case "damaged", "sealed", "gone":
 		return u.in(red, "✗ "+s)
 	}
 	return u.in(yellow, "! "+s)

@@ -4,6 +4,7 @@ import (
 	"cmp"
 	"context"
 	"fmt"
+	"slices"
 	"strings"
 
 	"github.com/spf13/cobra"
@@ -35,8 +36,12 @@ of one do not talk to those of the other.
 If it is cut short, run it again, or start the node: either does what is left.
 
 It asks for the name of the node, unless --yes is given. Exit 8 if a majority of the voters
-is here and nothing has to be recovered, or if something would be lost that was
-acknowledged: --node overrides both.`,
+is here and nothing has to be recovered, if something would be lost that was acknowledged,
+or if two directories end at the same entry with different states: --node overrides these.
+
+Exit 8, whatever is given, if a node of the cluster answers where a member was last known
+(each is asked for 2 s): stop it first, or start this one as it is. So it is for the
+directory of a node that has left or was removed, and for two begun recoveries.`,
 		Example: `  cpctl recover run --dir /srv/n1 --dir /mnt/from-n2/cpctl
   cpctl recover run --dir /var/lib/cpctl --yes && cpctl node`,
 		Args: named(), ValidArgsFunction: cobra.NoFileCompletions,
@@ -52,6 +57,12 @@ acknowledged: --node overrides both.`,
 			}
 			s, err := choose(o, name)
 			if err != nil {
+				return err
+			}
+			if s.Begun == 0 { // else what it was is decided
+				o.Ask(cmd.Context(), s, dialPlain)
+			}
+			if err := unanswered(o, s); err != nil {
 				return err
 			}
 			return env.recover(cmd.Context(), s, yes)
@@ -86,6 +97,10 @@ func choose(o *node.Outlook, name string) (*node.Survivor, error) {
 		}
 	}
 	switch {
+	case best != nil && best.Gone != "", best == nil && gone(o.All):
+		s := cmp.Or(best, o.All[0])
+		return nil, store.Errorf(store.CodeRefused, "the cluster cannot go on from node %q (%s): %s", s.Name, s.Dir, s.Gone).
+			WithHint("what it has is of the past; look for the directories of other members\nnothing was changed")
 	case best == nil, !best.Whole() && best.Begun == 0:
 		what := "all of these directories are damaged"
 		if best != nil {
@@ -103,8 +118,16 @@ func choose(o *node.Outlook, name string) (*node.Survivor, error) {
 	case o.Costs():
 		return nil, store.Errorf(store.CodeRefused, "changes that were acknowledged would be lost: another directory has shown more, and is damaged").
 			WithHint("see: cpctl recover plan%s\nto go on without them, say from which: --node %s", dirFlags(o.All), best.Name)
+	case len(o.Differ) > 0:
+		return nil, store.Errorf(store.CodeRefused, "%s", differText(o.Differ[0])).
+			WithHint("one of them is wrong. See: cpctl recover plan%s\nsay from which to go on: --node NAME", dirFlags(o.All))
 	}
 	return best, nil
+}
+
+// gone reports whether all directories are of nodes that are no members any more.
+func gone(all []*node.Survivor) bool {
+	return !slices.ContainsFunc(all, func(s *node.Survivor) bool { return s.Gone == "" })
 }
 
 // recovery is the JSON of `recover run`.

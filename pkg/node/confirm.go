@@ -4,6 +4,8 @@ import (
 	"context"
 	"sync"
 
+	"github.com/hashicorp/raft"
+
 	"github.com/cpctl/cpctl/pkg/store"
 )
 
@@ -70,14 +72,21 @@ func (n *Node) ReadIndex(ctx context.Context) (uint64, error) {
 		return 0, err
 	}
 	return n.confirm.index(ctx, func() (uint64, error) {
-		r := n.running.Load()
+		r, l := n.running.Load(), n.lead.Load()
 		term := r.raft.CurrentTerm()
+		if l == nil || r.raft.State() != raft.Leader || r.raft.CurrentTerm() != term {
+			return 0, ErrNotLeader // from here on this node has led in that term
+		}
 		if n.Image().Term != term { // elected again, and not ready: the commit index may lack what came between
 			return 0, store.Errorf(store.CodeUnavailable, "node %s has applied nothing of term %d yet", n.self.Name, term)
 		}
 		index := r.raft.CommitIndex()
-		if err := r.await(r.raft.VerifyLeader().Error); err != nil {
+		members := r.raft.GetConfiguration()
+		if err := r.await(members.Error); err != nil {
 			return 0, store.Errorf(store.CodeUnavailable, "this node leads no longer: %v", err)
+		}
+		if err := r.electors.confirm(raft.ServerID(n.self.NodeID), members.Configuration().Servers, term, l.over); err != nil {
+			return 0, err
 		}
 		if now := r.raft.CurrentTerm(); now != term {
 			return 0, store.Errorf(store.CodeUnavailable, "the term changed from %d to %d", term, now)

@@ -49,8 +49,8 @@ func (n *Node) Enrol(ctx context.Context, req EnrolRequest, by access.Actor) (*E
 func (n *Node) wiped(nodeID string) error {
 	for _, m := range n.Members() {
 		if nodeID != "" && m.ID == nodeID {
-			return store.Errorf(store.CodeDenied, "node %s is a member already, known as %q", nodeID, m.Name).
-				WithHint("a node that has lost its directory comes back under another id: empty the directory, remove the member (cpctl cluster remove %s), and join again", m.Name)
+			return store.Errorf(store.CodeExists, "the node id %s is taken by node %q, which is a member", nodeID, m.Name).
+				WithHint("a node that has lost its disk comes back with an empty data directory, under another id; remove the member first: cpctl cluster remove %s", m.Name)
 		}
 	}
 	return nil

@@ -80,7 +80,7 @@ func TestAWipedNodeIsSomebodyElse(t *testing.T) {
 			if req.Token != "" {
 				by = access.Newcomer(req.Token, "")
 			}
-			if _, err := leader.Enrol(c.soon(), req, by); !errors.Is(err, store.ErrDenied) || !strings.Contains(err.Error(), "is a member already") {
+			if _, err := leader.Enrol(c.soon(), req, by); !errors.Is(err, store.ErrExists) || !strings.Contains(err.Error(), "which is a member") {
 				t.Errorf("%s %s, under its old id: %v", name, what, err)
 			}
 		}

@@ -20,8 +20,8 @@ func (s *logStore) membership() (confMark, error) {
 }
 
 func (s *logStore) lookConf() (confMark, error) {
-	if c := s.conf; c != nil {
-		return *c, nil
+	if e := s.conf; e != nil {
+		return confOf(e), nil
 	}
 	first, last, err := s.ends()
 	if err != nil {
@@ -33,8 +33,8 @@ func (s *logStore) lookConf() (confMark, error) {
 			return confMark{}, err
 		}
 		if e.Type == raft.LogConfiguration {
-			s.conf = confOf(&e)
-			return *s.conf, nil
+			s.conf = &e
+			return confOf(&e), nil
 		}
 	}
 	if s.snaps == nil {
@@ -47,22 +47,20 @@ func (s *logStore) lookConf() (confMark, error) {
 	return confMark{list[0].ConfigurationIndex, list[0].Configuration}, nil
 }
 
-func confOf(e *raft.Log) *confMark {
-	return &confMark{e.Index, raft.DecodeConfiguration(e.Data)}
-}
+func confOf(e *raft.Log) confMark { return confMark{e.Index, raft.DecodeConfiguration(e.Data)} }
 
 // stored notes the configurations that were written; writing is locked.
 func (s *logStore) stored(entries []*raft.Log) {
 	for _, e := range entries {
 		if e.Type == raft.LogConfiguration {
-			s.conf = confOf(e)
+			s.conf = e
 		}
 	}
 }
 
 // deleted forgets the configuration if it went with some entries; writing is locked.
 func (s *logStore) deleted(min, max uint64) {
-	if s.conf != nil && min <= s.conf.index && s.conf.index <= max {
+	if s.conf != nil && min <= s.conf.Index && s.conf.Index <= max {
 		s.conf = nil
 	}
 }

@@ -42,7 +42,7 @@ type logStore struct {
 
 	writing sync.Mutex // one append or deletion at a time
 	tail    logTail    // the last entry
-	conf    *confMark  // the newest configuration in it; nil: not looked for yet, or there is none
+	conf    *raft.Log  // the newest configuration in it; nil: not looked for yet, or there is none
 	snaps   raft.SnapshotStore
 	sizes   logSizes
 	noted   *publish.Marker // nil in a log that is only read

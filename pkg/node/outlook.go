@@ -5,8 +5,6 @@ import (
 	"fmt"
 	"slices"
 	"strings"
-
-	"github.com/cpctl/cpctl/pkg/store"
 )
 
 // Outlook is what can be made of the directories that are left of a cluster.
@@ -21,11 +19,13 @@ type Outlook struct {
 	All      []*Survivor
 	Best     *Survivor // nil: none of them is whole
 	Why      string
-	Voters   int      // of the last configuration that is known
-	Missing  []Member // voters of it of which there is no directory
-	Majority bool     // whole directories of a majority of the voters are here: nothing needs to be recovered
-	Lost     []Loss   // what the others hold and the best does not
-	Unsure   int      // changes that the best holds and that were perhaps never acknowledged
+	Voters   int            // of the last configuration that is known
+	Missing  []Member       // voters of it of which there is no directory
+	Majority bool           // whole directories of a majority of the voters are here: nothing needs to be recovered
+	Lost     []Loss         // what the others hold and the best does not
+	Unsure   int            // changes that the best holds and that were perhaps never acknowledged
+	Differ   [][2]*Survivor // whole, with the same last entry and other states: one of each two is wrong
+	Answers  []Answer       // nodes that run, of those that were asked
 }
 
 // Loss is a part of a log that a recovery from the best would leave out.
@@ -41,6 +41,9 @@ type Loss struct {
 // Judge looks for the best of the directories. It refuses directories that are
 // not of one cluster, or not of one generation of it.
 func Judge(all []*Survivor) (*Outlook, error) {
+	if err := begunOnce(all); err != nil {
+		return nil, err
+	}
 	if err := ofOneCluster(all); err != nil {
 		return nil, err
 	}
@@ -64,6 +67,7 @@ func Judge(all []*Survivor) (*Outlook, error) {
 		return o, nil
 	}
 	o.count()
+	o.Differ = differing(ranked)
 	for _, s := range all {
 		o.compare(s)
 	}
@@ -79,36 +83,6 @@ func votes(a, b *Survivor) int {
 		return 1
 	}
 	return -1
-}
-
-// ofOneCluster wants all directories to be of one generation of one cluster.
-func ofOneCluster(all []*Survivor) error {
-	var first *Survivor
-	for _, s := range all {
-		if s.self == nil { // who it was cannot be read
-			continue
-		}
-		if first == nil {
-			first = s
-			continue
-		}
-		switch {
-		case s.ClusterID != first.ClusterID:
-			return store.Errorf(store.CodeInvalid, "%s is of cluster %s, %s of cluster %s", s.Dir, s.ClusterID, first.Dir, first.ClusterID).
-				WithHint("look at the directories of one cluster at a time")
-		case s.Generation != first.Generation:
-			old, now := s, first
-			if old.Generation > now.Generation {
-				old, now = now, old
-			}
-			return store.Errorf(store.CodeInvalid, "%s is of generation %d of the cluster, %s of generation %d", old.Dir, old.Generation, now.Dir, now.Generation).
-				WithHint("%s was left behind when the cluster was recovered; leave it out, and never start it again", old.Dir)
-		case s.Recovery != first.Recovery:
-			return store.Errorf(store.CodeInvalid, "%s and %s were both recovered as generation %d, each by itself", first.Dir, s.Dir, s.Generation).
-				WithHint("only one of them can be the cluster: keep one, stop the other for good, empty it and join it to the first")
-		}
-	}
-	return nil
 }
 
 // count finds who is here of the voters.
@@ -201,6 +175,8 @@ func (o *Outlook) reason() string {
 		return "it is the only one"
 	case alone:
 		return "it is the only one that is whole" + not
+	case same && len(o.Differ) > 0:
+		return fmt.Sprintf("all that are whole end at the same entry (term %d, index %d), and their states differ: it may be the wrong one", b.LastTerm, b.LastIndex) + not
 	case same:
 		return fmt.Sprintf("all that are whole end at the same entry (term %d, index %d)", b.LastTerm, b.LastIndex) + not
 	}

@@ -1,6 +1,7 @@
 package node
 
 import (
+	"bytes"
 	"errors"
 	"fmt"
 	"io/fs"
@@ -219,12 +220,12 @@ func flipIn(path, words string) error {
 	if err != nil {
 		return err
 	}
-	at := strings.LastIndex(string(b), words)
-	if at < 0 {
+	if !bytes.Contains(b, []byte(words)) {
 		return fmt.Errorf("%s has no %q", path, words)
 	}
-	b[at] ^= 1
-	return os.WriteFile(path, b, 0o600)
+	flipped := []byte(words)
+	flipped[0] ^= 1
+	return os.WriteFile(path, bytes.ReplaceAll(b, []byte(words), flipped), 0o600) // also in pages that are free by now
 }
 
 func TestDirectoriesThatCannotBeLookedAt(t *testing.T) {

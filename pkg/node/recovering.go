@@ -114,6 +114,9 @@ func (s *Survivor) recoverOn(fs disk.FS, now time.Time) (*Recovered, error) {
 	if s.begun != nil {
 		return s.recovered(s.begun, true), d.finishRecovery(s.begun)
 	}
+	if s.Gone != "" {
+		return nil, store.Errorf(store.CodeRefused, "the cluster cannot go on from %s: %s", s.Dir, s.Gone)
+	}
 	if !s.Whole() {
 		return nil, store.Errorf(store.CodeIntegrity, "the cluster cannot go on from %s: it is damaged", s.Dir).WithHint("see: cpctl recover plan --dir %s", s.Dir)
 	}

@@ -26,6 +26,7 @@ const (
 type running struct {
 	raft      *raft.Raft
 	transport *transport
+	electors  electorate
 	stopped   chan struct{} // closed after the shutdown
 	once      sync.Once
 }
@@ -123,7 +124,9 @@ func (n *Node) startRaft() error {
 	if err != nil {
 		return errors.Join(fmt.Errorf("start raft: %w", err), transport.Close())
 	}
-	n.running.Store(&running{raft: r, transport: transport, stopped: make(chan struct{})})
+	self := raft.ServerID(n.self.NodeID)
+	ask := func(s raft.Server, term uint64) error { return transport.echo(self, s, term) }
+	n.running.Store(&running{raft: r, transport: transport, electors: electorate{ask: ask}, stopped: make(chan struct{})})
 	return nil
 }
 

@@ -39,6 +39,7 @@ type Survivor struct {
 	Faults    []string // what is damaged
 	Sealed    string   // why the cluster key does not open the state; "": it does
 	Drift     *Drift   // its state was found not to be the majority's
+	Gone      string   // why it is no member any more; "": it is one, as far as it knows
 	Begun     uint64   // a recovery as this generation was begun here and cut short; 0: none
 
 	self      *identity
@@ -51,7 +52,7 @@ type Survivor struct {
 
 // Whole reports whether the cluster can go on from this directory.
 func (s *Survivor) Whole() bool {
-	return s.Image != nil && s.Sealed == "" && s.Begun == 0 && s.Drift == nil
+	return s.Image != nil && s.Sealed == "" && s.Begun == 0 && s.Drift == nil && s.Gone == ""
 }
 
 // Survey reads a data directory. One of a running node is refused, and what is
@@ -126,6 +127,15 @@ func (s *Survivor) read() error {
 	s.self = self
 	s.Name, s.NodeID, s.ClusterID, s.Generation, s.Recovery = self.Name, self.NodeID, self.ClusterID, self.Generation, self.Recovery
 	s.Listen, s.Address = self.Listen, self.Advertise
+	switch self.Phase {
+	case phaseLeft:
+		s.Gone = "it has left the cluster: " + self.Gone
+	case phaseRemoved:
+		s.Gone = "it was removed from the cluster: " + self.Gone
+	}
+	if s.Gone != "" {
+		s.Faults = append(s.Faults, s.Gone)
+	}
 	switch s.Drift, err = s.dir.drift(); {
 	case errors.Is(err, store.ErrIntegrity):
 		s.Faults = append(s.Faults, s.within(err))

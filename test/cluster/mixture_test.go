@@ -55,7 +55,7 @@ func TestEveryNodeAnswersManyClientsAlike(t *testing.T) {
 
 // A leader stands still while the others elect another one, and goes on with what
 // it was asked meanwhile: it knows of nothing, and says nothing that is old.
-func TestALeaderThatStoodStillSaysNothingOld(t *testing.T) {
+func TestALeaderThatWasReplacedSaysNothingOld(t *testing.T) {
 	m := newMixture(t, live.Found(t, 3, mixtureFlags...))
 	stands := &fault{name: "pause", do: pauseLeader}
 	for range times(2, 1) {

@@ -316,3 +316,50 @@ func TestAnArchiveIsFoundedOffline(t *testing.T) {
 	// Its address was not known before its first start.
 	live.Until(t, "the members know where the first one is", func() bool { return !strings.HasPrefix(other.address(m), "127.0.0.1:") })
 }
+
+// untouched is every name in a directory with its mode, size and time of change.
+func untouched(t *testing.T, dir string) string {
+	t.Helper()
+	var b strings.Builder
+	err := filepath.WalkDir(dir, func(path string, d os.DirEntry, err error) error {
+		if err != nil {
+			return err
+		}
+		info, err := d.Info()
+		if err == nil {
+			fmt.Fprintln(&b, path, info.Mode(), info.Size(), info.ModTime().UnixNano())
+		}
+		return err
+	})
+	if err != nil {
+		t.Fatal(err)
+	}
+	return b.String()
+}
+
+// The directory of the one member that is down is the wrong one to recover from:
+// the others are well, and would stop for good.
+func TestNoRecoveryWhileTheOthersRun(t *testing.T) {
+	c := found(t, 3)
+	n1, n2, n3 := c.Nodes[0], c.Nodes[1], c.Nodes[2]
+	c.Must(n1.Server(), "tenant", "create", "acme")
+	a1, a2 := c.address(n1), c.address(n2)
+	c.Settled()
+	n3.Off()
+	before := untouched(t, n3.Dir)
+	want := fmt.Sprintf("n1 at %s, n2 at %s answer: the cluster is not lost", a1, a2)
+	if r := c.offline(8, "recover", "run", "--dir", n3.Dir, "--yes"); !strings.Contains(r.Stderr, want) || !strings.Contains(r.Stderr, "cpctl node --data-dir "+n3.Dir) {
+		t.Errorf("it is refused with %s, want %q", r.Stderr, want)
+	}
+	c.offline(8, "recover", "run", "--dir", n3.Dir, "--node", "n3", "--yes")
+	if r := c.offline(0, "recover", "plan", "--dir", n3.Dir); !strings.Contains(string(r.Stdout), want) {
+		t.Errorf("the plan is\n%s\nwithout %q", r.Stdout, want)
+	}
+	if now := untouched(t, n3.Dir); now != before {
+		t.Errorf("the directory was\n%s\nand is\n%s", before, now)
+	}
+	n3.Start()
+	c.Await(n3)
+	c.Settled()
+	c.Must(n1.Server(), "tenant", "create", "globex")
+}

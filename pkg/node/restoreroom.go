@@ -31,11 +31,11 @@ func blocks(d *store.Doc) int64 {
 	return (int64(len(d.Bytes)) + block - 1) / block * block
 }
 
-// disk is how much of a voter's disk a restore takes, bytes: the log, in which
-// base64 makes four bytes of three and bbolt adds its pages, two snapshots, one of
-// them taken meanwhile, and the files. Nobody knows of another node whether its
+// disk is how much of a voter's disk a restore takes, bytes: the log, which becomes
+// longer by one and a half times the documents (by more, if part of it is sent
+// twice), two snapshots, one of them taken meanwhile, and the files. Nobody knows of another node whether its
 // files and its log share a disk; mostly they do.
-func (r room) disk() int64 { return r.staged*3/2 + 2*r.archive + max(r.files, 0) }
+func (r room) disk() int64 { return 2*r.staged + 2*r.archive + max(r.files, 0) }
 
 // fits refuses a restore before anything of it is in the log, if it is larger
 // than a stage may be or than the disk of a voter that answers.

@@ -251,14 +251,20 @@ func (c *Cluster) Leave(call *Call[LeaveArgs], reply *Reply[*RemoveReply]) error
 func (s *Server) takeLeave(ctx context.Context, args LeaveArgs, by access.Actor) (*RemoveReply, error) {
 	ask := RemoveArgs{Name: s.node.ID(), RequestID: args.RequestID, AgeUS: args.AgeUS, NoTime: args.NoTime, Left: true}
 	began := time.Now()
+	var unknown error // of an attempt that may have been decided
 	for {
 		ask.AgeUS = args.AgeUS + time.Since(began).Microseconds()
 		r, err := s.remove(ctx, ask, by)
-		if !errors.Is(err, store.ErrUnavailable) && !errors.Is(err, store.ErrUnknown) {
+		if errors.Is(err, store.ErrUnknown) {
+			unknown = err
+		} else if !errors.Is(err, store.ErrUnavailable) {
 			return r, err
 		}
 		select {
 		case <-ctx.Done():
+			if unknown != nil {
+				err = unknown
+			}
 			return nil, err
 		case <-time.After(leavePause):
 		}

@@ -154,6 +154,8 @@ func TestWhichDirectoryARecoveryTakes(t *testing.T) {
 	begun.Image, begun.Begun = nil, 2
 	gone, other := removed("n1"), left("n2", 4, 1042, 1040, 1004, 0)
 	differ := [][2]*node.Survivor{{n3, other}}
+	sealed := left("n1", 4, 1044, 1044, 1005, 0)
+	sealed.Sealed = "there is no cluster.key"
 	costs := []node.Loss{{Of: broken, From: 1043, To: 1060, Acknowledged: true}}
 	for _, tt := range []struct {
 		fact    string
@@ -172,6 +174,7 @@ func TestWhichDirectoryARecoveryTakes(t *testing.T) {
 		{"the one that is named, whatever it costs", node.Outlook{All: []*node.Survivor{broken, n3}, Best: n3, Voters: 5, Lost: costs}, "n3", n3, 0, ""},
 		{"none that is damaged", node.Outlook{All: []*node.Survivor{broken, n3}, Best: n3, Voters: 5}, "n1", nil, 11, "it is damaged"},
 		{"none if all are", node.Outlook{All: []*node.Survivor{broken}}, "", nil, 11, "all of these directories are damaged"},
+		{"none that lacks its key", node.Outlook{All: []*node.Survivor{sealed}}, "", nil, 11, "does not open the directory of node \"n1\": there is no cluster.key"},
 		{"none that is not there", node.Outlook{All: []*node.Survivor{n2, n3}, Best: n3}, "n9", nil, 2, `none of the directories is of node "n9"`},
 		{"neither of two copies", node.Outlook{All: []*node.Survivor{n3, twin}, Best: n3}, "n3", nil, 2, "two of the directories are of node"},
 		{"none that was removed", node.Outlook{All: []*node.Survivor{gone, n3}, Best: n3, Voters: 5}, "n1", nil, 8, "it was removed from the cluster: by ana"},
@@ -216,6 +219,24 @@ func TestRecoveriesOnTheCommandLine(t *testing.T) {
 	} {
 		if r := newWorld().run(strings.Fields(args)...); r.code != want.exit || !strings.Contains(r.err, want.says) {
 			t.Errorf("%s: exit %d, %s; want %d, %q", args, r.code, r.err, want.exit, want.says)
+		}
+	}
+}
+
+// A directory that lacks its key is no reason to found another cluster, nor to go
+// on from an older one: the key is put back.
+func TestAMissingClusterKeyIsPutBack(t *testing.T) {
+	sealed, old := left("n1", 4, 1044, 1044, 1005, 0), left("n3", 4, 1042, 1040, 1003, 0)
+	sealed.Sealed = "there is no cluster.key"
+	for _, o := range []node.Outlook{{All: []*node.Survivor{sealed}}, {All: []*node.Survivor{sealed, old}, Best: old, Voters: 3}} {
+		var out, notes bytes.Buffer
+		e := &Env{Out: &out, Err: &notes, flags: globals{output: formatTable}}
+		said := ""
+		if err := e.plan(&o); err != nil {
+			said = err.(*store.Error).Hint
+		}
+		if said += notes.String(); !strings.Contains(said, "put your copy of cluster.key back into it first") || strings.Contains(said, "found a new cluster") {
+			t.Errorf("with %d directories it says %q", len(o.All), said)
 		}
 	}
 }

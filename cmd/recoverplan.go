@@ -118,11 +118,33 @@ type recoveryLoss struct {
 func (e *Env) plan(o *node.Outlook) error {
 	p := planOf(o)
 	err := e.show(p, p.Best, func() error { return e.planText(o, p) })
+	sealed := keyless(o.All)
 	if err == nil && o.Best == nil {
-		err = store.Errorf(store.CodeIntegrity, "the cluster cannot go on from any of these directories").
-			WithHint("look for others, on more machines or in backups of their disks; if there are none, found a new cluster\nfrom your newest archive: cpctl restore FILE --offline --help")
+		refusal := store.Errorf(store.CodeIntegrity, "the cluster cannot go on from any of these directories")
+		hint := "look for others, on more machines or in backups of their disks; if there are none, found a new cluster\nfrom your newest archive: cpctl restore FILE --offline --help"
+		if sealed != nil {
+			hint = keyHint(sealed)
+		}
+		err = refusal.WithHint("%s", hint)
+	} else if err == nil && sealed != nil {
+		e.note("%s", keyHint(sealed))
 	}
 	return err
+}
+
+// keyless is a directory that lacks nothing but the key that opens it, nil if none does.
+func keyless(all []*node.Survivor) *node.Survivor {
+	for _, s := range all {
+		if s.Image != nil && s.Sealed != "" && s.Drift == nil && s.Gone == "" && s.Begun == 0 {
+			return s
+		}
+	}
+	return nil
+}
+
+// keyHint says how such a directory becomes whole.
+func keyHint(s *node.Survivor) string {
+	return fmt.Sprintf("nothing is damaged in %s but its cluster key: put your copy of cluster.key back into it first, or that of another\nmember, which is the same; then run this again", s.Dir)
 }
 
 func planOf(o *node.Outlook) *recoveryPlan {

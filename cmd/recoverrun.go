@@ -106,6 +106,9 @@ func choose(o *node.Outlook, name string) (*node.Survivor, error) {
 		if best != nil {
 			what = fmt.Sprintf("the directory of node %q is damaged: %s", best.Name, strings.Join(faultsOf(best), "; "))
 		}
+		if s := keyless(o.All); s != nil && (best == nil || best == s) {
+			return nil, store.Errorf(store.CodeIntegrity, "the cluster key does not open the directory of node %q: %s", s.Name, s.Sealed).WithHint("%s\nnothing was changed", keyHint(s))
+		}
 		return nil, store.Errorf(store.CodeIntegrity, "%s", what).WithHint("see: cpctl recover plan%s\nnothing was changed", dirFlags(o.All))
 	case best.Begun != 0 || name != "":
 	case o.Majority:

@@ -82,6 +82,7 @@ type bench struct {
 	calls  int   // of each operation at each level
 	dial   func() Cluster
 	tenant string
+	made   bool         // the tenant, perhaps
 	done   atomic.Int64 // calls of the run that is going on
 	first  error        // the first call that failed
 }
@@ -110,8 +111,12 @@ func (b *bench) run(ctx context.Context) error {
 	rand.Read(random) // never fails
 	b.tenant = "bench-" + hex.EncodeToString(random)
 	runs, err := b.measure(ctx)
-	if cerr := b.cleanUp(ctx); cerr != nil {
-		err = errors.Join(err, fmt.Errorf("tenant %q is left behind: %w", b.tenant, cerr))
+	if b.made {
+		if cerr := b.cleanUp(ctx); err == nil && cerr != nil {
+			err = fmt.Errorf("tenant %q is left behind: %w", b.tenant, cerr)
+		} else if cerr != nil {
+			b.env.note("tenant %q is left behind: cpctl tenant delete %[1]s --yes", b.tenant)
+		}
 	}
 	if len(runs) > 0 {
 		if perr := b.print(runs); err == nil {
@@ -162,6 +167,7 @@ func (b *bench) measure(ctx context.Context) ([]benchRun, error) {
 func (b *bench) createTenant(ctx context.Context, c writer) error {
 	patch := fmt.Sprintf(`{"display_name":"cpctl bench","quotas":{"max_clients":%d}}`, b.calls)
 	_, err := c.Write(ctx, &mutation.Request{Op: mutation.OpTenantCreate, Tenant: b.tenant, Name: b.tenant, Patch: json.RawMessage(patch)})
+	b.made = b.made || err == nil || errors.Is(err, store.ErrUnknown)
 	return err
 }
 

@@ -120,12 +120,19 @@ func (e *Env) nodeTable(nodes []rpc.NodeStatus) table {
 			row = append(row, reasonOf(n))
 		}
 		if wide {
-			row = append(row, n.Address, strconv.FormatUint(n.AppliedIndex, 10),
-				strconv.FormatUint(n.PublishedIndex, 10), strconv.FormatUint(n.Revision, 10), n.Digest, n.Version)
+			row = append(row, n.Address, known(n, n.AppliedIndex), known(n, n.PublishedIndex), known(n, n.Revision), n.Digest, n.Version)
 		}
 		t.rows = append(t.rows, row)
 	}
 	return t
+}
+
+// known writes a figure that a node has to say itself; "-" for one that is lost.
+func known(n rpc.NodeStatus, figure uint64) string {
+	if n.State == "lost" {
+		return ""
+	}
+	return strconv.FormatUint(figure, 10)
 }
 
 // lag is how many entries a node lacks; "-" for one of which nothing is known.

@@ -186,7 +186,15 @@ func (f *fake) Transfer(_ context.Context, a rpc.TransferArgs) (*rpc.Transferred
 
 func (f *fake) Remove(_ context.Context, a rpc.RemoveArgs) (*rpc.RemoveReply, error) {
 	f.removed, f.removing = a.Name, a
-	return &rpc.RemoveReply{Removed: rpc.NodeStatus{Name: a.Name}, Voters: 2, CanLose: f.canLose}, f.fail
+	return &rpc.RemoveReply{Removed: rpc.MemberName{Name: a.Name}, Votes: f.votes(2)}, f.fail
+}
+
+// votes are what is left, nil if canLose says that nobody knows.
+func (f *fake) votes(voters int) *rpc.Votes {
+	if f.canLose < 0 {
+		return nil
+	}
+	return &rpc.Votes{Voters: voters, CanLose: f.canLose}
 }
 
 func (f *fake) Roster(context.Context) (*rpc.Roster, error) {
@@ -194,11 +202,11 @@ func (f *fake) Roster(context.Context) (*rpc.Roster, error) {
 }
 
 func (f *fake) Promote(_ context.Context, a rpc.MemberRef) (*rpc.PromoteReply, error) {
-	return &rpc.PromoteReply{Promoted: rpc.NodeStatus{Name: a.Name}, Voters: 4, CanLose: 1, Changed: a.Name == "n4"}, f.fail
+	return &rpc.PromoteReply{Promoted: rpc.MemberName{Name: a.Name}, Votes: rpc.Votes{Voters: 4, CanLose: 1}, Changed: a.Name == "n4"}, f.fail
 }
 
 func (f *fake) Leave(context.Context, rpc.LeaveArgs) (*rpc.RemoveReply, error) {
-	return &rpc.RemoveReply{Removed: rpc.NodeStatus{Name: "n1"}, Voters: 3, CanLose: f.canLose}, f.fail
+	return &rpc.RemoveReply{Removed: rpc.MemberName{Name: "n1"}, Votes: f.votes(3)}, f.fail
 }
 
 func (f *fake) SetAutoremove(_ context.Context, a rpc.AutoremoveArgs) (*rpc.AutoremoveReply, error) {

@@ -94,14 +94,16 @@ func has(members []rpc.Member, name string) bool {
 func (e *Env) removed(r *rpc.RemoveReply, did string) error {
 	name := "node/" + r.Removed.Name
 	if err := e.show(removal{store.FormatVersion, "member_removal", r}, name, func() error {
-		if r.CanLose < 0 { // how many are left is not known there
+		if r.Votes == nil { // how many are left is not known there
 			return e.line(name + " " + did)
 		}
 		return e.line(fmt.Sprintf("%s %s, %s left", name, did, plural(r.Voters, "voter")))
 	}); err != nil {
 		return err
 	}
-	e.noteCanLose(r.Voters, r.CanLose)
+	if r.Votes != nil {
+		e.noteCanLose(r.Voters, r.CanLose)
+	}
 	return nil
 }
 

@@ -48,7 +48,8 @@ func newNode(env *Env) *cobra.Command {
 
 In an empty data directory, "cpctl node" founds a new cluster and "cpctl node --join"
 makes a new member of an existing one. In a directory that belongs to a cluster
-already, --join and --token-file mean nothing, so that one unit file serves for ever.
+already, --token-file means nothing, and --join HOST:PORT only tells where others may be
+found if they have moved, so that one unit file serves for ever.
 
 At the socket of a member on this machine (unix:PATH) no token is needed. Over the
 network one is: "cpctl token create --role node --name NAME" makes it, and it is good

@@ -30,6 +30,7 @@ func TestWhatBecameOfARequest(t *testing.T) {
 	w.request = &rpc.RequestState{FormatVersion: "1", Kind: "request", ID: "r3", State: rpc.RequestNotSeen, Changed: []string{}, Seen: seen}
 	w.run("request", "get", "r3").want(t, 3, "",
 		"cpctl: request r3: not seen yet, until index 40; that proves nothing\n"+
-			"  it may be on its way; to settle it, send the same command again with --request-id r3\n")
+			"  it may be on its way; to settle it, send the same command again with --request-id r3\n"+
+			"  (an id of your own, older than ten minutes, may be forgotten: look at the object first)\n")
 	w.run("request", "get", "a/b").want(t, 2, "", "cpctl: request id \"a/b\" must be 1 to 64 of A-Z, a-z, 0-9, \".\", \"_\" and \"-\"\n")
 }

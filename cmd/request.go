@@ -55,7 +55,7 @@ func (e *Env) request(ctx context.Context, c rememberer, id string, read *readFl
 	e.age(read, r.Seen)
 	if r.State == rpc.RequestNotSeen { // no success for a script
 		return store.Errorf(store.CodeNotFound, "request %s: %s, until index %d; that proves nothing", id, r.State, r.Seen.Index).
-			WithHint("it may be on its way; to settle it, send the same command again with --request-id %s", id)
+			WithHint("it may be on its way; to settle it, send the same command again with --request-id %s\n(an id of your own, older than ten minutes, may be forgotten: look at the object first)", id)
 	}
 	return e.show(r, "request/"+id, func() error { return e.pairs(requestLines(e, r)) })
 }

@@ -4,6 +4,8 @@ import (
 	"slices"
 	"sync"
 	"time"
+
+	"github.com/cpctl/cpctl/pkg/store"
 )
 
 // Clocks. The time of every command is the leader's, and what is too late ends
@@ -117,6 +119,12 @@ func (n *Node) timed() (now time.Time, off time.Duration) {
 func (n *Node) commandTime() time.Time {
 	now, _ := n.timed()
 	return now
+}
+
+// nowAtMost is the time by which things end in a command of this time: command
+// time may have been led ahead by a clock that nobody could judge.
+func (n *Node) nowAtMost(command store.Time) store.Time {
+	return min(command, store.TimeOf(n.commandTime()))
 }
 
 // unjudged reports whether there are others to compare this node's clock with and

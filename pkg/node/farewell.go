@@ -26,7 +26,7 @@ func (n *Node) Farewell(serial, nodeID string) (why *store.Error, removed bool) 
 	}
 	hint := "log in again with a new token"
 	if nodeID != "" {
-		hint = "a node comes back with an empty data directory: remove it, if it is a member still, and join again"
+		hint = "a node whose certificate was taken back comes back with an empty data directory, as a new member; if it is a member still, remove it first"
 	}
 	return store.Errorf(store.CodeDenied, "certificate %s %s", serial, record.Fate()).WithHint("%s", hint), record.Removed() && n.Drifted() == nil
 }

@@ -48,7 +48,7 @@ func (d *draft) keys(img *store.Image, now store.Time) (*plan, error) {
 	if err != nil {
 		return nil, err
 	}
-	dropExpired(ks, now)
+	dropExpired(ks, d.node.nowAtMost(now))
 	if d.req.Op == mutation.OpKeyRotate {
 		err = d.rotate(p, ks, policy, now)
 	} else {
@@ -206,7 +206,7 @@ func (n *Node) retire(ctx context.Context, img *store.Image, slug string) error 
 		if err != nil {
 			return nil, err
 		}
-		dropExpired(ks, now)
+		dropExpired(ks, n.nowAtMost(now))
 		ks.CreateRevision, ks.Revision, ks.UpdatedAt, ks.UpdatedBy = 0, 0, now, actorSystem
 		payload := store.Encode(ks)
 		return &mutation.Command{ID: uuid.NewString(), Digest: sha256.Sum256(payload), Op: string(opRetire), Actor: actorSystem, Time: now, Level: n.level(),

@@ -81,8 +81,8 @@ func (n *Node) follow(birth *founding) {
 // leaders committed is applied as well. The founder puts the cluster on record
 // in the same entry's command.
 func (n *Node) begin(l *leadership, birth *founding) {
-	if n.median.Load() == nil && birth == nil { // just started: the first time counts as well
-		n.askAround()
+	if birth == nil {
+		n.hearTheTime(l)
 	}
 	for {
 		err := n.epoch(birth)
@@ -110,6 +110,27 @@ func (n *Node) begin(l *leadership, birth *founding) {
 	}
 	n.tend(l)
 }
+
+// hearTheTime asks the voters for their clocks before the first command of a leader
+// that has heard too few: command time never falls, so that one that is years ahead
+// would count for ever. Who can commit is heard soon; a voter that takes entries
+// and does not say how it is holds this up no longer than clockPatience.
+func (n *Node) hearTheTime(l *leadership) {
+	for until := time.Now().Add(clockPatience); n.unjudged() && time.Now().Before(until); {
+		n.askAround()
+		if !n.unjudged() {
+			return
+		}
+		select {
+		case <-l.over:
+			return
+		case <-time.After(20 * time.Millisecond):
+		}
+	}
+}
+
+// clockPatience is how long a new leader waits for the clocks of a majority.
+const clockPatience = 2 * time.Second
 
 func (n *Node) epoch(birth *founding) error {
 	payload, err := json.Marshal(mutation.Epoch{Node: n.self.NodeID, Term: n.raft().CurrentTerm()})

@@ -9,9 +9,8 @@ import (
 )
 
 const (
-	moveWait   = 3 * time.Second // for one attempt to tell the leader
-	movePause  = time.Second     // between attempts
-	movePatent = 10 * time.Second
+	moveWait  = 3 * time.Second // for one attempt to tell the leader
+	movePause = time.Second     // between attempts
 )
 
 // keepAddress tells the leader where this node is when the cluster looks for it
@@ -49,10 +48,7 @@ func (n *Node) tellAddress(all []Member, known string) {
 	case err == nil:
 		n.moved = time.Time{}
 	case n.unmoved.changed(err):
-		hint := "it goes on trying"
-		if time.Since(n.moved) > movePatent || errors.Is(err, errNobodyThere) {
-			hint = "if the others have moved, too, start this node with --join HOST:PORT[,HOST:PORT], where they are now"
-		}
+		hint := "it goes on trying; if the others have moved, too, start this node with --join HOST:PORT[,HOST:PORT], where they are now"
 		n.cfg.Log.Warn("the cluster still looks for this node where it was", "known", known, "now", n.self.Advertise, "error", err, "hint", hint)
 	}
 	select {

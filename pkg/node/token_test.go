@@ -165,7 +165,7 @@ func TestATokenThatIsNotGoodIsRefused(t *testing.T) {
 		}, store.CodeInvalid, "cannot be the id of a node", ""},
 		{"the id of another node", func(t *testing.T) EnrolRequest {
 			return show(t, c.makeToken(access.Node, "n7", ""), c.leader().ID(), "n7")
-		}, store.CodeDenied, `is a member already, known as "n1"`, "empty the directory"},
+		}, store.CodeExists, `is taken by node "n1"`, "empty data directory"},
 		{"a name that was taken since", func(t *testing.T) EnrolRequest {
 			first, second := c.makeToken(access.Reader, "ci", ""), c.makeToken(access.Reader, "ci", "")
 			if _, err := c.use(newcomer(t, first)); err != nil {

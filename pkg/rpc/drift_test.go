@@ -174,7 +174,8 @@ func TestAStateThatIsCutOffIsNotTaken(t *testing.T) {
 		_, err := snapshot.Read(archive, snapshot.Limits{})
 		return err
 	})
-	if err == nil || !strings.Contains(fmt.Sprint(err), "unexpected EOF") {
+	closed := errors.Is(err, io.ErrClosedPipe) // a net.Pipe takes no deadline once its other end is closed
+	if err == nil || !closed && !strings.Contains(fmt.Sprint(err), "unexpected EOF") {
 		t.Errorf("err = %v", err)
 	}
 }

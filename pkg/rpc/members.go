@@ -29,9 +29,21 @@ type Removal struct {
 
 // RemoveReply says what is left.
 type RemoveReply struct {
-	Removed NodeStatus `json:"removed"`
-	Voters  int        `json:"voters"`
-	CanLose int        `json:"can_lose"` // how many more voters may fail before writes stop
+	Removed MemberName `json:"removed"`
+	*Votes             // nil: not known where the answer comes from
+}
+
+// MemberName says which member it is.
+type MemberName struct {
+	Name    string `json:"name"`
+	ID      string `json:"id"`
+	Address string `json:"address"`
+}
+
+// Votes is what a cluster can bear.
+type Votes struct {
+	Voters  int `json:"voters"`
+	CanLose int `json:"can_lose"` // how many more voters may fail before writes stop
 }
 
 // MemberRef names a member, or its id.
@@ -49,10 +61,9 @@ type Promotion struct {
 
 // PromoteReply says who votes now.
 type PromoteReply struct {
-	Promoted NodeStatus `json:"promoted"`
-	Voters   int        `json:"voters"`
-	CanLose  int        `json:"can_lose"`
-	Changed  bool       `json:"changed"` // it did not vote before
+	Promoted MemberName `json:"promoted"`
+	Votes
+	Changed bool `json:"changed"` // it did not vote before
 }
 
 // LeaveArgs tells the node that is asked to leave.
@@ -102,7 +113,7 @@ func (s *Server) remove(ctx context.Context, args RemoveArgs, by access.Actor) (
 		return r, err
 	}
 	if args.Name == s.node.Name() || args.Name == s.node.ID() { // the answer was overtaken by what it is about
-		return &RemoveReply{Removed: NodeStatus{Name: s.node.Name(), ID: s.node.ID()}, CanLose: -1}, nil
+		return &RemoveReply{Removed: MemberName{Name: s.node.Name(), ID: s.node.ID()}}, nil
 	}
 	return nil, store.Errorf(store.CodeDenied, "nothing was changed: the node that was asked, %q, is no member any more: %s", s.node.Name(), bye.Err.Message).
 		WithHint("ask another one with --server; see: cpctl cluster members")
@@ -113,10 +124,10 @@ func (s *Server) removeHere(ctx context.Context, args RemoveArgs, by access.Acto
 	if err != nil {
 		return nil, err
 	}
-	return &RemoveReply{Removed: statusOf(r.Gone), Voters: r.Voters, CanLose: r.CanLose}, nil
+	return &RemoveReply{Removed: nameOf(r.Gone), Votes: &Votes{r.Voters, r.CanLose}}, nil
 }
 
-func statusOf(m Member) NodeStatus { return NodeStatus{Name: m.Name, ID: m.ID, Address: m.Address} }
+func nameOf(m Member) MemberName { return MemberName{Name: m.Name, ID: m.ID, Address: m.Address} }
 
 // Remove is Cluster.Remove, forwarded.
 func (p *Peer) Remove(call *Call[RemoveArgs], reply *Reply[*RemoveReply]) error {
@@ -160,7 +171,7 @@ func (s *Server) promoteHere(ctx context.Context, args MemberRef, by access.Acto
 	if err != nil {
 		return nil, err
 	}
-	return &PromoteReply{Promoted: statusOf(p.Member), Voters: p.Voters, CanLose: p.CanLose, Changed: p.Changed}, nil
+	return &PromoteReply{Promoted: nameOf(p.Member), Votes: Votes{p.Voters, p.CanLose}, Changed: p.Changed}, nil
 }
 
 // SetAutoremove sets when members that are lost are removed.
@@ -240,14 +251,20 @@ func (c *Cluster) Leave(call *Call[LeaveArgs], reply *Reply[*RemoveReply]) error
 func (s *Server) takeLeave(ctx context.Context, args LeaveArgs, by access.Actor) (*RemoveReply, error) {
 	ask := RemoveArgs{Name: s.node.ID(), RequestID: args.RequestID, AgeUS: args.AgeUS, NoTime: args.NoTime, Left: true}
 	began := time.Now()
+	var unknown error // of an attempt that may have been decided
 	for {
 		ask.AgeUS = args.AgeUS + time.Since(began).Microseconds()
 		r, err := s.remove(ctx, ask, by)
-		if !errors.Is(err, store.ErrUnavailable) && !errors.Is(err, store.ErrUnknown) {
+		if errors.Is(err, store.ErrUnknown) {
+			unknown = err
+		} else if !errors.Is(err, store.ErrUnavailable) {
 			return r, err
 		}
 		select {
 		case <-ctx.Done():
+			if unknown != nil {
+				err = unknown
+			}
 			return nil, err
 		case <-time.After(leavePause):
 		}

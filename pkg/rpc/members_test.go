@@ -3,6 +3,7 @@ package rpc
 import (
 	"errors"
 	"testing"
+	"time"
 
 	"github.com/cpctl/cpctl/pkg/store"
 )
@@ -103,5 +104,23 @@ func TestARemovalThatMayHaveBeenMadeIsNotSaidToBeNone(t *testing.T) {
 		if !errors.Is(err, tt.want) || asked != len(tt.say) {
 			t.Errorf("%s: asked %d times: %v, want %v", tt.name, asked, err, tt.want)
 		}
+	}
+}
+
+// What may have been decided is not "nothing was changed" because nobody leads any
+// more when it is asked about again, nor because the caller's time is over.
+func TestADepartureWithoutAnAnswerIsOfUnknownOutcome(t *testing.T) {
+	t.Parallel()
+	said := 0
+	f := &fake{leads: true, departed: make(chan string, 1)}
+	f.remove = func(RemoveArgs) (*Removal, error) {
+		if said++; said == 1 {
+			return nil, store.Errorf(store.CodeUnknown, "nobody knows")
+		}
+		return nil, store.Errorf(store.CodeUnavailable, "no leader")
+	}
+	c, _ := serveFake(t, f)
+	if _, err := c.Leave(within(t, 500*time.Millisecond), LeaveArgs{}); !errors.Is(err, store.ErrUnknown) {
+		t.Errorf("err = %v", err)
 	}
 }

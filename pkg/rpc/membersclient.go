@@ -48,8 +48,8 @@ func (c *Client) Leave(ctx context.Context, args LeaveArgs) (*RemoveReply, error
 		args.AgeUS = max(time.Since(born).Microseconds(), 0)
 		return do[LeaveArgs, *RemoveReply](ctx, conn, "Cluster.Leave", nil, args)
 	}, func(err error) (bool, error) {
-		if errors.Is(err, errBroken) && ctx.Err() == nil {
-			return false, store.Errorf(store.CodeUnknown, "the node was told to leave, and the connection to it broke before it answered").
+		if errors.Is(err, errBroken) { // also when the time is over: it was sent
+			return false, store.Errorf(store.CodeUnknown, "the node was told to leave, and no answer came").
 				WithHint("ask another one whether it has: cpctl cluster members --server HOST:PORT")
 		}
 		return errors.Is(err, store.ErrUnavailable), err

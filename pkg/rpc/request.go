@@ -55,11 +55,27 @@ func (c *Cluster) Request(call *Call[RequestArgs], reply *Reply[*RequestState]) 
 			return nil, err
 		}
 		st := &RequestState{FormatVersion: store.FormatVersion, Kind: "request", ID: call.Args.ID, State: RequestNotSeen, Changed: []string{}, Seen: info}
-		if r := img.Request(call.Args.ID); r != nil {
+		switch r := img.Request(call.Args.ID); {
+		case r != nil:
 			err = st.fill(r, by)
+		default:
+			err = forgotten(img, call.Args.ID)
 		}
 		return st, err
 	})
+}
+
+// forgotten is the error of a request that was made before those which are
+// remembered: an id that says when that was is refused from now on.
+func forgotten(img *store.Image, id string) error {
+	born, timeless, err := identify(&id)
+	counters := img.Counters()
+	horizon := max(counters.Horizon, counters.Time-store.RequestMemory-1)
+	if made := store.TimeOf(born); err == nil && !timeless && made <= horizon {
+		return store.Errorf(store.CodeRequestReused, "request %s was made at %s, and those made until %s are forgotten: nobody knows whether it was done", id, made, horizon).
+			WithHint("look at the object; to make the change now, send it under a new request id")
+	}
+	return nil
 }
 
 // fill adds what is remembered, for those who may read what the request was

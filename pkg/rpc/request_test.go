@@ -37,6 +37,16 @@ func TestWhatIsRememberedOfARequest(t *testing.T) {
 			t.Errorf("%s: %+v, want %+v at index 5", id, r, want)
 		}
 	}
+	if _, err := c.Request(soon(t), RequestArgs{ID: "018f0000-0000-7000-8000-000000000000"}); err != nil { // nothing is forgotten yet
+		t.Errorf("an old id in a new cluster: %v", err)
+	}
+	tx := remembering(t).Begin()
+	tx.Touch(store.TimeOf(time.Now()))
+	late, _ := tx.Freeze(6, 2)
+	d, _ := serveFake(t, &fake{leads: true, img: late})
+	if _, err := d.Request(soon(t), RequestArgs{ID: "018f0000-0000-7000-8000-000000000000"}); !errors.Is(err, store.ErrRequestReused) {
+		t.Errorf("an id from before what is remembered: %v", err)
+	}
 	if _, err := c.Request(soon(t), RequestArgs{ID: "a/b"}); !errors.Is(err, store.ErrInvalid) {
 		t.Errorf("an id that none can be: %v", err)
 	}

@@ -43,7 +43,7 @@ func (s *Server) status(ctx context.Context) *ClusterStatus {
 			}
 		}
 		if p != nil {
-			out.Term, out.CommitIndex = max(out.Term, p.Term), max(out.CommitIndex, p.Commit)
+			out.Term, out.CommitIndex = max(out.Term, p.Term), max(out.CommitIndex, p.Commit, p.Applied) // what is applied is committed, also by who has not heard so since its start
 		}
 	}
 	for i, m := range members {

@@ -16,6 +16,7 @@ import (
 // Snapshot streams the state of the cluster as an archive into w.
 func (c *Client) Snapshot(ctx context.Context, w io.Writer) (*snapshot.Manifest, error) {
 	pause := firstPause
+	var said error // by a server, last
 	for {
 		sent := int64(0)
 		to := &destination{w: w}
@@ -29,14 +30,22 @@ func (c *Client) Snapshot(ctx context.Context, w io.Writer) (*snapshot.Manifest,
 		if err == nil {
 			return reply.Manifest, nil
 		}
+		if said == nil || !spent(ctx) { // that the time is over says less
+			said = err
+		}
 		if !errors.Is(err, store.ErrUnavailable) && !errors.Is(err, errBroken) || sent > 0 && !rewound(w) || !rest(ctx, &pause) {
-			var e *store.Error
-			if errors.As(err, &e) && e.Code == store.CodeUnavailable && e.Hint == "" {
-				err = e.WithHint("see: cpctl cluster status --server %s", c.inTurn()[0])
-			}
-			return nil, err
+			return nil, lookAt(said)
 		}
 	}
+}
+
+// lookAt adds to an error that says why nothing was done where to look.
+func lookAt(err error) error {
+	var e *store.Error
+	if errors.As(err, &e) && e.Code == store.CodeUnavailable && e.Hint == "" {
+		return e.WithHint("see: cpctl cluster status")
+	}
+	return err
 }
 
 // rewound makes a destination forget what it has of an archive whose rest will not
@@ -107,7 +116,7 @@ func (c *Client) Restore(ctx context.Context, r io.Reader, args RestoreArgs) (*R
 		if unknown && retryable {
 			return nil, store.Errorf(store.CodeUnknown, "it is not known whether the restore was made (request id %s): %v", args.RequestID, err)
 		}
-		return nil, err
+		return nil, lookAt(err)
 	}
 }
 

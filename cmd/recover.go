@@ -96,3 +96,16 @@ func (e *Env) onRecord(dir, name string, event audit.Event) {
 		e.note("this is not in the audit log of the node: %s", failing)
 	}
 }
+
+// outlook judges what is left in the directories, which stay locked until release.
+func outlook(dirs []string) (o *node.Outlook, release func(), err error) {
+	all, release, err := survivors(dirs)
+	if err != nil {
+		return nil, nil, err
+	}
+	if o, err = node.Judge(all); err != nil {
+		release()
+		return nil, nil, err
+	}
+	return o, release, nil
+}

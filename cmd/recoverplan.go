@@ -42,15 +42,11 @@ recoveries were begun in two, 12 if one is of a newer version.`,
   cpctl recover plan --dir /srv/n1 --dir /mnt/from-n2/cpctl -o wide`,
 		Args: named(), ValidArgsFunction: cobra.NoFileCompletions,
 		RunE: func(cmd *cobra.Command, _ []string) error {
-			all, release, err := survivors(dirs)
+			o, release, err := outlook(dirs)
 			if err != nil {
 				return err
 			}
 			defer release()
-			o, err := node.Judge(all)
-			if err != nil {
-				return err
-			}
 			if o.Best != nil && o.Best.Begun == 0 {
 				o.Ask(cmd.Context(), o.Best, dialPlain)
 			}

@@ -46,15 +46,11 @@ directory of a node that has left or was removed, and for two begun recoveries.`
   cpctl recover run --dir /var/lib/cpctl --yes && cpctl node`,
 		Args: named(), ValidArgsFunction: cobra.NoFileCompletions,
 		RunE: func(cmd *cobra.Command, _ []string) error {
-			all, release, err := survivors(dirs)
+			o, release, err := outlook(dirs)
 			if err != nil {
 				return err
 			}
 			defer release()
-			o, err := node.Judge(all)
-			if err != nil {
-				return err
-			}
 			s, err := choose(o, name)
 			if err != nil {
 				return err

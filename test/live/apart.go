@@ -39,12 +39,7 @@ const ByProxy = "CPCTL_TEST_PROXY"
 // one.
 func FoundApart(t testing.TB, n int, flags ...string) *Cluster {
 	t.Helper()
-	c := NewApart(t)
-	for range n {
-		c.Add(flags...)
-	}
-	c.Found()
-	return c
+	return NewApart(t).of(n, flags)
 }
 
 // NewApart is New on such a network.

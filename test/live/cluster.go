@@ -21,7 +21,12 @@ type Cluster struct {
 // when all of them vote.
 func Found(t testing.TB, n int, flags ...string) *Cluster {
 	t.Helper()
-	c := New(t)
+	return New(t).of(n, flags)
+}
+
+// of founds the cluster with n voters.
+func (c *Cluster) of(n int, flags []string) *Cluster {
+	c.t.Helper()
 	for range n {
 		c.Add(flags...)
 	}

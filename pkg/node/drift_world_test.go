@@ -197,3 +197,16 @@ func others(c *trio, but string) (out []*Node) {
 	slices.SortFunc(out, func(a, b *Node) int { return strings.Compare(a.Name(), b.Name()) })
 	return out
 }
+
+// misled makes a member hear something else than the others while a node leads, and
+// waits until it has found out.
+func (c *trio) misled(name, leader string) *Drift {
+	c.t.Helper()
+	heard := c.mishear("Sunday", "Monday", name)
+	c.restarted(name)
+	c.lead(leader)
+	heard.Store(true)
+	defer heard.Store(false)
+	c.must(described("Sunday"))
+	return c.drifts(name)
+}

@@ -3,6 +3,7 @@ package node
 import (
 	"context"
 	"errors"
+	"fmt"
 	"strings"
 	"time"
 
@@ -78,7 +79,8 @@ func (n *Node) Remove(ctx context.Context, req RemoveRequest, by access.Actor) (
 				return nil, err
 			}
 		}
-		return n.finish(ctx, mutation.Leaving{Leave: l, Actor: by.String()})
+		gone, err := n.finish(ctx, mutation.Leaving{Leave: l, Actor: by.String()})
+		return gone, unfinished(m, err)
 	}
 	for id, record := range n.records() { // a node that was enrolled and never came
 		if (record.Name == req.Name || id == req.Name) && !record.Removed() {
@@ -143,7 +145,25 @@ func (n *Node) decide(ctx context.Context, req RemoveRequest, actor string, l mu
 	if s.result.Refusal != nil {
 		return s.result.Refusal
 	}
-	return n.step("decided")
+	return unfinished(Member{ID: l.NodeID, Name: l.Name}, n.step("decided"))
+}
+
+// unfinished is what a caller is told of an error behind the decision: whoever
+// leads goes on with it, so that it is neither done nor nothing.
+func unfinished(m Member, err error) error {
+	if err == nil || errors.Is(err, store.ErrUnknown) {
+		return err
+	}
+	out := store.Errorf(store.CodeUnknown, "it was decided that node %q is removed, and it is not done yet: %s", nameOf(m), strings.TrimPrefix(err.Error(), nothingChanged)).
+		WithHint("whoever leads goes on with it; see: cpctl cluster status")
+	var typed *store.Error
+	switch {
+	case !errors.As(err, &typed):
+		return fmt.Errorf("%w (%w)", out, err)
+	case typed.Hint != "":
+		return out.WithHint("%s", typed.Hint)
+	}
+	return out
 }
 
 // finish does what is left of a removal: the configuration, then the certificates.
@@ -161,7 +181,7 @@ func (n *Node) finish(ctx context.Context, l mutation.Leaving) (*Removal, error)
 		out.Gone = m
 		q := n.quorumWithout(all, m)
 		if m.Voter && !q.holds() { // others were lost meanwhile
-			return nil, store.Errorf(store.CodeUnavailable, "node %q is about to be removed, as soon as enough of the others answer: %s", nameOf(m), q).
+			return nil, store.Errorf(store.CodeUnavailable, "that needs more of the others: %s", q).
 				WithHint("bring the others back, or remove those that will not come back; see: cpctl cluster status")
 		}
 		if m.ID == n.self.NodeID { // the next leader does it
@@ -170,9 +190,9 @@ func (n *Node) finish(ctx context.Context, l mutation.Leaving) (*Removal, error)
 				err = n.handTo(to)
 			}
 			if err != nil {
-				return nil, store.Errorf(store.CodeUnavailable, "node %q is about to be removed, and leads until leadership can be handed over: %v", nameOf(m), err)
+				return nil, store.Errorf(store.CodeUnavailable, "it leads until leadership can be handed over: %v", err)
 			}
-			return nil, store.Errorf(store.CodeUnavailable, "node %q is about to be removed: leadership is being handed over, and the next leader does it", nameOf(m))
+			return nil, store.Errorf(store.CodeUnavailable, "leadership is being handed over, and the next leader does it")
 		}
 		if err := n.reconfigure(func(r *raft.Raft) raft.IndexFuture {
 			return r.RemoveServer(raft.ServerID(m.ID), index, changeTimeout)
@@ -232,7 +252,8 @@ func (n *Node) removedBefore(ctx context.Context, req RemoveRequest) (*Removal, 
 		return nil, reused
 	}
 	if l := departures(n.Image()); l.Of(id) != nil {
-		return n.finish(ctx, *l.Of(id))
+		gone, err := n.finish(ctx, *l.Of(id))
+		return gone, unfinished(Member{ID: id, Name: record.Name}, err)
 	}
 	all, _, err := n.configuration()
 	return &Removal{Gone: Member{ID: id, Name: record.Name}, Voters: votersOf(all), CanLose: n.quorumWithout(all, Member{}).canLose()}, err

@@ -2,6 +2,7 @@ package rpc
 
 import (
 	"errors"
+	"strings"
 	"testing"
 	"time"
 
@@ -122,5 +123,30 @@ func TestADepartureWithoutAnAnswerIsOfUnknownOutcome(t *testing.T) {
 	c, _ := serveFake(t, f)
 	if _, err := c.Leave(within(t, 500*time.Millisecond), LeaveArgs{}); !errors.Is(err, store.ErrUnknown) {
 		t.Errorf("err = %v", err)
+	}
+}
+
+// A removal that was decided and is not done by the end of the caller's time is
+// told as that, in the words of who decided it.
+func TestADecidedRemovalIsToldAsDecided(t *testing.T) {
+	t.Parallel()
+	said := 0
+	decided := store.Errorf(store.CodeUnknown, "it was decided that node \"n2\" is removed, and it is not done yet").WithHint("bring the others back")
+	c, _ := serveFake(t, &fake{leads: true, remove: func(RemoveArgs) (*Removal, error) {
+		if said++; said == 1 {
+			return nil, decided
+		}
+		return nil, store.Errorf(store.CodeUnavailable, "leadership is being handed over")
+	}})
+	_, err := c.Remove(within(t, 500*time.Millisecond), RemoveArgs{Name: "n2"})
+	var e *store.Error
+	if !errors.As(err, &e) || e.Code != store.CodeUnknown || e.Message != decided.Message || !strings.Contains(e.Hint, "knows of no leader") {
+		t.Errorf("err = %v, hint %q", err, e.Hint)
+	}
+	f := &fake{leads: true, remove: func(RemoveArgs) (*Removal, error) { return nil, decided }}
+	c, _ = serveFake(t, f)
+	_, err = c.Remove(within(t, 500*time.Millisecond), RemoveArgs{Name: "n2"})
+	if !errors.As(err, &e) || e.Code != store.CodeUnknown || e.Message != decided.Message || !strings.HasPrefix(e.Hint, decided.Hint+"\n") {
+		t.Errorf("err = %v, hint %q", err, e.Hint)
 	}
 }

@@ -21,6 +21,7 @@ func repeat[A, R any](ctx context.Context, c *Client, method string, args A) (R,
 // repeatEach is repeat for arguments that are other ones with each attempt.
 func repeatEach[A, R any](ctx context.Context, c *Client, method string, args func() A) (R, error) {
 	unknown := false
+	var told *store.Error // by a server that does not know, or knows that it is not done yet
 	unsettled := func(last *store.Error) *store.Error {
 		if !unknown {
 			return last
@@ -34,12 +35,21 @@ func repeatEach[A, R any](ctx context.Context, c *Client, method string, args fu
 		if !errors.Is(last, store.ErrUnavailable) { // a first attempt went out, and then nobody took us any more
 			said += "\n" + last.Message
 		}
+		if told != nil {
+			e = told
+			if strings.Contains(said, told.Message) { // nothing else has happened since
+				said = told.Hint
+			}
+		}
 		return e.WithHint("%s", strings.TrimLeft(said+"\n"+next, "\n"))
 	}
 	return retry(ctx, c, func(ctx context.Context, conn *link) (R, error) {
 		return do[A, R](ctx, conn, method, nil, args())
 	}, func(err error) (bool, error) {
 		lost := errors.Is(err, errBroken) || errors.Is(err, store.ErrUnknown)
+		if errors.Is(err, store.ErrUnknown) {
+			told = typed(err)
+		}
 		unknown = unknown || lost && !slices.Contains(reads, method) && method != "Cluster.Check" // which tells what is wrong, repaired or not
 		switch {
 		case lost, errors.Is(err, store.ErrUnavailable):

@@ -73,7 +73,7 @@ func (e *Env) remove(ctx context.Context, c memberships, args rpc.RemoveArgs) er
 	if before, err := c.Roster(ctx); err != nil {
 		return err
 	} else if has(before.Members, args.Name) { // else the request may have been here before
-		args.Members = before.Index
+		args.Members, args.Decided = before.Index, before.Decided
 	}
 	r, err := c.Remove(ctx, args)
 	if err != nil {

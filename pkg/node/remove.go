@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"slices"
 	"strings"
 	"time"
 
@@ -17,12 +18,13 @@ import (
 
 // RemoveRequest asks to take a member out of the cluster.
 type RemoveRequest struct {
-	Name    string // or its id
-	ID      string // of the request: with the same one it happens once
-	AgeUS   int64  // since the caller first made it, microseconds
-	NoTime  bool   // the id tells nothing of its age
-	Members uint64 // index of the configuration that the caller has seen; 0: any
-	Left    bool   // the node itself was told to leave
+	Name    string     // or its id
+	ID      string     // of the request: with the same one it happens once
+	AgeUS   int64      // since the caller first made it, microseconds
+	NoTime  bool       // the id tells nothing of its age
+	Members uint64     // index of the configuration that the caller has seen; 0: any
+	Decided store.Time // when the newest removal was decided that the caller has seen as not done yet
+	Left    bool       // the node itself was told to leave
 }
 
 // Removal is what came of it.
@@ -95,7 +97,8 @@ func (n *Node) Remove(ctx context.Context, req RemoveRequest, by access.Actor) (
 // one that was thought of when the members were others.
 func (n *Node) removable(all []Member, index uint64, gone Member, req RemoveRequest) error {
 	q := n.quorumWithout(all, gone)
-	if pending := departures(n.Image()); req.Members != 0 && (req.Members != index || len(pending.Nodes) > 0) {
+	later := func(l mutation.Leaving) bool { return l.At > req.Decided }
+	if req.Members != 0 && (req.Members != index || slices.ContainsFunc(departures(n.Image()).Nodes, later)) {
 		return store.Errorf(store.CodeRefused, "node %q was not removed: the members have changed since that was asked; now %s", nameOf(gone), q).
 			WithHint("see: cpctl cluster members; if it is to be removed all the same, ask again")
 	}

@@ -253,9 +253,15 @@ func TestAVoterThatHasJustDiedIsNotCountedOn(t *testing.T) {
 }
 
 // A removal that was decided and cannot be done, because another was lost
-// meanwhile, is done when it is back.
+// meanwhile, is done when it is back, or removed as well.
 func TestADecidedRemovalWaitsForTheOthers(t *testing.T) {
 	t.Parallel()
+	for what, comesBack := range map[string]bool{"the other comes back": true, "the other is removed": false} {
+		t.Run(what, func(t *testing.T) { decidedRemovalWaits(t, comesBack) })
+	}
+}
+
+func decidedRemovalWaits(t *testing.T, comesBack bool) {
 	c := newTrio(t, "n1", "n2", "n3")
 	var followers []*Node
 	for _, n := range c.running() {
@@ -288,8 +294,18 @@ func TestADecidedRemovalWaitsForTheOthers(t *testing.T) {
 	if !c.leader().isMember(followers[1].ID()) || c.leader().records()[followers[1].ID()].Revoked {
 		t.Error("it is done by halves")
 	}
-	c.mu.Lock()
-	c.mute = nil
-	c.mu.Unlock()
+	// Of the one that is away, too, if it does not come back: by who has seen what is decided.
+	away := RemoveRequest{Name: followers[0].Name(), ID: uuid.NewString(), Members: c.indexOfMembers()}
+	if _, err := c.removal(away); !errors.Is(err, store.ErrRefused) || !strings.Contains(err.Error(), "the members have changed") {
+		t.Errorf("by somebody who has not seen it: %v", err)
+	}
+	away.Decided = departures(c.leader().Image()).Nodes[0].At
+	if comesBack {
+		c.mu.Lock()
+		c.mute = nil
+		c.mu.Unlock()
+	} else if _, err := c.removal(away); err != nil {
+		t.Errorf("by somebody who has seen it: %v", err)
+	}
 	c.goneFrom(followers[1].Name(), followers[1].ID())
 }

@@ -6,18 +6,20 @@ import (
 	"time"
 
 	"github.com/cpctl/cpctl/pkg/access"
+	"github.com/cpctl/cpctl/pkg/applier"
 	"github.com/cpctl/cpctl/pkg/mutation"
 	"github.com/cpctl/cpctl/pkg/store"
 )
 
 // RemoveArgs asks to remove a member. With the same request id it happens once.
 type RemoveArgs struct {
-	Name      string `json:"name"`
-	RequestID string `json:"request_id,omitempty"`
-	AgeUS     int64  `json:"age_us,omitempty"`  // since the caller first made it, microseconds
-	NoTime    bool   `json:"no_time,omitempty"` // the id tells nothing of its age
-	Members   uint64 `json:"members,omitempty"` // Roster.Index that the caller has seen: others have changed nothing since; 0: any
-	Left      bool   `json:"left,omitempty"`    // the node itself was told to leave
+	Name      string     `json:"name"`
+	RequestID string     `json:"request_id,omitempty"`
+	AgeUS     int64      `json:"age_us,omitempty"`  // since the caller first made it, microseconds
+	NoTime    bool       `json:"no_time,omitempty"` // the id tells nothing of its age
+	Members   uint64     `json:"members,omitempty"` // Roster.Index that the caller has seen: others have changed nothing since; 0: any
+	Decided   store.Time `json:"decided,omitempty"` // Roster.Decided that the caller has seen
+	Left      bool       `json:"left,omitempty"`    // the node itself was told to leave
 }
 
 // Removal is what a leader answers.
@@ -76,8 +78,9 @@ type LeaveArgs struct {
 // Roster is who the members are, as the leader has it now. Index is of the entry
 // that made them so: it changes with every change of them.
 type Roster struct {
-	Index   uint64   `json:"index"`
-	Members []Member `json:"members"`
+	Index   uint64     `json:"index"`
+	Decided store.Time `json:"decided,omitempty"` // when the newest removal was decided that is not done yet
+	Members []Member   `json:"members"`
 }
 
 // AutoremoveArgs says when members that are lost are removed; nil: tell how it is set.
@@ -148,9 +151,20 @@ func (c *Cluster) Roster(call *Call[struct{}], reply *Reply[*Roster]) error {
 		if err != nil {
 			return nil, err
 		}
+		decided := lastDecided(s.node.Image()) // before the members: what is decided in between, the caller has not seen
 		members, index := s.node.Roster()
-		return &Roster{Index: index, Members: members}, nil
+		return &Roster{Index: index, Decided: decided, Members: members}, nil
 	})
+}
+
+// lastDecided is when the newest removal was decided that is not done yet.
+func lastDecided(img *store.Image) (at store.Time) {
+	var gone mutation.LeavingNodes
+	img.System(applier.LeavingPath, &gone)
+	for _, l := range gone.Nodes {
+		at = max(at, l.At)
+	}
+	return at
 }
 
 // Promote gives a vote to a member that has none.

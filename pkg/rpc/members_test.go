@@ -6,6 +6,8 @@ import (
 	"testing"
 	"time"
 
+	"github.com/cpctl/cpctl/pkg/applier"
+	"github.com/cpctl/cpctl/pkg/mutation"
 	"github.com/cpctl/cpctl/pkg/store"
 )
 
@@ -148,5 +150,24 @@ func TestADecidedRemovalIsToldAsDecided(t *testing.T) {
 	_, err = c.Remove(within(t, 500*time.Millisecond), RemoveArgs{Name: "n2"})
 	if !errors.As(err, &e) || e.Code != store.CodeUnknown || e.Message != decided.Message || !strings.HasPrefix(e.Hint, decided.Hint+"\n") {
 		t.Errorf("err = %v, hint %q", err, e.Hint)
+	}
+}
+
+// Whoever is asked tells of a removal that is not done yet, whatever else is wrong
+// with the member.
+func TestADecidedRemovalIsInTheStatus(t *testing.T) {
+	tx := store.NewImage().Begin()
+	gone := mutation.Leaving{Leave: mutation.Leave{NodeID: "id-1", Name: "n1", Why: mutation.Removal("unix/0")}, At: 7}
+	if err := tx.PutSystem(applier.LeavingPath, mutation.LeavingNodes{Nodes: []mutation.Leaving{gone}}); err != nil {
+		t.Fatal(err)
+	}
+	img, _ := tx.Freeze(5, 1)
+	for reason, p := range map[string]Progress{"leaving": {}, "disk_full": {Degraded: true, Reason: "disk_full"}} {
+		p.Name, p.ID = "n1", "id-1"
+		c, _ := serveFake(t, &fake{leads: true, img: img, at: []Progress{p}})
+		st, err := c.Status(soon(t))
+		if err != nil || st.Nodes[0].Reason != reason || st.Nodes[0].Leaving == nil || *st.Nodes[0].Leaving != (Leaving{"removed by unix/0", 7}) {
+			t.Errorf("%s: %+v, %v", reason, st, err)
+		}
 	}
 }

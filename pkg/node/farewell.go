@@ -37,11 +37,11 @@ var ErrRevoked = errors.New("the certificate of this node was revoked")
 
 // heed does what has to be done when a member does not talk to this node, and
 // says why.
-func (n *Node) heed(err error) {
+func (n *Node) heed(m Member, err error) {
 	switch {
 	case errors.Is(err, ErrRemoved) && left(err) && n.departing.Load() > 0: // it is told so itself, and answers first
 	case errors.Is(err, ErrRemoved):
-		n.part(err)
+		n.dismissed(m, err)
 	case errors.Is(err, ErrRevoked):
 		if old := n.refused.Swap(&err); old == nil || (*old).Error() != err.Error() {
 			n.cfg.Log.Error("the other members do not talk to this node any more", "error", err,

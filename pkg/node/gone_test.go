@@ -27,13 +27,13 @@ func TestADirectoryOfWhoIsGoneIsNotStarted(t *testing.T) {
 		is   error // what a later start is refused with
 		says string
 	}{
-		{"removed", func(n *Node) { n.heed(fmt.Errorf("%w: %w", ErrRemoved, farewell)) }, ErrRemoved, 1, ErrRemoved, "certificate 0a was revoked: removed by unix/0"},
+		{"removed", func(n *Node) { n.heed(Member{ID: "other"}, fmt.Errorf("%w: %w", ErrRemoved, farewell)) }, ErrRemoved, 1, ErrRemoved, "certificate 0a was revoked: removed by unix/0"},
 		{"told to leave, and heard of it", func(n *Node) {
-			n.heed(fmt.Errorf("%w: %w", ErrRemoved, store.Errorf(store.CodeDenied, "certificate 0a was revoked: its node left the cluster, as unix/0 asked")))
+			n.heed(Member{ID: "other"}, fmt.Errorf("%w: %w", ErrRemoved, store.Errorf(store.CodeDenied, "certificate 0a was revoked: its node left the cluster, as unix/0 asked")))
 		}, ErrLeft, 1, store.ErrRefused, "its node left the cluster, as unix/0 asked"},
 		{"told to leave", func(n *Node) {
 			done := n.Departing()
-			n.heed(fmt.Errorf("%w: %w", ErrRemoved, store.Errorf(store.CodeDenied, "certificate 0a was revoked: its node left the cluster, as unix/0 asked"))) // must wait
+			n.heed(Member{ID: "other"}, fmt.Errorf("%w: %w", ErrRemoved, store.Errorf(store.CodeDenied, "certificate 0a was revoked: its node left the cluster, as unix/0 asked"))) // must wait
 			n.Depart("admin/ana")
 			done()
 		}, ErrLeft, 1, store.ErrRefused, "as admin/ana asked"},

@@ -163,6 +163,7 @@ type Node struct {
 	moved                 time.Time   // since when, zero if it has not to; and unmoved: of that goroutine
 	unmoved               said
 	departing             atomic.Int32 // callers who have told this node to leave, and wait
+	dismissals            dismissals
 	parting               sync.Once
 	unfinished, unremoved said         // of tend
 	writers               sync.RWMutex // held for writing while a restore commits

@@ -22,6 +22,7 @@ type RemoveRequest struct {
 	ID      string     // of the request: with the same one it happens once
 	AgeUS   int64      // since the caller first made it, microseconds
 	NoTime  bool       // the id tells nothing of its age
+	Again   bool       // an earlier attempt may be on its way still
 	Members uint64     // index of the configuration that the caller has seen; 0: any
 	Decided store.Time // when the newest removal was decided that the caller has seen as not done yet
 	Left    bool       // the node itself was told to leave
@@ -55,6 +56,12 @@ func (n *Node) Remove(ctx context.Context, req RemoveRequest, by access.Actor) (
 	if gone, err := n.removedBefore(ctx, req); gone != nil || err != nil {
 		return gone, err
 	}
+	gone, err := n.removeNow(ctx, req, by)
+	return gone, n.lastWord(ctx, req, by, err)
+}
+
+// removeNow is the work of Remove. The members are locked.
+func (n *Node) removeNow(ctx context.Context, req RemoveRequest, by access.Actor) (*Removal, error) {
 	for _, l := range departures(n.Image()).Nodes { // what was decided before comes first
 		if _, err := n.finish(ctx, l); err != nil {
 			n.cfg.Log.Warn("a removal that was decided is not finished yet", "name", l.Name, "error", err)
@@ -135,13 +142,7 @@ func (n *Node) decide(ctx context.Context, req RemoveRequest, actor string, l mu
 		}
 		ms = append(ms, revoke)
 	}
-	s := n.proposer.propose(ctx, func(now store.Time) (*mutation.Command, error) {
-		c := &mutation.Command{ID: req.ID, Op: string(mutation.SysLeave), Actor: actor, Time: now, Level: n.level(), Mutations: ms}
-		if req.ID != "" && !req.NoTime {
-			c.Asked = now - store.Time(max(req.AgeUS, 0))
-		}
-		return c, nil
-	})
+	s := n.proposeRemoval(ctx, req, actor, ms)
 	if s.err != nil {
 		return s.err
 	}
@@ -149,6 +150,38 @@ func (n *Node) decide(ctx context.Context, req RemoveRequest, actor string, l mu
 		return s.result.Refusal
 	}
 	return unfinished(Member{ID: l.NodeID, Name: l.Name}, n.step("decided"))
+}
+
+func (n *Node) proposeRemoval(ctx context.Context, req RemoveRequest, actor string, ms []mutation.Mutation) settled {
+	return n.proposer.propose(ctx, func(now store.Time) (*mutation.Command, error) {
+		c := &mutation.Command{ID: req.ID, Op: string(mutation.SysLeave), Actor: actor, Time: now, Level: n.level(), Mutations: ms}
+		if req.ID != "" && !req.NoTime {
+			c.Asked = now - store.Time(max(req.AgeUS, 0))
+		}
+		return c, nil
+	})
+}
+
+// lastWord puts a refusal on record, if an earlier attempt may be on its way still:
+// that one must not be carried out after its caller was told otherwise (see final).
+func (n *Node) lastWord(ctx context.Context, req RemoveRequest, by access.Actor, err error) error {
+	var refusal *store.Error
+	if !req.Again || req.ID == "" || !errors.As(err, &refusal) || !ofTheState(refusal) {
+		return err
+	}
+	answer, err2 := payload(mutation.SysAnswer, mutation.Answered{Refusal: refusal})
+	if err2 != nil {
+		return err2
+	}
+	switch s := n.proposeRemoval(ctx, req, by.String(), []mutation.Mutation{answer}); {
+	case s.err != nil:
+		return s.err
+	case s.result.Replayed != nil:
+		return unknownOutcome("the same request was answered at the same time")
+	case s.result.Refusal != nil: // as a rule the one that was put there
+		return s.result.Refusal
+	}
+	return err
 }
 
 // unfinished is what a caller is told of an error behind the decision: whoever

@@ -229,6 +229,52 @@ func TestTwoOperatorsCannotInterleaveOverAnElection(t *testing.T) {
 	}
 }
 
+// What was refused stays refused: an attempt that comes late finds that its caller
+// was told so, although it could be done by then.
+func TestARemovalThatWasRefusedIsNotMadeLater(t *testing.T) {
+	t.Parallel()
+	c := newTrio(t, "n1", "n2", "n3")
+	gone, away := c.others()[0], c.others()[1]
+	c.mu.Lock()
+	c.mute = map[string]bool{away.Name(): true}
+	c.mu.Unlock()
+	c.until("no answer is on its way", func() error {
+		if p, _ := c.leader().LastHeard(away.ID()); time.Since(p.Seen) < 2*watchEvery {
+			return errors.New("it was heard a moment ago")
+		}
+		return nil
+	})
+	once, twice := RemoveRequest{Name: gone.Name(), ID: uuid.NewString()}, RemoveRequest{Name: gone.Name(), ID: uuid.NewString(), Again: true}
+	stranger := RemoveRequest{Name: "n9", ID: uuid.NewString(), Again: true}
+	for _, req := range []RemoveRequest{once, twice} {
+		if _, err := c.removal(req); !errors.Is(err, store.ErrRefused) || !strings.Contains(err.Error(), "2 are needed to decide") {
+			t.Fatalf("with one of two away: %v", err)
+		}
+	}
+	if _, err := c.removal(stranger); !errors.Is(err, store.ErrNotFound) {
+		t.Fatalf("a stranger: %v", err)
+	}
+	if got := c.leader().Image().Request(once.ID); got != nil {
+		t.Errorf("a request of which there is no other attempt is on record: %+v", got)
+	}
+	c.mu.Lock()
+	c.mute = nil
+	c.mu.Unlock()
+	twice.Again = false
+	if _, err := c.removal(twice); !errors.Is(err, store.ErrRefused) || !strings.Contains(err.Error(), "2 are needed to decide") {
+		t.Errorf("the attempt that comes late: %v", err)
+	}
+	if _, err := c.removal(RemoveRequest{Name: gone.Name(), ID: stranger.ID}); !errors.Is(err, store.ErrNotFound) {
+		t.Errorf("under the id of another one: %v", err)
+	}
+	if !c.leader().isMember(gone.ID()) || len(departures(c.leader().Image()).Nodes) > 0 {
+		t.Error("it is made")
+	}
+	if _, err := c.removal(once); err != nil {
+		t.Errorf("one that was asked once, later: %v", err)
+	}
+}
+
 // A voter that has died a moment ago, and was heard a moment before, is not
 // counted on.
 func TestAVoterThatHasJustDiedIsNotCountedOn(t *testing.T) {

@@ -17,6 +17,7 @@ type RemoveArgs struct {
 	RequestID string     `json:"request_id,omitempty"`
 	AgeUS     int64      `json:"age_us,omitempty"`  // since the caller first made it, microseconds
 	NoTime    bool       `json:"no_time,omitempty"` // the id tells nothing of its age
+	Again     bool       `json:"again,omitempty"`   // an earlier attempt may be on its way still
 	Members   uint64     `json:"members,omitempty"` // Roster.Index that the caller has seen: others have changed nothing since; 0: any
 	Decided   store.Time `json:"decided,omitempty"` // Roster.Decided that the caller has seen
 	Left      bool       `json:"left,omitempty"`    // the node itself was told to leave
@@ -269,6 +270,7 @@ func (s *Server) takeLeave(ctx context.Context, args LeaveArgs, by access.Actor)
 	for {
 		ask.AgeUS = args.AgeUS + time.Since(began).Microseconds()
 		r, err := s.remove(ctx, ask, by)
+		ask.Again = true
 		if errors.Is(err, store.ErrUnknown) {
 			unknown = err
 		} else if !errors.Is(err, store.ErrUnavailable) {

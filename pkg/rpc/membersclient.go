@@ -13,15 +13,18 @@ func (c *Client) Roster(ctx context.Context) (*Roster, error) {
 	return repeat[struct{}, *Roster](ctx, c, "Cluster.Roster", struct{}{})
 }
 
-// Remove takes a member out of the cluster: once, however often it is sent.
+// Remove takes a member out of the cluster: once, however often it is sent, and
+// not at all once it was refused.
 func (c *Client) Remove(ctx context.Context, args RemoveArgs) (*RemoveReply, error) {
 	born, timeless, err := identify(&args.RequestID)
 	if err != nil {
 		return nil, err
 	}
 	args.NoTime = timeless
+	sent := args.Again
 	return repeatEach[RemoveArgs, *RemoveReply](ctx, c, "Cluster.Remove", func() RemoveArgs {
 		args.AgeUS = max(time.Since(born).Microseconds(), 0)
+		args.Again, sent = sent, true
 		return args
 	})
 }

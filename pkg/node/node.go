@@ -165,7 +165,8 @@ type Node struct {
 	departing             atomic.Int32 // callers who have told this node to leave, and wait
 	dismissals            dismissals
 	parting               sync.Once
-	unfinished, unremoved said         // of tend
+	unfinished, unremoved said // of tend
+	copied                lockedSaid
 	writers               sync.RWMutex // held for writing while a restore commits
 	requests              atomic.Pointer[knownRequestKey]
 	rekeying              chan struct{} // holds one token while nobody rolls the cluster key over here

@@ -6,7 +6,6 @@ import (
 	"fmt"
 	"slices"
 	"strings"
-	"time"
 
 	"github.com/hashicorp/raft"
 
@@ -336,19 +335,3 @@ func (n *Node) step(at string) error {
 	}
 	return n.cfg.step(n, at)
 }
-
-// said remembers an error that was told, so that it is told once while it lasts.
-type said struct {
-	text string
-	at   time.Time
-}
-
-func (s *said) changed(err error) bool {
-	if text := err.Error(); text != s.text || time.Since(s.at) > saidAgain {
-		s.text, s.at = text, time.Now()
-		return true
-	}
-	return false
-}
-
-const saidAgain = time.Minute

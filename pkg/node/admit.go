@@ -35,8 +35,10 @@ func (n *Node) Admit(ctx context.Context, req AdmitRequest) error {
 		return err
 	}
 
-	n.members.Lock()
-	defer n.members.Unlock()
+	if err := n.members.take(ctx, membersBusy); err != nil {
+		return err
+	}
+	defer n.members.give()
 	img := n.Image()
 	if l := departures(img); n.records()[req.NodeID].Revoked || l.Of(req.NodeID) != nil {
 		return store.Errorf(store.CodeDenied, "node %q was removed meanwhile", m.Name)

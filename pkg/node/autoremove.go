@@ -83,10 +83,12 @@ func (n *Node) removeLost(l *leadership) {
 }
 
 func (n *Node) removeOne(a *mutation.Autoremove, all []Member, index uint64, m Member) error {
-	n.members.Lock()
-	defer n.members.Unlock()
 	ctx, cancel := context.WithTimeout(context.Background(), changeTimeout)
 	defer cancel()
+	if err := n.members.take(ctx, membersBusy); err != nil {
+		return err
+	}
+	defer n.members.give()
 	err := n.confirmed(ctx)
 	if err != nil {
 		return err

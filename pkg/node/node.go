@@ -156,7 +156,7 @@ type Node struct {
 
 	notes                 chan bool // raft's notes of leadership won and lost
 	peers                 peerStates
-	members               sync.Mutex // one change of membership at a time
+	members               turn // one change of membership at a time
 	spells                spells
 	hints                 hints
 	moving                atomic.Bool // it is telling the leader where it is
@@ -167,7 +167,7 @@ type Node struct {
 	parting               sync.Once
 	unfinished, unremoved said // of tend
 	copied                lockedSaid
-	writers               sync.RWMutex // held for writing while a restore commits
+	writers               gate // shut while a restore commits
 	requests              atomic.Pointer[knownRequestKey]
 	rekeying              chan struct{} // holds one token while nobody rolls the cluster key over here
 	restoring             restoring

@@ -44,11 +44,10 @@ func (n *Node) Remove(ctx context.Context, req RemoveRequest, by access.Actor) (
 	if err := n.may(by, access.Members, ""); err != nil {
 		return nil, err
 	}
-	n.members.Lock()
-	defer n.members.Unlock()
-	if ctx.Err() != nil {
-		return nil, notProposed(givenUp)
+	if err := n.members.take(ctx, membersBusy); err != nil {
+		return nil, err
 	}
+	defer n.members.give()
 	if err := n.confirmed(ctx); err != nil { // a refusal, too, is of a state that is not old
 		return nil, err
 	}
@@ -256,10 +255,12 @@ func (n *Node) finishRemovals() {
 	if l := departures(n.Image()); len(l.Nodes) == 0 {
 		return
 	}
-	n.members.Lock()
-	defer n.members.Unlock()
 	ctx, cancel := context.WithTimeout(context.Background(), changeTimeout)
 	defer cancel()
+	if n.members.take(ctx, membersBusy) != nil {
+		return
+	}
+	defer n.members.give()
 	for _, l := range departures(n.Image()).Nodes {
 		if _, err := n.finish(ctx, l); err != nil && !errors.Is(err, ErrNotLeader) && n.unfinished.changed(err) {
 			n.cfg.Log.Warn("a removal that was decided is not finished yet", "name", l.Name, "error", err)

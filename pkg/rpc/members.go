@@ -86,7 +86,8 @@ type Roster struct {
 
 // AutoremoveArgs says when members that are lost are removed; nil: tell how it is set.
 type AutoremoveArgs struct {
-	Set *Autoremove `json:"set,omitempty"`
+	Set  *Autoremove `json:"set,omitempty"`
+	Seen *Autoremove `json:"seen,omitempty"` // how it was set before: only then; nil: however it was
 }
 
 // Autoremove is after how long, while how many voters answer without the lost
@@ -222,7 +223,7 @@ func (s *Server) autoremoveHere(ctx context.Context, args AutoremoveArgs, by acc
 	if args.Set == nil {
 		return nil, store.Errorf(store.CodeInvalid, "nothing to set")
 	}
-	index, err := s.node.SetAutoremove(ctx, mutation.Autoremove(*args.Set), by)
+	index, err := s.node.SetAutoremove(ctx, mutation.Autoremove(*args.Set), (*mutation.Autoremove)(args.Seen), by)
 	if err != nil {
 		return nil, err
 	}

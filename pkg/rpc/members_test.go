@@ -171,3 +171,19 @@ func TestADecidedRemovalIsInTheStatus(t *testing.T) {
 		}
 	}
 }
+
+// Whoever sets when members are removed says what it was before, so that an attempt
+// that is late overrides nobody.
+func TestAutoremoveIsSetByWhoHasSeenIt(t *testing.T) {
+	tx := store.NewImage().Begin()
+	is := mutation.Autoremove{After: store.Duration(time.Minute), MinVoters: 3}
+	if err := tx.PutSystem(applier.AutoremovePath, is); err != nil {
+		t.Fatal(err)
+	}
+	img, _ := tx.Freeze(5, 1)
+	f := &fake{leads: true, img: img}
+	c, _ := serveFake(t, f)
+	if _, err := c.SetAutoremove(soon(t), AutoremoveArgs{Set: &Autoremove{}}); err != nil || f.seenSet == nil || *f.seenSet != is {
+		t.Errorf("it has seen %+v, %v; want %+v", f.seenSet, err, is)
+	}
+}

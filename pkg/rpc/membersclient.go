@@ -34,8 +34,17 @@ func (c *Client) Promote(ctx context.Context, args MemberRef) (*PromoteReply, er
 	return repeat[MemberRef, *PromoteReply](ctx, c, "Cluster.Promote", args)
 }
 
-// SetAutoremove sets, or tells, when members that are lost are removed.
+// SetAutoremove sets, or tells, when members that are lost are removed. It looks
+// first how that is set: an attempt that is late changes nothing that others have
+// set meanwhile.
 func (c *Client) SetAutoremove(ctx context.Context, args AutoremoveArgs) (*AutoremoveReply, error) {
+	if args.Set != nil && args.Seen == nil {
+		is, err := repeat[AutoremoveArgs, *AutoremoveReply](ctx, c, "Cluster.SetAutoremove", AutoremoveArgs{})
+		if err != nil {
+			return nil, err
+		}
+		args.Seen = &is.Autoremove
+	}
 	return repeat[AutoremoveArgs, *AutoremoveReply](ctx, c, "Cluster.SetAutoremove", args)
 }
 

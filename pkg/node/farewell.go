@@ -28,6 +28,9 @@ func (n *Node) Farewell(serial, nodeID string) (why *store.Error, removed bool) 
 	if nodeID != "" {
 		hint = "a node whose certificate was taken back comes back with an empty data directory, as a new member; if it is a member still, remove it first"
 	}
+	if record.Removed() {
+		hint = "it comes back with an empty data directory, as a new member"
+	}
 	return store.Errorf(store.CodeDenied, "certificate %s %s", serial, record.Fate()).WithHint("%s", hint), record.Removed() && n.Drifted() == nil
 }
 

@@ -145,6 +145,13 @@ func TestADecidedRemovalIsToldAsDecided(t *testing.T) {
 	if !errors.As(err, &e) || e.Code != store.CodeUnknown || e.Message != decided.Message || !strings.Contains(e.Hint, "knows of no leader") {
 		t.Errorf("err = %v, hint %q", err, e.Hint)
 	}
+	c, _ = serveFake(t, &fake{leads: true, remove: func(RemoveArgs) (*Removal, error) {
+		return nil, store.Errorf(store.CodeUnknown, "node \"n2\" was asked")
+	}})
+	_, err = c.Remove(within(t, 500*time.Millisecond), RemoveArgs{Name: "n2"})
+	if !errors.As(err, &e) || e.Message != "it is not known whether this was done: node \"n2\" was asked" {
+		t.Errorf("err = %v", err)
+	}
 	f := &fake{leads: true, remove: func(RemoveArgs) (*Removal, error) { return nil, decided }}
 	c, _ = serveFake(t, f)
 	_, err = c.Remove(within(t, 500*time.Millisecond), RemoveArgs{Name: "n2"})

@@ -37,7 +37,9 @@ func repeatEach[A, R any](ctx context.Context, c *Client, method string, args fu
 			said += "\n" + last.Message
 		}
 		if told != nil {
-			e = told
+			if e = told; !strings.HasPrefix(told.Message, "it ") { // it was decided, it is not known
+				e = store.Errorf(store.CodeUnknown, "it is not known whether this was done: %s", told.Message)
+			}
 			if strings.Contains(said, told.Message) { // nothing else has happened since
 				said = told.Hint
 			}

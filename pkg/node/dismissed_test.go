@@ -12,8 +12,8 @@ import (
 	"github.com/cpctl/cpctl/pkg/store"
 )
 
-// dismissal is what a member says to a node that was removed.
-var dismissal = fmt.Errorf("%w: %w", ErrRemoved, store.Errorf(store.CodeDenied, "certificate 0a was revoked: removed by unix/0"))
+// errDismissal is what a member says to a node that was removed.
+var errDismissal = fmt.Errorf("%w: %w", ErrRemoved, store.Errorf(store.CodeDenied, "certificate 0a was revoked: removed by unix/0"))
 
 // told is what a node of a trio stops with, and how it starts again.
 func (c *trio) told(name string) (stopped, again error) {
@@ -41,8 +41,8 @@ func TestTwoMembersEndANode(t *testing.T) {
 		if m.ID == n.ID() {
 			continue
 		}
-		n.heed(m, dismissal)
-		n.heed(m, dismissal) // by the same one: no second word
+		n.heed(m, errDismissal)
+		n.heed(m, errDismissal) // by the same one: no second word
 		c.mu.Lock()
 		stops := len(c.stops[n.Name()])
 		c.mu.Unlock()
@@ -63,7 +63,7 @@ func TestOneMemberAmongSeveralEndsNoNode(t *testing.T) {
 	n, says := c.others()[0], c.leader()
 	m := Member{ID: says.ID(), Name: says.Name()}
 	again := func() error {
-		n.heed(m, dismissal)
+		n.heed(m, errDismissal)
 		n.dismissals.mu.Lock()
 		defer n.dismissals.mu.Unlock()
 		n.dismissals.since = time.Now().Add(-dismissalWait - time.Millisecond)
@@ -101,7 +101,7 @@ func TestTheOnlyOtherMemberEndsANode(t *testing.T) {
 	t.Parallel()
 	c := newTrio(t, "n1", "n2")
 	n, says := c.others()[0], c.leader()
-	n.heed(Member{ID: says.ID()}, dismissal)
+	n.heed(Member{ID: says.ID()}, errDismissal)
 	if stopped, again := c.told(n.Name()); !errors.Is(stopped, ErrRemoved) || !errors.Is(again, ErrRemoved) {
 		t.Errorf("it stops with %v, and started again: %v", stopped, again)
 	}

@@ -89,6 +89,22 @@ voters    2 of 3 here, missing n1: that is a majority. Start these nodes; nothin
 next      cpctl node --data-dir /srv/n2 --listen 10.0.0.2:7700
           cpctl node --data-dir /srv/n3 --listen 10.0.0.3:7700
 `},
+		{"another than the best is named", node.Outlook{All: []*node.Survivor{n2, n3}, Best: n3, Chosen: n2, Why: "its last entry is the latest", Voters: 5, Missing: members("n1", "n4", "n5"),
+			Lost: []node.Loss{{Of: n3, From: 1041, To: 1041, Acknowledged: true}, {Of: n3, From: 1042, To: 1042}}}, 0, `
+NODE   TERM   INDEX   SNAPSHOT   SHOWN   REVISION   DIGEST         AGE   STATE     DIR
+n2        4    1040          -    1038       1001   000000000000   3h    ● whole   /srv/n2
+n3        4    1042        512    1040       1003   000000000000   2h    ● whole   /srv/n3
+
+best      n3 (/srv/n3): its last entry is the latest
+taken     n2 (/srv/n2), since --node names it
+cluster   c1, generation 1
+voters    2 of 5 here, missing n1, n4, n5
+lost      entry 1041, which n3 has shown: it was acknowledged
+          entry 1042 of n3, and it is not known whether it was acknowledged
+          what makes n3 the best: it is at revision 1003, and n2 at 1001
+          what only the 3 missing voters had: that cannot be known
+next      cpctl recover run --dir /srv/n2 --dir /srv/n3 --node n2
+`},
 		{"others answer, and two differ", node.Outlook{All: []*node.Survivor{n3, other}, Best: n3, Why: "because", Voters: 5, Missing: members("n1", "n4", "n5"),
 			Answers: []node.Answer{{Name: "n1", NodeID: "id-n1", Address: "10.0.0.1:7700", Generation: 1}}, Differ: [][2]*node.Survivor{{n3, other}}}, 0, `
 NODE   TERM   INDEX   SNAPSHOT   SHOWN   REVISION   DIGEST         AGE   STATE     DIR
@@ -188,6 +204,24 @@ func TestWhichDirectoryARecoveryTakes(t *testing.T) {
 		if got != tt.want || exitCode(err) != tt.exit || err != nil && !strings.Contains(err.Error(), tt.says) {
 			t.Errorf("%s: %v, exit %d (%v), want %v, %d, %q", tt.fact, got, exitCode(err), err, tt.want, tt.exit, tt.says)
 		}
+	}
+}
+
+// Whoever names another than the best reads what that costs before anything is done.
+func TestWhatIsLostIsSaidBeforeItIsAsked(t *testing.T) {
+	n2, n3 := left("n2", 4, 1040, 1038, 1001, 0), left("n3", 4, 1042, 1040, 1003, 0)
+	o := &node.Outlook{All: []*node.Survivor{n2, n3}, Best: n3, Chosen: n2, Lost: []node.Loss{{Of: n3, From: 1041, To: 1042}}}
+	var asked bytes.Buffer
+	e := &Env{In: strings.NewReader("no\n"), Out: &asked, Err: &asked, InTerminal: true, ErrTerminal: true}
+	if err := e.recover(t.Context(), o, n2, false); exitCode(err) != 2 {
+		t.Errorf("exit %d: %v", exitCode(err), err)
+	}
+	want := `every other member is shut out: stop them first, and never start them again
+lost: entries 1041 to 1042 of n3, and it is not known whether they were acknowledged
+lost: what makes n3 the best: it is at revision 1003, and n2 at 1001
+make n2 (/srv/n2) the only member of its cluster? type n2 to confirm: `
+	if asked.String() != want {
+		t.Errorf("it says\n%s\nwant\n%s", asked.String(), want)
 	}
 }
 

@@ -16,6 +16,7 @@ type recoveryPlan struct {
 	Directories   []recoveryDir  `json:"directories"`
 	Best          string         `json:"best,omitempty"` // dir
 	Why           string         `json:"why,omitempty"`
+	Chosen        string         `json:"chosen,omitempty"` // dir that --node names, if it is not the best
 	Voters        int            `json:"voters"`
 	Missing       []string       `json:"missing"` // names of voters
 	Majority      bool           `json:"majority"`
@@ -62,7 +63,7 @@ type recoveryLoss struct {
 
 func planOf(o *node.Outlook) *recoveryPlan {
 	p := &recoveryPlan{FormatVersion: store.FormatVersion, Kind: "recovery_plan", Why: o.Why, Voters: o.Voters, Majority: o.Majority, Unsure: o.Unsure,
-		Directories: []recoveryDir{}, Missing: []string{}, Answering: []recoveryPeer{}, Differ: [][2]string{}, Lost: []recoveryLoss{}, Next: []string{}}
+		Directories: []recoveryDir{}, Missing: []string{}, Answering: []recoveryPeer{}, Differ: [][2]string{}, Next: []string{}}
 	for _, s := range o.All {
 		p.ClusterID, p.Generation = cmp.Or(p.ClusterID, s.ClusterID), cmp.Or(p.Generation, s.Generation)
 		d := recoveryDir{Dir: s.Dir, Node: s.Name, NodeID: s.NodeID, ClusterID: s.ClusterID, Generation: s.Generation, Voter: s.Votes(),
@@ -82,17 +83,26 @@ func planOf(o *node.Outlook) *recoveryPlan {
 	for _, d := range o.Differ {
 		p.Differ = append(p.Differ, [2]string{d[0].Dir, d[1].Dir})
 	}
+	p.Lost = lossesOf(o)
+	if o.Best != nil {
+		p.Best, p.Next = o.Best.Dir, nextOf(o)
+	}
+	if o.Chosen != nil {
+		p.Chosen = o.Chosen.Dir
+	}
+	return p
+}
+
+func lossesOf(o *node.Outlook) []recoveryLoss {
+	all := []recoveryLoss{}
 	for _, l := range o.Lost {
 		acknowledged := map[bool]string{true: "no", false: "unknown"}[l.Never]
 		if l.Acknowledged {
 			acknowledged = "yes"
 		}
-		p.Lost = append(p.Lost, recoveryLoss{l.Of.Dir, l.Of.Name, l.From, l.To, acknowledged})
+		all = append(all, recoveryLoss{l.Of.Dir, l.Of.Name, l.From, l.To, acknowledged})
 	}
-	if o.Best != nil {
-		p.Best, p.Next = o.Best.Dir, nextOf(o)
-	}
-	return p
+	return all
 }
 
 func faultsOf(s *node.Survivor) []string {

@@ -7,15 +7,8 @@ import (
 	"github.com/cpctl/cpctl/pkg/node"
 )
 
-// lossText is what a recovery from the best would cost, as far as it can be known.
-func (e *Env) lossText(o *node.Outlook) (lines []pair) {
-	add := func(text string) {
-		key := ""
-		if len(lines) == 0 {
-			key = "lost"
-		}
-		lines = append(lines, pair{key, text})
-	}
+// losses are the entries that a recovery would leave out, each in words.
+func losses(o *node.Outlook) (all []string) {
 	for _, l := range o.Lost {
 		entries, were, they := fmt.Sprintf("entries %d to %d", l.From, l.To), "were", "they were"
 		if l.From == l.To {
@@ -24,27 +17,44 @@ func (e *Env) lossText(o *node.Outlook) (lines []pair) {
 		who := cmp.Or(l.Of.Name, l.Of.Dir)
 		switch {
 		case l.Acknowledged:
-			add(fmt.Sprintf("%s, which %s has shown: %s acknowledged", entries, who, they))
+			all = append(all, fmt.Sprintf("%s, which %s has shown: %s acknowledged", entries, who, they))
 		case l.Never:
-			add(fmt.Sprintf("%s of %s, which never %s committed: nobody was told that %s done", entries, who, were, they))
+			all = append(all, fmt.Sprintf("%s of %s, which never %s committed: nobody was told that %s done", entries, who, were, they))
 		default:
-			add(fmt.Sprintf("%s of %s, and it is not known whether %s acknowledged", entries, who, they))
+			all = append(all, fmt.Sprintf("%s of %s, and it is not known whether %s acknowledged", entries, who, they))
 		}
 	}
-	if o.Majority {
-		return lines
+	if o.Chosen != nil {
+		all = append(all, fmt.Sprintf("what makes %s the best: it is at revision %d, and %s at %d",
+			cmp.Or(o.Best.Name, o.Best.Dir), o.Best.Image.Revision(), cmp.Or(o.Chosen.Name, o.Chosen.Dir), o.Chosen.Image.Revision()))
 	}
-	if len(lines) == 0 {
-		add("nothing that these directories hold")
+	return all
+}
+
+// lossText is what a recovery would cost, as far as it can be known.
+func lossText(o *node.Outlook) (lines []pair) {
+	all := losses(o)
+	if !o.Majority && len(all) == 0 {
+		all = append(all, "nothing that these directories hold")
 	}
 	switch n := len(o.Missing); {
+	case o.Majority:
 	case n == 1:
-		add("what only the missing voter had: that cannot be known")
+		all = append(all, "what only the missing voter had: that cannot be known")
 	case n > 1:
-		add(fmt.Sprintf("what only the %d missing voters had: that cannot be known", n))
+		all = append(all, fmt.Sprintf("what only the %d missing voters had: that cannot be known", n))
 	}
-	if o.Unsure > 0 {
+	lines = under("lost", all)
+	if o.Unsure > 0 && !o.Majority {
 		lines = append(lines, pair{"kept", "all that it holds; " + unsureText(o.Unsure)})
+	}
+	return lines
+}
+
+// under puts several values under one key.
+func under(key string, values []string) (lines []pair) {
+	for i, v := range values {
+		lines = append(lines, pair{map[bool]string{true: key}[i == 0], v})
 	}
 	return lines
 }

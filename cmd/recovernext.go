@@ -51,6 +51,8 @@ func nextOf(o *node.Outlook) (commands []string) {
 	}
 	command := "cpctl recover run" + dirFlags(o.All)
 	switch {
+	case o.Chosen != nil:
+		command += " --node " + o.Chosen.Name
 	case len(o.Differ) > 0:
 		command += " --node NAME" // nobody but the operator can know which
 	case o.Costs():

@@ -9,6 +9,7 @@ import (
 
 func newRecoverPlan(env *Env) *cobra.Command {
 	var dirs []string
+	var name string
 	cmd := &cobra.Command{
 		Use: "plan --dir DIR...", Short: "Say from which data directory a cluster can go on, and what would be lost",
 		Long: `Reads the data directories of nodes that do not run, or copies of them from other
@@ -18,7 +19,8 @@ the state at the end of the log (REVISION, DIGEST) and how old its last change i
 
 The best is the one whose last entry is the latest: an acknowledged change is in the logs
 of a majority, and of those that are left the latest holds all that any of them holds.
-What only the lost members had cannot be known.
+What only the lost members had cannot be known. With --node the plan is that of another:
+it says what would be lost of the best.
 
 It asks where the members were last known, for at most 2 s, and says who answers ("answers"):
 then the cluster is not lost, and "recover run" refuses. Two directories that end at the same
@@ -26,7 +28,7 @@ entry and differ in their states are named ("differ").
 
 With -o json the directories are "directories", each with "dir", "node", "last_term",
 "last_index", "snapshot_index", "shown_index" (0: not known), "revision", "digest",
-"state_digest", "last_command_at", "whole" and "faults"; then "best" and "why", "voters",
+"state_digest", "last_command_at", "whole" and "faults"; then "best" and "why", "chosen" (with --node, if that is not the best), "voters",
 "missing", "majority", "answering" (each with "node", "address" and "generation"), "differ"
 (pairs of directories), "unsure", "lost" and "next", the commands to run.
 
@@ -42,13 +44,21 @@ recoveries were begun in two, 12 if one is of a newer version.`,
 				return err
 			}
 			defer release()
-			if o.Best != nil && o.Best.Begun == 0 {
-				o.Ask(cmd.Context(), o.Best, dialPlain)
+			if name != "" {
+				s, err := choose(o, name)
+				if err != nil {
+					return err
+				}
+				o.Choose(s)
+			}
+			if s := o.From(); s != nil && s.Begun == 0 {
+				o.Ask(cmd.Context(), s, dialPlain)
 			}
 			return env.plan(o)
 		},
 	}
 	cmd.Flags().StringArrayVar(&dirs, "dir", nil, "a data `DIR` of a node that does not run; several times for several")
+	cmd.Flags().StringVar(&name, "node", "", "`NAME` of a node: what it would cost to go on from that one (default the best)")
 	cmd.MarkFlagDirname("dir")
 	return cmd
 }

@@ -27,6 +27,9 @@ func (e *Env) planText(o *node.Outlook, p *recoveryPlan) error {
 		return err
 	}
 	lines := []pair{{"best", fmt.Sprintf("%s (%s): %s", o.Best.Name, o.Best.Dir, o.Why)}}
+	if o.Chosen != nil {
+		lines = append(lines, pair{"taken", fmt.Sprintf("%s (%s), since --node names it", o.Chosen.Name, o.Chosen.Dir)})
+	}
 	if o.Best.Begun == 0 {
 		lines = append(lines, pair{"cluster", fmt.Sprintf("%s, generation %d", p.ClusterID, p.Generation)}, pair{"voters", e.votersText(o)})
 		if len(o.Answers) > 0 {
@@ -35,12 +38,9 @@ func (e *Env) planText(o *node.Outlook, p *recoveryPlan) error {
 		for i, d := range o.Differ {
 			lines = append(lines, pair{map[bool]string{true: "differ"}[i == 0], differText(d)})
 		}
-		lines = append(lines, e.lossText(o)...)
+		lines = append(lines, lossText(o)...)
 	}
-	for i, next := range p.Next {
-		lines = append(lines, pair{map[bool]string{true: "next"}[i == 0], next})
-	}
-	return e.pairs(lines)
+	return e.pairs(append(lines, under("next", p.Next)...))
 }
 
 func (e *Env) planTable(o *node.Outlook, p *recoveryPlan) table {

@@ -43,7 +43,7 @@ func nextOf(o *node.Outlook) (commands []string) {
 		return commands
 	case o.Majority, len(o.Answers) > 0:
 		for _, s := range o.All {
-			if s.Whole() && !running(o, s) {
+			if s.Starts() && !running(o, s) {
 				commands = append(commands, startAgain(s))
 			}
 		}

@@ -78,10 +78,10 @@ func votes(a, b *Survivor) int {
 
 // count finds who is here of the voters.
 func (o *Outlook) count() {
-	here, whole := map[string]bool{}, map[string]bool{}
+	here, starts := map[string]bool{}, map[string]bool{}
 	for _, s := range o.All {
 		here[s.NodeID] = true
-		whole[s.NodeID] = whole[s.NodeID] || s.Whole()
+		starts[s.NodeID] = starts[s.NodeID] || s.Starts()
 	}
 	able := 0
 	for _, m := range o.Best.Members {
@@ -89,7 +89,7 @@ func (o *Outlook) count() {
 			continue
 		}
 		o.Voters++
-		if whole[m.ID] {
+		if starts[m.ID] {
 			able++
 		}
 		if !here[m.ID] {

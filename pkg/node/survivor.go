@@ -38,6 +38,7 @@ type Survivor struct {
 	Members   []Member // of the last configuration in its log
 	Faults    []string // what is damaged
 	Sealed    string   // why the cluster key does not open the state; "": it does
+	Nobody    string   // what is wrong with its credentials, without which its node does not start; "": nothing
 	Drift     *Drift   // its state was found not to be the majority's
 	Gone      string   // why it is no member any more; "": it is one, as far as it knows
 	Begun     uint64   // a recovery as this generation was begun here and cut short; 0: none
@@ -54,6 +55,9 @@ type Survivor struct {
 func (s *Survivor) Whole() bool {
 	return s.Image != nil && s.Sealed == "" && s.Begun == 0 && s.Drift == nil && s.Gone == ""
 }
+
+// Starts reports whether its node would start on it as it is.
+func (s *Survivor) Starts() bool { return s.Whole() && s.Nobody == "" }
 
 // Survey reads a data directory. One of a running node is refused, and what is
 // none is invalid; damage is among the Faults.
@@ -179,6 +183,10 @@ func (s *Survivor) read() error {
 	s.Image = s.raft.image
 	s.Members = s.membersOf()
 	s.Sealed = s.opens()
+	if _, err := s.dir.loadTLS(self); err != nil {
+		s.Nobody = s.within(err)
+		s.Faults = append(s.Faults, s.Nobody+": put it back from a copy of this directory and start the node, or a recovery makes it anew")
+	}
 	return nil
 }
 

@@ -91,7 +91,7 @@ type recovery struct {
 	Lost          []recoveryLoss `json:"lost,omitzero"`           // what the others held; not known of one that was resumed
 	Aside         string         `json:"aside"`
 	Behind        []string       `json:"behind"`
-	Finished      bool           `json:"finished"` // an earlier run had begun it
+	Resumed       bool           `json:"resumed"` // an earlier run had begun it
 	Next          string         `json:"next"`
 }
 
@@ -118,9 +118,9 @@ func (e *Env) recover(ctx context.Context, o *node.Outlook, s *node.Survivor, ye
 	}
 	e.onRecord(s.Dir, r.Name, audit.Event{Type: "recover", Target: "node/" + r.Name, Index: r.Index, Revision: r.Revision, Message: message})
 	out := recovery{FormatVersion: store.FormatVersion, Kind: "recovery", ClusterID: r.ClusterID, Generation: r.Generation, Recovery: r.Recovery,
-		Node: r.Name, NodeID: r.NodeID, Dir: s.Dir, Revision: r.Revision, Index: r.Index, Unsure: r.Unsure, Aside: r.Aside, Behind: r.Behind, Finished: r.Finished,
+		Node: r.Name, NodeID: r.NodeID, Dir: s.Dir, Revision: r.Revision, Index: r.Index, Unsure: r.Unsure, Aside: r.Aside, Behind: r.Behind, Resumed: r.Resumed,
 		Next: startAgain(s)}
-	if !r.Finished {
+	if !r.Resumed {
 		out.Lost = lossesOf(o)
 	}
 	if o.Chosen != nil {
@@ -131,7 +131,7 @@ func (e *Env) recover(ctx context.Context, o *node.Outlook, s *node.Survivor, ye
 
 func (e *Env) recoveredText(r *recovery, lost []string) error {
 	did := "recovered"
-	if r.Finished {
+	if r.Resumed {
 		did = "recovered: what an earlier run had begun is finished"
 	}
 	if err := e.line(fmt.Sprintf("cluster/%s %s", r.ClusterID, did)); err != nil {

@@ -153,6 +153,20 @@ n1: raft log raft/raft.db is damaged: its entry 900 is not what was written
 			out.Reset()
 			e.flags.output = formatJSON
 			e.plan(&tt.outlook)
+			known := map[string]int{"voter": 0, "voters": 0}
+			for _, s := range tt.outlook.All {
+				if s.Image != nil {
+					known["voter"]++
+				}
+			}
+			if tt.outlook.Voters > 0 {
+				known["voters"] = 1
+			}
+			for field, want := range known { // what is not known is left out, not false or 0
+				if got := strings.Count(out.String(), `"`+field+`": `); got != want {
+					t.Errorf("%d times %q, want %d\n%s", got, field, want, out.String())
+				}
+			}
 			var doc recoveryPlan
 			if err := json.Unmarshal(out.Bytes(), &doc); err != nil || doc.Kind != "recovery_plan" || strings.Contains(out.String(), "null,") && !strings.Contains(out.String(), `"last_command_at": null`) {
 				t.Errorf("%v\n%s", err, out.String())
@@ -231,25 +245,32 @@ func TestRecoveriesOnTheCommandLine(t *testing.T) {
 	if err := os.Symlink(dir, link); err != nil {
 		t.Fatal(err)
 	}
-	archive := filepath.Join(dir, "none.tgz")
+	missing, whole := filepath.Join(dir, "none.tgz"), filepath.Join(t.TempDir(), "whole.tgz")
+	if err := os.WriteFile(whole, archive(t), 0o600); err != nil {
+		t.Fatal(err)
+	}
 	for args, want := range map[string]struct {
 		exit int
 		says string
 	}{
-		"recover plan":                                   {2, "missing --dir DIR"},
-		"recover run --yes":                              {2, "missing --dir DIR"},
-		"recover plan --dir " + dir:                      {2, "is not the data directory of a node"},
-		"recover plan --dir " + dir + "/none":            {2, "no such directory"},
-		"recover run --dir " + link + " --dir " + dir:    {2, "is given twice"},
-		"recover plan " + dir:                            {2, "unexpected argument"},
-		"restore " + archive + " --offline":              {2, "none.tgz: no such file"},
-		"restore x.tgz --offline --request-id r":         {2, "--request-id does not go with --offline"},
-		"restore x.tgz --offline --expect-revision 7":    {2, "--expect-revision does not go with --offline"},
-		"restore x.tgz --offline -s unix:/s":             {2, "--server does not go with --offline"},
-		"restore x.tgz --offline -t acme":                {2, "--tenant does not go with --offline"},
-		"restore x.tgz --cluster-key-file k":             {2, "--cluster-key-file goes with --offline only"},
-		"restore x.tgz --name n1":                        {2, "--name goes with --offline only"},
-		"restore x.tgz --offline --cluster-key-file /no": {2, "/no: no such file"},
+		"recover plan":                                                     {2, "missing --dir DIR"},
+		"recover run --yes":                                                {2, "missing --dir DIR"},
+		"recover plan --dir " + dir:                                        {2, "is not the data directory of a node"},
+		"recover plan --dir " + dir + "/none":                              {2, "no such directory"},
+		"recover run --dir " + link + " --dir " + dir:                      {2, "is given twice"},
+		"recover plan " + dir:                                              {2, "unexpected argument"},
+		"restore " + missing + " --offline":                                {2, "none.tgz: no such file"},
+		"restore x.tgz --offline --request-id r":                           {2, "--request-id does not go with --offline"},
+		"restore x.tgz --offline --expect-revision 7":                      {2, "--expect-revision does not go with --offline"},
+		"restore x.tgz --offline -s unix:/s":                               {2, "--server does not go with --offline"},
+		"restore x.tgz --offline -t acme":                                  {2, "--tenant does not go with --offline"},
+		"restore " + whole + " --offline --data-dir /etc/passwd":           {2, "/etc/passwd is not a directory"},
+		"restore " + whole + " --offline --data-dir /etc/passwd/n1":        {2, "/etc/passwd is not a directory"},
+		"restore " + whole + " --offline --dry-run --data-dir /etc/passwd": {2, "/etc/passwd is not a directory"},
+		"node --data-dir /etc/passwd":                                      {2, "/etc/passwd is not a directory"},
+		"restore x.tgz --cluster-key-file k":                               {2, "--cluster-key-file goes with --offline only"},
+		"restore x.tgz --name n1":                                          {2, "--name goes with --offline only"},
+		"restore x.tgz --offline --cluster-key-file /no":                   {2, "/no: no such file"},
 	} {
 		if r := newWorld().run(strings.Fields(args)...); r.code != want.exit || !strings.Contains(r.err, want.says) {
 			t.Errorf("%s: exit %d, %s; want %d, %q", args, r.code, r.err, want.exit, want.says)

@@ -17,8 +17,8 @@ type recoveryPlan struct {
 	Best          string         `json:"best,omitempty"` // dir
 	Why           string         `json:"why,omitempty"`
 	Chosen        string         `json:"chosen,omitempty"` // dir that --node names, if it is not the best
-	Voters        int            `json:"voters"`
-	Missing       []string       `json:"missing"` // names of voters
+	Voters        int            `json:"voters,omitempty"` // 0: not known, none of them is whole
+	Missing       []string       `json:"missing"`          // names of voters
 	Majority      bool           `json:"majority"`
 	Answering     []recoveryPeer `json:"answering"` // nodes that run
 	Differ        [][2]string    `json:"differ"`    // dirs
@@ -39,7 +39,7 @@ type recoveryDir struct {
 	NodeID        string     `json:"node_id"`
 	ClusterID     string     `json:"cluster_id"`
 	Generation    uint64     `json:"generation"`
-	Voter         bool       `json:"voter"`
+	Voter         *bool      `json:"voter,omitempty"` // nil: not known, its log cannot be read
 	LastTerm      uint64     `json:"last_term"`
 	LastIndex     uint64     `json:"last_index"`
 	SnapshotIndex uint64     `json:"snapshot_index"`
@@ -66,10 +66,11 @@ func planOf(o *node.Outlook) *recoveryPlan {
 		Directories: []recoveryDir{}, Missing: []string{}, Answering: []recoveryPeer{}, Differ: [][2]string{}, Next: []string{}}
 	for _, s := range o.All {
 		p.ClusterID, p.Generation = cmp.Or(p.ClusterID, s.ClusterID), cmp.Or(p.Generation, s.Generation)
-		d := recoveryDir{Dir: s.Dir, Node: s.Name, NodeID: s.NodeID, ClusterID: s.ClusterID, Generation: s.Generation, Voter: s.Votes(),
+		d := recoveryDir{Dir: s.Dir, Node: s.Name, NodeID: s.NodeID, ClusterID: s.ClusterID, Generation: s.Generation,
 			LastTerm: s.LastTerm, LastIndex: s.LastIndex, SnapshotIndex: s.Snapshot, ShownIndex: s.Shown,
 			Whole: s.Whole(), KeyOpens: s.Image != nil && s.Sealed == "", Faults: faultsOf(s)}
 		if s.Image != nil {
+			d.Voter = new(s.Votes())
 			d.Revision, d.Digest, d.StateDigest, d.LastCommandAt = s.Image.Revision(), s.Image.DataDigest(), s.Image.StateDigest(), s.Image.Counters().Time
 		}
 		p.Directories = append(p.Directories, d)

@@ -267,7 +267,6 @@ func TestRecoveriesOnTheCommandLine(t *testing.T) {
 		"restore " + whole + " --offline --data-dir /etc/passwd":           {2, "/etc/passwd is not a directory"},
 		"restore " + whole + " --offline --data-dir /etc/passwd/n1":        {2, "/etc/passwd is not a directory"},
 		"restore " + whole + " --offline --dry-run --data-dir /etc/passwd": {2, "/etc/passwd is not a directory"},
-		"node --data-dir /etc/passwd":                                      {2, "/etc/passwd is not a directory"},
 		"restore x.tgz --cluster-key-file k":                               {2, "--cluster-key-file goes with --offline only"},
 		"restore x.tgz --name n1":                                          {2, "--name goes with --offline only"},
 		"restore x.tgz --offline --cluster-key-file /no":                   {2, "/no: no such file"},

@@ -42,7 +42,7 @@ func (e *Env) status(ctx context.Context, c statuser) error {
 	return e.show(st, "cluster/"+st.ClusterID, func() error {
 		cluster, content := panel{"Cluster", e.clusterLines(st)}, panel{"Store", storeLines(st.Counts)}
 		if e.OutTerminal {
-			if _, err := io.WriteString(e.Out, e.ui().boxes(cluster, content)); err != nil {
+			if _, err := io.WriteString(e.Out, e.ui().boxes(e.columns(), cluster, content)); err != nil {
 				return err
 			}
 		} else if err := e.pairs(append(cluster.lines, content.lines...)); err != nil {

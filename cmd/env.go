@@ -30,6 +30,8 @@ type Env struct {
 
 	InTerminal, OutTerminal, ErrTerminal bool
 
+	Columns func() int // of the terminal that Out is; nil or 0: not known
+
 	Root   bool                // runs as the superuser: the data directory is the system's
 	Getenv func(string) string // nil: no environment
 	Now    func() time.Time    // of nodes, and for the ages that people read; nil: time.Now
@@ -105,12 +107,29 @@ func System() *Env {
 		InTerminal:  term.IsTerminal(stdin),
 		OutTerminal: term.IsTerminal(int(os.Stdout.Fd())),
 		ErrTerminal: term.IsTerminal(int(os.Stderr.Fd())),
+		Columns:     terminalColumns,
 		Root:        os.Geteuid() == 0,
 		Getenv:      os.Getenv,
 		ReadSecret:  func() ([]byte, error) { return term.ReadPassword(stdin) },
 		Dial:        dial,
 		Enrol:       rpc.Enrol,
 	}
+}
+
+// terminalColumns is the width of the terminal that stdout is, 0 if it is none.
+func terminalColumns() int {
+	width, _, err := term.GetSize(int(os.Stdout.Fd()))
+	if err != nil {
+		return 0
+	}
+	return width
+}
+
+func (e *Env) columns() int {
+	if e.Columns == nil {
+		return 0
+	}
+	return e.Columns()
 }
 
 func (e *Env) getenv(name string) string {

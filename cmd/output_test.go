@@ -5,6 +5,7 @@ import (
 	"slices"
 	"strings"
 	"testing"
+	"unicode/utf8"
 
 	"github.com/goccy/go-yaml"
 
@@ -371,6 +372,23 @@ NODE   ROLE       STATE     LAG   CONTACT
 n1     leader     ● alive     0       0ms
 n3     follower   ✗ lost    312       41s
 `, "\n"), "")
+}
+
+func TestBoxesStandOneBelowTheOtherWhereColumnsAreFew(t *testing.T) {
+	for columns, want := range map[int]string{59: "╭─────────────────────────────╮", 60: "╭─────────────────────────────╮", 63: "╭─────────────────────────────╮ ╭─────────────────────────────╮"} {
+		w := newWorld()
+		w.status, w.terminal = threeNodes, true
+		w.env["TERM"], w.env["NO_COLOR"] = "xterm", "1"
+		out := w.with(func(e *Env) { e.Columns = func() int { return columns } }, "cluster", "status").out
+		for i, line := range strings.Split(out, "\n") {
+			if i == 0 && line != want {
+				t.Errorf("%d columns begin with\n%s\nwant\n%s", columns, line, want)
+			}
+			if n := utf8.RuneCountInString(line); n > columns {
+				t.Errorf("%d columns: %d in %q", columns, n, line)
+			}
+		}
+	}
 }
 
 func TestColor(t *testing.T) {

@@ -76,8 +76,9 @@ type panel struct {
 	lines []pair
 }
 
-// boxes draws panels side by side, all of one size.
-func (u ui) boxes(panels ...panel) string {
+// boxes draws panels of one width: side by side and of one height, or one below
+// the other where the terminal has fewer columns than that takes (0: not known).
+func (u ui) boxes(columns int, panels ...panel) string {
 	width, height := 0, 0
 	bodies := make([]string, len(panels))
 	for i, p := range panels {
@@ -85,15 +86,20 @@ func (u ui) boxes(panels ...panel) string {
 		width, height = max(width, lipgloss.Width(bodies[i])), max(height, lipgloss.Height(bodies[i]))
 	}
 	frame := u.r.NewStyle().Border(lipgloss.RoundedBorder()).BorderForeground(lipgloss.Color(gray)).
-		Padding(0, 1).Width(width + 2).Height(height)
-	row := make([]string, 0, 2*len(panels))
+		Padding(0, 1).Width(width + 2)
+	beside := frame.Height(height)
+	var row, column []string
 	for i, body := range bodies {
 		if i > 0 {
 			row = append(row, " ")
 		}
-		row = append(row, frame.Render(body))
+		row, column = append(row, beside.Render(body)), append(column, frame.Render(body))
 	}
-	return lipgloss.JoinHorizontal(lipgloss.Top, row...) + "\n"
+	drawn := lipgloss.JoinHorizontal(lipgloss.Top, row...)
+	if columns > 0 && lipgloss.Width(drawn) > columns {
+		drawn = lipgloss.JoinVertical(lipgloss.Left, column...)
+	}
+	return drawn + "\n"
 }
 
 func trimNewline(s string) string {

@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"net"
+	"path/filepath"
 	"slices"
 	"strings"
 	"time"
@@ -223,30 +224,41 @@ func (c *Client) timedOut(said map[string]string, after time.Duration) *store.Er
 			reached = s
 		}
 	}
-	took := after.Round(100 * time.Millisecond).String()
+	took := ""
+	if d := after.Round(100 * time.Millisecond); d > 0 {
+		took = " after " + d.String()
+	}
 	if reached == "" && slices.ContainsFunc(lines, func(l string) bool { return strings.HasSuffix(l, " "+noAnswer) }) {
-		e := store.Errorf(store.CodeUnavailable, "no answer from %s after %s", strings.Join(servers, ", "), took)
+		e := store.Errorf(store.CodeUnavailable, "no answer from %s%s", strings.Join(servers, ", "), took)
 		e.Hint = strings.Join(lines, "; ") + "\nit is connected and silent: its process stands still, or the network is cut; ask another member with --server"
 		return e
 	}
 	if reached == "" {
-		e := store.Errorf(store.CodeUnavailable, "cannot connect to %s after %s", strings.Join(servers, ", "), took)
-		e.Hint = strings.Join(lines, "; ") + "\nis the node running? start it with: cpctl node"
-		if !slices.ContainsFunc(servers, func(s string) bool { return strings.HasPrefix(s, "unix:") }) {
-			e.Hint = strings.Join(lines, "; ") + "\nare the nodes running, and do they listen there? see: cpctl context show"
-		}
+		e := store.Errorf(store.CodeUnavailable, "cannot connect to %s%s", strings.Join(servers, ", "), took)
+		e.Hint = strings.Join(lines, "; ") + "\n" + notThere(servers)
 		return e
 	}
 	what := noLeader
 	if !slices.ContainsFunc(lines, func(l string) bool { return strings.Contains(l, "lead") || strings.Contains(l, "elected") }) {
 		what = "not done by" // the lines say what it waits for
 	}
-	e := store.Errorf(store.CodeUnavailable, "%s %s after %s", what, strings.Join(servers, ", "), took)
+	e := store.Errorf(store.CodeUnavailable, "%s %s%s", what, strings.Join(servers, ", "), took)
 	e.Hint = strings.Join(lines, "; ") + "\nsee: cpctl cluster status --server " + reached
 	if slices.ContainsFunc(lines, func(l string) bool { return strings.Contains(l, "knows of no leader") }) {
 		e.Hint += "\nif a majority of the voters is lost for good: cpctl recover plan --help"
 	}
 	return e
+}
+
+// notThere is the advice where no server can be connected to. A socket names the
+// data directory of its node.
+func notThere(servers []string) string {
+	for _, s := range servers {
+		if path, ok := strings.CutPrefix(s, "unix:"); ok {
+			return "is the node running? start it with: cpctl node --data-dir " + filepath.Dir(path)
+		}
+	}
+	return "are the nodes running, and do they listen there? see: cpctl context show"
 }
 
 func isDialError(why string) bool {

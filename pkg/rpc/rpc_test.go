@@ -200,11 +200,14 @@ func TestAgesOfRequestIDs(t *testing.T) {
 
 func TestNobodyAnswers(t *testing.T) {
 	t.Parallel()
-	c := NewClient(Options{Servers: []string{"unix:/nonexistent/a", "unix:/nonexistent/b"}})
+	c := NewClient(Options{Servers: []string{"unix:/nonexistent/a/cpctl.sock", "unix:/nonexistent/b/cpctl.sock"}})
 	_, err := c.Status(within(t, 100*time.Millisecond))
 	var e *store.Error
-	if !errors.As(err, &e) || e.Code != store.CodeUnavailable || !strings.Contains(e.Hint, "/nonexistent/b no such file or directory") {
+	if !errors.As(err, &e) || e.Code != store.CodeUnavailable || !strings.Contains(e.Hint, "/nonexistent/b/cpctl.sock no such file or directory") {
 		t.Errorf("got %v, hint %q", err, e.Hint)
+	}
+	if !strings.HasSuffix(e.Hint, "\nis the node running? start it with: cpctl node --data-dir /nonexistent/a") {
+		t.Errorf("the hint does not name the directory of the node: %q", e.Hint)
 	}
 }
 
@@ -212,7 +215,7 @@ func TestHealthWithoutWaitingAsksOnce(t *testing.T) {
 	t.Parallel()
 	c := NewClient(Options{Servers: []string{"unix:/nonexistent/a"}})
 	began := time.Now()
-	if _, err := c.Health(soon(t), false); !errors.Is(err, store.ErrUnavailable) {
+	if _, err := c.Health(soon(t), false); !errors.Is(err, store.ErrUnavailable) || strings.Contains(err.Error(), "after") {
 		t.Errorf("got %v, want unavailable", err)
 	}
 	if took := time.Since(began); took > patience/3 {

@@ -69,6 +69,9 @@ func admins() []attempt {
 	return []attempt{
 		{"to check and repair", "Cluster.Check", rpc.CheckArgs{Repair: true}},
 		{"to remove a member", "Cluster.Remove", rpc.RemoveArgs{Name: "n2"}},
+		{"to have a node leave", "Cluster.Leave", rpc.LeaveArgs{RequestID: "evil-leaves"}},
+		{"to give a member a vote", "Cluster.Promote", rpc.MemberRef{Name: "n2"}},
+		{"lost members removed", "Cluster.SetAutoremove", rpc.AutoremoveArgs{Set: &rpc.Autoremove{}}},
 		{"to hand leadership over", "Cluster.Transfer", rpc.TransferArgs{Name: "n2"}},
 		{"to enrol a node", "Cluster.Enrol", rpc.EnrolArgs{NodeID: "evil", Name: "evil", CSR: []byte("x")}},
 		{"to admit a node", "Cluster.Admit", rpc.AdmitArgs{NodeID: "evil", Address: "127.0.0.1:1"}},
@@ -89,12 +92,17 @@ func admins() []attempt {
 		{"a forwarded transfer", "Peer.Transfer", rpc.TransferArgs{Name: "n2"}},
 		{"a node's readiness", "Peer.Ready", struct{}{}},
 		{"a forwarded removal", "Peer.Remove", rpc.RemoveArgs{Name: "n2"}},
+		{"a forwarded promotion", "Peer.Promote", rpc.MemberRef{Name: "n2"}},
+		{"lost members removed, forwarded", "Peer.SetAutoremove", rpc.AutoremoveArgs{Set: &rpc.Autoremove{}}},
 		{"a forwarded enrolment", "Peer.Enrol", rpc.EnrolArgs{NodeID: "evil", Name: "evil"}},
 		{"a forwarded export", "Peer.Export", rpc.ExportArgs{Tenant: "acme"}},
 		{"a node's progress", "Peer.Progress", struct{}{}},
 		{"a node's read index", "Peer.ReadIndex", struct{}{}},
 	}
 }
+
+// made is the id of the request that made a tenant's client.
+func made(slug string) string { return "made-" + slug }
 
 // reads of another tenant.
 func reads(slug string) []attempt {
@@ -112,6 +120,9 @@ func reads(slug string) []attempt {
 		{"to list tenants, naming one's own", "Cluster.List", rpc.ListArgs{Kind: "tenant", Tenant: "acme"}},
 		{"to list tenants after one's own", "Cluster.List", rpc.ListArgs{Kind: "tenant", Tenant: "acme", Continue: "acme"}},
 		{"the members", "Cluster.Status", struct{}{}},
+		{"the members' addresses", "Cluster.Roster", struct{}{}},
+		{"when members are removed", "Cluster.SetAutoremove", rpc.AutoremoveArgs{}},
+		{"to know what became of a request", "Cluster.Request", rpc.RequestArgs{ID: made(slug)}},
 	}
 }
 
@@ -122,7 +133,7 @@ func TestNobodyDoesMoreThanTheyMay(t *testing.T) {
 	c := found(t, 2)
 	b := c.write(t)
 	for _, slug := range []string{"acme", "globex"} {
-		c.Must(c.Servers(0), "client", "create", "web", "-t", slug, "--redirect-uri", "https://app.example/cb")
+		c.Must(c.Servers(0), "client", "create", "web", "-t", slug, "--redirect-uri", "https://app.example/cb", "--request-id", made(slug))
 	}
 	leader := 0
 	for i, n := range c.Nodes {
@@ -236,10 +247,10 @@ func element(path string, value json.RawMessage) store.Element {
 	return store.Element{Path: path, Value: value}
 }
 
-// Every call that there is stands in one of the lists above, but the two that
+// Every call that there is stands in one of the lists above, but the three that
 // are everybody's.
 func TestEveryCallIsTried(t *testing.T) {
-	tried := map[string]bool{"Cluster.Health": true, "Cluster.Renew": true}
+	tried := map[string]bool{"Cluster.Health": true, "Cluster.Ping": true, "Cluster.Renew": true}
 	for _, list := range [][]attempt{writes("acme"), admins(), reads("globex")} {
 		for _, a := range list {
 			tried[a.method] = true

@@ -44,6 +44,9 @@ func (o *Outlook) compare(s *Survivor) {
 			first = min(first, lacks.index)
 		}
 		acknowledged = shown
+		if s.Image != nil && s.raft.has(from.LastIndex, from.LastTerm) {
+			from.committed = from.LastIndex
+		}
 		o.Lost = append(o.Lost, Loss{Of: s, From: first, To: shown, Acknowledged: true})
 	case s.Shown > 0 && from.raft.has(s.Shown, s.raft.shown.Term):
 		from.committed = max(from.committed, s.Shown)

@@ -144,6 +144,11 @@ func TestWhatAnotherThanTheBestWouldCost(t *testing.T) {
 	if o := judge(a); !slices.Equal(o.Lost, []Loss{{Of: b, From: first, To: last, Acknowledged: true}}) {
 		t.Errorf("lost %+v", o.Lost)
 	}
+	// All of the shortest is in what the best has shown, if nobody else has shown anything.
+	shorter.Shown, shorter.committed, a.Shown, a.committed = 0, 0, 0, 0
+	if o := judge(shorter); o.Unsure != 0 {
+		t.Errorf("of %d changes it is not known whether they were committed", o.Unsure)
+	}
 	if o := judge(shorter); !o.Costs() || shorter.LastIndex < shown.Index || !slices.Equal(o.Lost[1:], []Loss{{Of: b, From: first, To: last, Acknowledged: true}}) {
 		t.Errorf("lost %+v", o.Lost)
 	}

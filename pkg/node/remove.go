@@ -86,7 +86,7 @@ func (n *Node) removeNow(ctx context.Context, req RemoveRequest, by access.Actor
 				return nil, err
 			}
 		}
-		gone, err := n.finish(ctx, mutation.Leaving{Leave: l, Actor: by.String()})
+		gone, err := n.asked(ctx, req, mutation.Leaving{Leave: l, Actor: by.String()})
 		return gone, unfinished(m, err)
 	}
 	for id, record := range n.records() { // a node that was enrolled and never came
@@ -203,6 +203,33 @@ func unfinished(m Member, err error) error {
 // finish does what is left of a removal: the configuration, then the certificates.
 // The members are locked.
 func (n *Node) finish(ctx context.Context, l mutation.Leaving) (*Removal, error) {
+	out, err := n.takeOut(l)
+	if err != nil {
+		return nil, err
+	}
+	revoke, err := payload(mutation.SysRevoke, mutation.Revoke{NodeID: l.NodeID, Name: l.Name, Why: l.Why})
+	if err != nil {
+		return nil, err
+	}
+	if _, _, err := n.system(ctx, "", l.Actor, revoke); err != nil {
+		return nil, err
+	}
+	n.cfg.Log.Info("a node is no longer a member", "name", l.Name, "node", l.NodeID, "why", l.Why)
+	return out, n.step("revoked")
+}
+
+// asked is finish for whoever asked. A node that leaves is answered before its
+// certificates are taken back, a moment later by finishRemovals: the answer goes over
+// a connection that ends with them.
+func (n *Node) asked(ctx context.Context, req RemoveRequest, l mutation.Leaving) (*Removal, error) {
+	if req.Left {
+		return n.takeOut(l)
+	}
+	return n.finish(ctx, l)
+}
+
+// takeOut takes a member out of the configuration.
+func (n *Node) takeOut(l mutation.Leaving) (*Removal, error) {
 	all, index, err := n.configuration()
 	if err != nil {
 		return nil, err
@@ -239,15 +266,7 @@ func (n *Node) finish(ctx context.Context, l mutation.Leaving) (*Removal, error)
 		out.Voters = q.after()
 		out.CanLose = q.canLose()
 	}
-	revoke, err := payload(mutation.SysRevoke, mutation.Revoke{NodeID: l.NodeID, Name: l.Name, Why: l.Why})
-	if err != nil {
-		return nil, err
-	}
-	if _, _, err := n.system(ctx, "", l.Actor, revoke); err != nil {
-		return nil, err
-	}
-	n.cfg.Log.Info("a node is no longer a member", "name", l.Name, "node", l.NodeID, "why", l.Why)
-	return out, n.step("revoked")
+	return out, nil
 }
 
 // finishRemovals is a leader's chore: what an earlier leader has decided.
@@ -288,7 +307,7 @@ func (n *Node) removedBefore(ctx context.Context, req RemoveRequest) (*Removal, 
 		return nil, reused
 	}
 	if l := departures(n.Image()); l.Of(id) != nil {
-		gone, err := n.finish(ctx, *l.Of(id))
+		gone, err := n.asked(ctx, req, *l.Of(id))
 		return gone, unfinished(Member{ID: id, Name: record.Name}, err)
 	}
 	all, _, err := n.configuration()

@@ -143,13 +143,16 @@ func TestTheAuthorityIsRolledOver(t *testing.T) {
 	}
 
 	n := c.leader()
-	open, err := c.calls(ana, n) // she knows the old one only
-	if err != nil {
-		t.Fatal(err)
-	}
-	if _, err := c.calls(c.enrolled("bob"), n); err != nil { // he was enrolled by the new one
-		t.Error(err)
-	}
+	var open net.Conn
+	c.until("ana is let in, who knows the old one only", func() (err error) { // and somebody accepts
+		open, err = c.calls(ana, n)
+		return err
+	})
+	bob := c.enrolled("bob")
+	c.until("bob is let in, who was enrolled by the new one", func() error {
+		_, err := c.calls(bob, n)
+		return err
+	})
 	_, err = c.rotate(RotateRequest{Retire: true})
 	if !errors.Is(err, store.ErrRefused) || !strings.Contains(err.Error(), "operator/ana, operator/eve@acme") || strings.Contains(err.Error(), "bob") {
 		t.Errorf("retired while ana and eve need it: %v", err)

@@ -10,6 +10,7 @@ import (
 	"os/exec"
 	"path/filepath"
 	"slices"
+	"strings"
 	"time"
 
 	"github.com/cpctl/cpctl/pkg/rpc"
@@ -31,14 +32,19 @@ type Node struct {
 	args      []string
 }
 
-// Build makes the binary in base. Logs go there too, unless logs names another directory.
+// Build makes the binary in base, which is absolute. Logs go there too, unless logs names another directory.
 func Build(base, logs string) (*Cluster, error) {
 	c := &Cluster{Binary: filepath.Join(base, "cpctl"), Base: base, Logs: logs}
 	if logs == "" {
 		c.Logs = base
 	}
-	out, err := exec.Command("go", "build", "-trimpath", "-o", c.Binary, "github.com/cpctl/cpctl").CombinedOutput()
+	root, err := exec.Command("go", "list", "-m", "-f", "{{.Dir}}", "github.com/cpctl/cpctl").Output()
 	if err != nil {
+		return nil, fmt.Errorf("find the source of cpctl: %w", err)
+	}
+	build := exec.Command("go", "build", "-trimpath", "-o", c.Binary, ".")
+	build.Dir = strings.TrimSpace(string(root)) // built with its own versions, not with those of a module that measures it
+	if out, err := build.CombinedOutput(); err != nil {
 		return nil, fmt.Errorf("build cpctl: %w\n%s", err, out)
 	}
 	return c, nil
@@ -96,7 +102,7 @@ func (c *Cluster) Start(n *Node) error {
 func (c *Cluster) End() {
 	for _, n := range c.Nodes {
 		if n.Process != nil {
-			n.end()
+			n.End()
 		}
 	}
 }

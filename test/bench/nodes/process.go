@@ -60,8 +60,8 @@ func (p *Process) Stop(sig os.Signal) error {
 	}
 }
 
-// end makes sure that the process is gone.
-func (p *Process) end() {
+// End makes sure that the process is gone.
+func (p *Process) End() {
 	p.cmd.Process.Kill()
 	<-p.ended
 }

@@ -3,6 +3,7 @@ package main
 import (
 	"context"
 	"encoding/json"
+	"errors"
 	"fmt"
 	"os"
 	"path/filepath"
@@ -19,11 +20,11 @@ type cpctl struct {
 	stored []byte // a document as it is stored
 }
 
-func foundCpctl(base string) (*cpctl, error) {
+func foundCpctl(base string, tags ...string) (*cpctl, error) {
 	if err := os.Mkdir(base, 0o700); err != nil {
 		return nil, err
 	}
-	cluster, err := nodes.Build(base, "")
+	cluster, err := nodes.Build(base, "", tags...)
 	if err != nil {
 		return nil, err
 	}
@@ -88,6 +89,29 @@ func (c *cpctl) cpu() (sum time.Duration, err error) {
 		sum += used
 	}
 	return sum, nil
+}
+
+// profile writes profiles of all nodes over so long, with names that begin so.
+func (c *cpctl) profile(d time.Duration, prefix string) error {
+	ctx, cancel := context.WithTimeout(context.Background(), d+nodes.Patience)
+	defer cancel()
+	leader, _, err := c.Leader(ctx)
+	if err != nil {
+		return err
+	}
+	failed := make(chan error, len(c.Nodes))
+	for _, n := range c.Nodes {
+		role := "follower"
+		if n == leader {
+			role = "leader"
+		}
+		go func() { failed <- n.Profile(ctx, d, prefix+"-"+n.Name+"-"+role) }()
+	}
+	var errs []error
+	for range c.Nodes {
+		errs = append(errs, <-failed)
+	}
+	return errors.Join(errs...)
 }
 
 type oneOfCpctl struct{ *rpc.Client }

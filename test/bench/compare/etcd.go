@@ -60,7 +60,7 @@ func (e *etcd) begin(base, binary string) error {
 	file := func(name string) string { return filepath.Join(base, name) }
 	for i, at := range e.endpoints {
 		name, peer, _ := strings.Cut(peers[i], "=")
-		p, _, err := nodes.Launch(name, file(name+".log"), binary, "--name", name, "--data-dir", file(name),
+		p, _, err := nodes.Launch(name, file(name+".log"), nil, binary, "--name", name, "--data-dir", file(name),
 			"--listen-client-urls", at, "--advertise-client-urls", at, "--listen-peer-urls", peer, "--initial-advertise-peer-urls", peer,
 			"--initial-cluster", strings.Join(peers, ","), "--initial-cluster-state", "new", "--quota-backend-bytes", "8589934592",
 			"--cert-file", file("cert.pem"), "--key-file", file("key.pem"), "--trusted-ca-file", file("ca.pem"), "--client-cert-auth",

@@ -13,6 +13,7 @@
 package main
 
 import (
+	"errors"
 	"flag"
 	"fmt"
 	"os"
@@ -22,6 +23,8 @@ import (
 	"strconv"
 	"strings"
 	"time"
+
+	"github.com/cpctl/cpctl/test/bench/nodes"
 )
 
 func main() {
@@ -31,11 +34,12 @@ func main() {
 	flag.DurationVar(&p.turn, "turn", 3*time.Second, "how long each turn takes")
 	only := flag.String("only", "write,read,spread", "what is measured: writes at the leader, reads there, reads over all three")
 	binary := flag.String("etcd", "", "etcd `BINARY` (default: build the version of etcd/go.mod)")
+	profiles := flag.String("profiles", "", "instead, measure cpctl alone, and write profiles of its nodes to this `DIR`")
 	dir := flag.String("dir", "", "where to make the data directories (default the system's directory for temporary files)")
 	flag.Parse()
 	err := p.read(*clients, *only)
 	if err == nil {
-		err = run(p, *dir, *binary)
+		err = run(p, *dir, *binary, *profiles)
 	}
 	if err != nil {
 		fmt.Fprintln(os.Stderr, "compare:", err)
@@ -68,7 +72,7 @@ func (p *plan) read(clients, only string) error {
 	return nil
 }
 
-func run(p plan, dir, binary string) error {
+func run(p plan, dir, binary, profiles string) error {
 	base, err := os.MkdirTemp(dir, "cpctl-")
 	if err != nil {
 		return err
@@ -77,6 +81,9 @@ func run(p plan, dir, binary string) error {
 	stopped := make(chan os.Signal, 1)
 	signal.Notify(stopped, os.Interrupt)
 	go func() { <-stopped; os.RemoveAll(base); os.Exit(130) }()
+	if profiles != "" {
+		return p.profile(base, profiles)
+	}
 	if binary == "" {
 		binary = filepath.Join(base, "etcd-binary")
 		build := exec.Command("go", "build", "-trimpath", "-o", binary, "go.etcd.io/etcd/server/v3")
@@ -97,4 +104,32 @@ func run(p plan, dir, binary string) error {
 	defer theirs.end()
 	fmt.Printf("cpctl against %s, three nodes each; requests of %d bytes, values of %d\n", theirs.version, len(patch(0)), len(ours.stored))
 	return p.measure(ours, theirs)
+}
+
+// profile runs every kind of work at every level once, and writes profiles meanwhile.
+func (p plan) profile(base, to string) error {
+	c, err := foundCpctl(filepath.Join(base, "c"), nodes.ProfileTag)
+	if err != nil {
+		return err
+	}
+	defer c.end()
+	if err := os.MkdirAll(to, 0o700); err != nil {
+		return err
+	}
+	if err := os.Rename(c.Binary, filepath.Join(to, "cpctl")); err != nil { // go tool pprof wants it
+		return err
+	}
+	s := &side{c, 1}
+	for _, kind := range p.kinds {
+		for _, callers := range p.levels {
+			written := make(chan error, 1)
+			go func() { written <- c.profile(p.turn, filepath.Join(to, fmt.Sprintf("%s-%d", kind, callers))) }()
+			t, err := s.run(kind, callers, p.turn+2*time.Second)
+			if err := errors.Join(err, <-written); err != nil {
+				return err
+			}
+			fmt.Printf("%s, %d callers: %.0f a second, p50 %s, p99 %s, CPU %s\n", words[kind], callers, t.rate, ms(float64(t.p50)), ms(float64(t.p99)), seconds(float64(t.cpu)))
+		}
+	}
+	return nil
 }

@@ -30,10 +30,11 @@ type Node struct {
 	*Process
 	Name, Dir string
 	args      []string
+	profiles  string // where the sockets for its profiles are
 }
 
-// Build makes the binary in base, which is absolute. Logs go there too, unless logs names another directory.
-func Build(base, logs string) (*Cluster, error) {
+// Build makes the binary in base, which is absolute, with build tags. Logs go there too, unless logs names another directory.
+func Build(base, logs string, tags ...string) (*Cluster, error) {
 	c := &Cluster{Binary: filepath.Join(base, "cpctl"), Base: base, Logs: logs}
 	if logs == "" {
 		c.Logs = base
@@ -42,7 +43,7 @@ func Build(base, logs string) (*Cluster, error) {
 	if err != nil {
 		return nil, fmt.Errorf("find the source of cpctl: %w", err)
 	}
-	build := exec.Command("go", "build", "-trimpath", "-o", c.Binary, ".")
+	build := exec.Command("go", "build", "-trimpath", "-tags", strings.Join(tags, ","), "-o", c.Binary, ".")
 	build.Dir = strings.TrimSpace(string(root)) // built with its own versions, not with those of a module that measures it
 	if out, err := build.CombinedOutput(); err != nil {
 		return nil, fmt.Errorf("build cpctl: %w\n%s", err, out)
@@ -78,7 +79,7 @@ func (c *Cluster) Found(count int) error {
 // The first founds the cluster.
 func (c *Cluster) Join() (*Node, error) {
 	i := len(c.Nodes) + 1
-	n := &Node{Name: fmt.Sprintf("n%d", i), Dir: filepath.Join(c.Base, fmt.Sprintf("n%d", i))}
+	n := &Node{Name: fmt.Sprintf("n%d", i), Dir: filepath.Join(c.Base, fmt.Sprintf("n%d", i)), profiles: c.Base}
 	pid := os.Getpid() // measurements side by side have addresses of their own
 	n.args = append([]string{"node", "--data-dir", n.Dir, "--name", n.Name, "--listen", fmt.Sprintf("127.%d.%d.%d:0", 64+pid%128, pid>>7%256, i)}, c.Args...)
 	if i > 1 {
@@ -90,7 +91,7 @@ func (c *Cluster) Join() (*Node, error) {
 
 // Start runs a node and returns when its socket answers.
 func (c *Cluster) Start(n *Node) error {
-	p, out, err := Launch(n.Name, filepath.Join(c.Logs, n.Name+".log"), append([]string{c.Binary}, n.args...)...)
+	p, out, err := Launch(n.Name, filepath.Join(c.Logs, n.Name+".log"), []string{"CPCTL_PROFILE=" + n.profiles}, append([]string{c.Binary}, n.args...)...)
 	if err != nil {
 		return err
 	}

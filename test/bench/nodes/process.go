@@ -24,10 +24,11 @@ type Process struct {
 }
 
 // Launch runs a command that logs to a file, which grows if it is there, and
-// returns its output.
-func Launch(name, log string, command ...string) (*Process, io.Reader, error) {
+// returns its output. It has the environment and more.
+func Launch(name, log string, more []string, command ...string) (*Process, io.Reader, error) {
 	p := &Process{Name: name, cmd: exec.Command(command[0], command[1:]...), ended: make(chan struct{})}
 	p.cmd.SysProcAttr = &syscall.SysProcAttr{Pdeathsig: syscall.SIGKILL}
+	p.cmd.Env = append(os.Environ(), more...)
 	out, stdout, err := os.Pipe()
 	if err != nil {
 		return nil, nil, err

@@ -116,7 +116,11 @@ func (p plan) profile(base, to string) error {
 	if err := os.MkdirAll(to, 0o700); err != nil {
 		return err
 	}
-	if err := os.Rename(c.Binary, filepath.Join(to, "cpctl")); err != nil { // go tool pprof wants it
+	b, err := os.ReadFile(c.Binary)
+	if err == nil {
+		err = os.WriteFile(filepath.Join(to, "cpctl"), b, 0o700) // go tool pprof wants it
+	}
+	if err != nil {
 		return err
 	}
 	s := &side{c, 1}

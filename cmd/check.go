@@ -1,6 +1,7 @@
 package cmd
 
 import (
+	"cmp"
 	"context"
 	"fmt"
 
@@ -101,10 +102,10 @@ func (e *Env) checked(r *rpc.CheckReport) error {
 // verdict makes the outcome of a check an exit code: damage counts for more than
 // a member that does not answer.
 func verdict(r *rpc.CheckReport) error {
-	faults, damaged, silent, hint := 0, 0, "", ""
+	faults, damaged, unchecked, silent, hint := 0, 0, 0, "", ""
 	for _, n := range r.Nodes {
-		if !n.Checked && silent == "" {
-			silent = n.Name
+		if !n.Checked {
+			unchecked, silent = unchecked+1, cmp.Or(silent, n.Name)
 		}
 		left := 0
 		for _, f := range n.Faults {
@@ -126,7 +127,11 @@ func verdict(r *rpc.CheckReport) error {
 		}
 		return store.Errorf(store.CodeIntegrity, "%s on %d of %s", plural(faults, "fault"), damaged, plural(len(r.Nodes), "node")).WithHint("%s", hint)
 	case silent != "":
-		return store.Errorf(store.CodeUnavailable, "node %q was not checked", silent).WithHint("see: cpctl cluster status")
+		hint = "see: cpctl cluster status"
+		if 2*unchecked >= len(r.Nodes) {
+			hint += "\nif a majority of the voters is lost for good: cpctl recover plan --help"
+		}
+		return store.Errorf(store.CodeUnavailable, "node %q was not checked", silent).WithHint("%s", hint)
 	}
 	return nil
 }

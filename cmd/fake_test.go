@@ -43,6 +43,7 @@ type fake struct {
 	archive      []byte
 	manifest     snapshot.Manifest
 	restored     []byte
+	restores     *rpc.RestoreReply // nil: one that adds and removes something
 	restore      rpc.RestoreArgs
 	removed      string
 	removing     rpc.RemoveArgs
@@ -273,10 +274,13 @@ func (f *fake) Restore(_ context.Context, r io.Reader, a rpc.RestoreArgs) (*rpc.
 	if f.fail != nil {
 		err = f.fail
 	}
-	return &rpc.RestoreReply{FormatVersion: "1.0", Kind: "restore", Added: 1, Removed: 1,
-		Before: store.Counts{Tenants: 1, Clients: 3}, After: store.Counts{Tenants: 12, Clients: 1904},
-		Changes:  []rpc.Change{{Op: "+", Name: "client/acme/web"}, {Op: "-", Name: "scope/acme/admin"}},
-		Revision: 4711, Published: true, DryRun: a.DryRun}, err
+	if f.restores != nil {
+		return f.restores, err
+	}
+	return &rpc.RestoreReply{FormatVersion: "1.0", Kind: "restore", ChangedTotal: 2,
+		Difference: &rpc.Difference{Added: 1, Removed: 1, Before: store.Counts{Tenants: 1, Clients: 3}, After: store.Counts{Tenants: 12, Clients: 1904}},
+		Changes:    []rpc.Change{{Op: "+", Name: "client/acme/web"}, {Op: "-", Name: "scope/acme/admin"}},
+		Revision:   4711, Published: true, DryRun: a.DryRun}, err
 }
 
 // world is where a command line is tried out.

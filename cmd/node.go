@@ -136,6 +136,9 @@ func runNode(ctx context.Context, env *Env, f *nodeFlags) error {
 	if err != nil {
 		return err
 	}
+	if err := fitsSocket(filepath.Join(config.Dir, "cpctl.sock")); err != nil {
+		return err
+	}
 	join, err := f.joining(env, config.Log)
 	if err != nil {
 		return err

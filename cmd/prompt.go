@@ -18,8 +18,8 @@ func (e *Env) confirm(ctx context.Context, yes bool, what, warning, name string)
 	if !e.InTerminal || !e.ErrTerminal || e.flags.noInput {
 		return usagef("refusing to %s without confirmation; pass --yes", what)
 	}
-	if warning != "" {
-		fmt.Fprintln(e.Err, clean(warning))
+	for line := range strings.Lines(warning) {
+		fmt.Fprintln(e.Err, clean(strings.TrimSuffix(line, "\n")))
 	}
 	question := clean(what) + "? [y/N] "
 	if name != "" {

@@ -66,6 +66,9 @@ func requestLines(e *Env, r *rpc.RequestState) []pair {
 		return append(lines, pair{"refusal", r.Refusal.Message})
 	}
 	changed := strings.Join(r.Changed, ", ")
+	if len(r.Changed) == 0 && r.ChangedTotal > 0 {
+		return append(lines, pair{"changed", plural(r.ChangedTotal, "document")})
+	}
 	if more := r.ChangedTotal - len(r.Changed); more > 0 {
 		changed += ", and " + plural(more, "other")
 	}

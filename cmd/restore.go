@@ -144,9 +144,12 @@ func (a rewound) Seek(offset int64, whence int) (int64, error) {
 }
 
 func (e *Env) restoredText(r *rpc.RestoreReply, name string) error {
+	if r.Difference == nil {
+		return e.line(fmt.Sprintf("%s restored by an earlier attempt, at revision %d: %s changed", name, r.Revision, plural(r.ChangedTotal, "document")))
+	}
 	line := fmt.Sprintf("%s restored: %d added, %d changed, %d removed", name, r.Added, r.Changed, r.Removed)
-	if r.Replayed {
-		line = fmt.Sprintf("%s restored by an earlier attempt, at revision %d", name, r.Revision)
+	if r.ChangedTotal == 0 {
+		line = name + " unchanged: the state is that of the archive already"
 	}
 	if r.DryRun {
 		line += " (dry run)"
@@ -156,7 +159,7 @@ func (e *Env) restoredText(r *rpc.RestoreReply, name string) error {
 				return err
 			}
 		}
-		if more := r.Added + r.Changed + r.Removed - len(r.Changes); more > 0 {
+		if more := r.ChangedTotal - len(r.Changes); more > 0 {
 			e.note("and %d more", more)
 		}
 		e.note("compared with revision %d; to restore over that one only: --expect-revision %d", r.Revision, r.Revision)

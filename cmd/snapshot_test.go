@@ -8,6 +8,7 @@ import (
 	"strings"
 	"testing"
 
+	"github.com/cpctl/cpctl/pkg/rpc"
 	"github.com/cpctl/cpctl/pkg/snapshot"
 	"github.com/cpctl/cpctl/pkg/store"
 )
@@ -127,6 +128,14 @@ func TestRestore(t *testing.T) {
 	if !w.restore.DryRun || w.restore.RequestID == "" || w.restore.ExpectRevision != nil {
 		t.Errorf("%+v", w.restore)
 	}
+	w.restores = &rpc.RestoreReply{Difference: &rpc.Difference{Before: store.Counts{Tenants: 1, Clients: 3}, After: store.Counts{Tenants: 1, Clients: 3}}, Revision: 4711, Published: true}
+	w.run("restore", path, "-y").want(t, 0, path+" unchanged: the state is that of the archive already\n"+strings.NewReplacer("12", " 1", "1904", "   3").Replace(counts), "")
+	w.restores = &rpc.RestoreReply{Replayed: true, ChangedTotal: 7, Revision: 4711, Published: true}
+	w.run("restore", path, "-y").want(t, 0, path+" restored by an earlier attempt, at revision 4711: 7 documents changed\n", "")
+	if r := w.run("restore", path, "-y", "-o", "json"); strings.Contains(r.out, "before") || strings.Contains(r.out, "added") || !strings.Contains(r.out, `"changed_total": 7`) {
+		t.Errorf("what an earlier attempt did: %s", r.out)
+	}
+	w.restores = nil
 	for _, n := range []uint64{0, 4711} {
 		w.run("restore", path, "-y", "--expect-revision", fmt.Sprint(n)).want(t, 0, path+" restored: 1 added, 0 changed, 1 removed\n"+counts, "")
 		if got := w.restore.ExpectRevision; got == nil || *got != n {

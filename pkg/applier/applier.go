@@ -31,6 +31,7 @@ type change struct {
 	revision uint64   // that the command gives, if it changes something
 	moved    bool     // it did
 	names    []string // of what it changed
+	total    int      // how many, if they have no names here
 }
 
 // Apply applies one command of the log entry at index.
@@ -72,9 +73,17 @@ func Apply(tx *store.Tx, index uint64, c *mutation.Command) Result {
 	res.Revision = tx.Counters().Revision
 	if c.ID != "" {
 		tx.Remember(store.Record{ID: c.ID, Digest: c.Digest, Time: c.Time, Op: c.Op, Index: index,
-			Revision: res.Revision, Names: res.Names, Refusal: refusal})
+			Revision: res.Revision, Names: res.Names, Total: ch.recorded(refusal), Refusal: refusal})
 	}
 	return res
+}
+
+// recorded is how many objects a command changed that it does not name.
+func (ch *change) recorded(refusal *store.Error) int {
+	if refusal != nil {
+		return 0
+	}
+	return ch.total
 }
 
 // Check applies a command to an overlay of the image: what would come of it,

@@ -71,7 +71,9 @@ func (ch *change) stageCommit(m *mutation.Mutation) error {
 	if now != c.Base { // not the caller's doing: the leader looks again
 		return fmt.Errorf("the state is at revision %d, not at %d, with which the archive was compared: %w", now, c.Base, errStale)
 	}
+	docs := 0
 	for s := range ch.StagedDocs() {
+		docs++
 		if s.Doc != nil && s.Doc.Revision > max(ch.Counters().Revision, c.Revision) {
 			return store.Errorf(store.CodeIntegrity, "%s is staged at revision %d, above the archive's, %d; nothing was changed", s.Path, s.Doc.Revision, c.Revision)
 		}
@@ -85,7 +87,7 @@ func (ch *change) stageCommit(m *mutation.Mutation) error {
 	counters := ch.Counters()
 	counters.Revision = max(counters.Revision, c.Revision) // the command itself adds one
 	ch.SetCounters(counters)
-	ch.moved = true
+	ch.moved, ch.total = true, docs // their names are those of all tenants, and many
 	return nil
 }
 

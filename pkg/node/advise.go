@@ -22,7 +22,8 @@ func (n *Node) recovery() string {
 	if n.self != nil {
 		name = n.self.Name
 	}
-	const alone = "there is no other member to copy from: if cluster.key is what is missing, put your copy of it back; else keep\n" +
+	alone := "there is no other member to copy from: if cluster.key is what is missing, put your copy of it back; if tls/ is,\n" +
+		"cpctl recover run --dir " + n.dir.path + " makes it anew, and the cluster goes on with all that is here; else keep\n" +
 		"this directory, and restore your newest archive as a new cluster in an empty one, with your copy of cluster.key\n" +
 		"(cpctl restore FILE --offline --data-dir DIR --cluster-key-file cluster.key); without that key the private keys\n" +
 		"in the archive stay closed"

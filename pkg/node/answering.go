@@ -96,13 +96,13 @@ func (o *Outlook) Later() *Answer {
 	return nil
 }
 
-// Lives reports whether those that answer and the whole directories are a majority
-// of the voters together. A node that was no member yet speaks for a majority,
-// which has let it in.
+// Lives reports whether those that answer and those that start on the directories
+// are a majority of the voters together. A node that was no member yet speaks for
+// a majority, which has let it in.
 func (o *Outlook) Lives() bool {
 	able := map[string]bool{}
 	for _, s := range o.All {
-		able[s.NodeID] = s.Whole() || able[s.NodeID]
+		able[s.NodeID] = s.Starts() || able[s.NodeID]
 	}
 	for _, a := range o.Answers {
 		if !slices.ContainsFunc(o.Best.Members, func(m Member) bool { return m.ID == a.NodeID }) {

@@ -85,6 +85,9 @@ func bootState(cfg Config) (*Node, *founding, error) {
 
 // stopState is the end of it.
 func stopState(n *Node) error {
+	if n.port != nil {
+		n.port.Close()
+	}
 	return errors.Join(n.files.Close(), n.committed.Close(), n.logs.Close(), n.dir.close())
 }
 

@@ -57,6 +57,9 @@ func (d *dataDir) file(parts ...string) string {
 // may write to it, and locks it for this process. group allows others to pass
 // through it to data/.
 func openDir(fs disk.FS, path string, group bool) (*dataDir, error) {
+	if err := canBeDir(path); err != nil {
+		return nil, err
+	}
 	if err := disk.MakeAll(fs, path); err != nil {
 		return nil, err
 	}

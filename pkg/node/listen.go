@@ -69,7 +69,14 @@ func free(address string) error {
 	return ln.Close()
 }
 
-// listen opens the port. Port 0 picks one the first time and keeps it.
+// holdPort opens the port of a node that is nobody yet: without one it is not to
+// become somebody.
+func (n *Node) holdPort() (err error) {
+	n.port, err = net.Listen("tcp", n.cfg.Listen)
+	return err
+}
+
+// listen opens the port, if it is not held already. Port 0 picks one the first time and keeps it.
 func (n *Node) listen() error {
 	want := n.cfg.Listen
 	host, port, err := net.SplitHostPort(want)
@@ -79,10 +86,13 @@ func (n *Node) listen() error {
 	if kept, keptPort, err := net.SplitHostPort(n.self.Listen); port == "0" && err == nil && kept == host {
 		want = net.JoinHostPort(host, keptPort)
 	}
-	ln, err := net.Listen("tcp", want)
-	if err != nil {
-		return err
+	ln := n.port
+	if ln == nil {
+		if ln, err = net.Listen("tcp", want); err != nil {
+			return err
+		}
 	}
+	n.port = nil
 	n.mux = newMuxKeeping(n.open, ln, n.answer(), handshakeTimeout, maxHandshakes)
 	n.mux.onRefused(n.tellRefused)
 	listen := ln.Addr().String()

@@ -130,6 +130,7 @@ type Node struct {
 	committed *publish.CommittedMarker
 	files     *publish.Publisher
 	fsm       *fsm.FSM
+	port      net.Listener // held until mux has it
 	mux       *Mux
 	running   atomic.Pointer[running]      // raft and its transport; made anew by restartRaft
 	stale     chan struct{}                // raft's memory of its log is wrong: restart it

@@ -87,6 +87,9 @@ func (o *Offline) checkKeys() error {
 
 // checkEmpty wants a directory in which there is nothing, or that is not there.
 func (o *Offline) checkEmpty() error {
+	if err := canBeDir(o.Dir); err != nil {
+		return err
+	}
 	lock, err := holdDir(o.Dir)
 	if err == nil {
 		lock.Close()

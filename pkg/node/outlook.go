@@ -18,24 +18,15 @@ import (
 type Outlook struct {
 	All      []*Survivor
 	Best     *Survivor // nil: none of them is whole
+	Chosen   *Survivor // gone on from instead of the best; nil: the best it is
 	Why      string
 	Voters   int            // of the last configuration that is known
 	Missing  []Member       // voters of it of which there is no directory
 	Majority bool           // whole directories of a majority of the voters are here: nothing needs to be recovered
-	Lost     []Loss         // what the others hold and the best does not
-	Unsure   int            // changes that the best holds and that were perhaps never acknowledged
+	Lost     []Loss         // what the others hold and the one to go on from does not
+	Unsure   int            // changes that this one holds and that were perhaps never acknowledged
 	Differ   [][2]*Survivor // whole, with the same last entry and other states: one of each two is wrong
 	Answers  []Answer       // nodes that run, of those that were asked
-}
-
-// Loss is a part of a log that a recovery from the best would leave out.
-type Loss struct {
-	Of       *Survivor
-	From, To uint64
-	// Acknowledged: somebody was told that this had been done. Else it never was
-	// committed, or cannot be known to have been.
-	Acknowledged bool
-	Never        bool // it never was committed
 }
 
 // Judge looks for the best of the directories. It refuses directories that are
@@ -87,10 +78,10 @@ func votes(a, b *Survivor) int {
 
 // count finds who is here of the voters.
 func (o *Outlook) count() {
-	here, whole := map[string]bool{}, map[string]bool{}
+	here, starts := map[string]bool{}, map[string]bool{}
 	for _, s := range o.All {
 		here[s.NodeID] = true
-		whole[s.NodeID] = whole[s.NodeID] || s.Whole()
+		starts[s.NodeID] = starts[s.NodeID] || s.Starts()
 	}
 	able := 0
 	for _, m := range o.Best.Members {
@@ -98,7 +89,7 @@ func (o *Outlook) count() {
 			continue
 		}
 		o.Voters++
-		if whole[m.ID] {
+		if starts[m.ID] {
 			able++
 		}
 		if !here[m.ID] {
@@ -106,48 +97,6 @@ func (o *Outlook) count() {
 		}
 	}
 	o.Majority = able > o.Voters/2
-}
-
-// compare finds what a directory holds and the best does not.
-func (o *Outlook) compare(s *Survivor) {
-	best := o.Best
-	if s.raft == nil {
-		return
-	}
-	switch shown := max(s.Shown, s.Snapshot); {
-	case shown > best.LastIndex:
-		o.Lost = append(o.Lost, Loss{Of: s, From: best.LastIndex + 1, To: shown, Acknowledged: true})
-	case s.Shown > 0 && best.raft.has(s.Shown, s.raft.shown.Term):
-		best.committed = max(best.committed, s.Shown)
-	case s.Shown > 0: // what it has there is another entry
-		o.Lost = append(o.Lost, Loss{Of: s, From: s.Shown, To: s.Shown, Acknowledged: true})
-	}
-	best.committed = max(best.committed, min(s.Snapshot, best.LastIndex))
-	o.Unsure = best.unsure(best.committed)
-	if s == best || s.Image == nil {
-		return
-	}
-	for _, e := range s.raft.entries {
-		if best.raft.has(e.index, e.term) {
-			continue
-		}
-		// Every later log that is here has what was committed before it.
-		never := cmp.Or(cmp.Compare(best.LastTerm, s.LastTerm), cmp.Compare(best.LastIndex, s.LastIndex)) >= 0
-		if l := (Loss{Of: s, From: max(e.index, o.lostTo(s)+1), To: s.LastIndex, Never: never}); l.From <= l.To {
-			o.Lost = append(o.Lost, l)
-		}
-		return
-	}
-}
-
-// lostTo is how far what is lost of a directory was acknowledged.
-func (o *Outlook) lostTo(s *Survivor) uint64 {
-	for _, l := range o.Lost {
-		if l.Of == s && l.Acknowledged {
-			return l.To
-		}
-	}
-	return 0
 }
 
 // reason says why the best is the best.
@@ -181,19 +130,4 @@ func (o *Outlook) reason() string {
 		return fmt.Sprintf("all that are whole end at the same entry (term %d, index %d)", b.LastTerm, b.LastIndex) + not
 	}
 	return fmt.Sprintf("its last entry is the latest (term %d, index %d), so it holds every acknowledged change that any of them holds", b.LastTerm, b.LastIndex) + not
-}
-
-// Costs reports whether something would be lost that was acknowledged.
-func (o *Outlook) Costs() bool {
-	return slices.ContainsFunc(o.Lost, func(l Loss) bool { return l.Acknowledged })
-}
-
-// unsure counts the changes behind an index that is known to be committed.
-func (s *Survivor) unsure(committed uint64) (count int) {
-	for _, e := range s.raft.entries {
-		if e.command && e.index > committed {
-			count++
-		}
-	}
-	return count
 }

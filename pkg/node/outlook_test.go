@@ -4,6 +4,7 @@ import (
 	"encoding/json"
 	"errors"
 	"path/filepath"
+	"slices"
 	"strings"
 	"testing"
 	"time"
@@ -96,5 +97,59 @@ func TestHowFarANodeHasShownItsStateIsNoReasonToTakeIt(t *testing.T) {
 	behind.Members = nil
 	if o, err := Judge([]*Survivor{behind, ahead}); err != nil || o.Best != ahead || !strings.Contains(o.Why, "all that are whole end at the same entry") {
 		t.Errorf("%+v, %v", o, err)
+	}
+}
+
+// Whoever takes another than the best is told what the best has more.
+func TestWhatAnotherThanTheBestWouldCost(t *testing.T) {
+	t.Parallel()
+	whole, shown := aloneNode(t)
+	early, late := copyDir(t, whole), copyDir(t, whole)
+	goOn(t, early, 7)
+	goOn(t, early, 7)
+	first := goOn(t, late, 8)
+	last := goOn(t, late, 8)
+	shorter, a, b := survey(t, whole), survey(t, early), survey(t, late)
+	judge := func(chosen *Survivor) *Outlook {
+		o, err := Judge([]*Survivor{shorter, a, b})
+		if err != nil || o.Best != b || o.From() != b {
+			t.Fatalf("%+v, %v", o, err)
+		}
+		o.Choose(chosen)
+		if o.Best != b || o.From() != chosen {
+			t.Errorf("the best is %s, taken is %s", o.Best.Dir, o.From().Dir)
+		}
+		return o
+	}
+	for _, tt := range []struct {
+		fact  string
+		taken *Survivor
+		want  []Loss
+	}{
+		{"the best", b, []Loss{{Of: a, From: first, To: last, Never: true}}},
+		{"the shortest", shorter, []Loss{{Of: a, From: first, To: last, Never: true}, {Of: b, From: first, To: last}}},
+		{"one that has gone another way", a, []Loss{{Of: b, From: first, To: last}}},
+	} {
+		if o := judge(tt.taken); !slices.Equal(o.Lost, tt.want) || o.Costs() {
+			t.Errorf("%s: lost %+v, want %+v", tt.fact, o.Lost, tt.want)
+		}
+	}
+
+	// What the best has shown was acknowledged, and stands where this one went astray.
+	b.Shown, b.raft.shown.Index, b.raft.shown.Term = first, first, 8
+	if o := judge(a); !o.Costs() || !slices.Equal(o.Lost, []Loss{{Of: b, From: first, To: first, Acknowledged: true}, {Of: b, From: last, To: last}}) {
+		t.Errorf("lost %+v", o.Lost)
+	}
+	b.Shown, b.raft.shown.Index = last, last
+	if o := judge(a); !slices.Equal(o.Lost, []Loss{{Of: b, From: first, To: last, Acknowledged: true}}) {
+		t.Errorf("lost %+v", o.Lost)
+	}
+	// All of the shortest is in what the best has shown, if nobody else has shown anything.
+	shorter.Shown, shorter.committed, a.Shown, a.committed = 0, 0, 0, 0
+	if o := judge(shorter); o.Unsure != 0 {
+		t.Errorf("of %d changes it is not known whether they were committed", o.Unsure)
+	}
+	if o := judge(shorter); !o.Costs() || shorter.LastIndex < shown.Index || !slices.Equal(o.Lost[1:], []Loss{{Of: b, From: first, To: last, Acknowledged: true}}) {
+		t.Errorf("lost %+v", o.Lost)
 	}
 }

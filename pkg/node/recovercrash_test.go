@@ -73,9 +73,14 @@ func TestAKillAtEveryStepOfARecovery(t *testing.T) {
 		// The command is given again.
 		if killed {
 			s := survey(t, dir)
-			if _, err := s.Recover(time.Now()); err != nil {
+			begun := s.Begun != 0
+			r, err := s.Recover(time.Now())
+			if err != nil {
 				// Only what was done to its last step is a directory that could be recovered once more.
 				t.Fatalf("killed after %d steps, and done again: %v", n, err)
+			}
+			if r.Resumed != begun {
+				t.Errorf("killed after %d steps, and done again: resumed %t", n, r.Resumed)
 			}
 			s.Close()
 		}

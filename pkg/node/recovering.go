@@ -95,7 +95,7 @@ type Recovered struct {
 	Revision   uint64
 	Index      uint64 // of the state that it goes on from
 	Unsure     int    // changes in it that were perhaps never acknowledged
-	Finished   bool   // it had been begun before
+	Resumed    bool   // it had been begun before
 }
 
 // Recover makes the node of this directory the only member of the next generation
@@ -198,9 +198,9 @@ func (s *Survivor) next(now time.Time) (*recovering, mutation.Certificate, error
 	return r, record, nil
 }
 
-func (s *Survivor) recovered(r *recovering, finished bool) *Recovered {
+func (s *Survivor) recovered(r *recovering, resumed bool) *Recovered {
 	return &Recovered{Name: r.Self.Name, NodeID: r.Self.NodeID, ClusterID: r.Self.ClusterID, Generation: r.Self.Generation, Recovery: r.Self.Recovery,
-		Aside: s.dir.file(r.Aside), Behind: r.Behind, Revision: r.Revision, Index: r.Index, Unsure: r.Unsure, Finished: finished}
+		Aside: s.dir.file(r.Aside), Behind: r.Behind, Revision: r.Revision, Index: r.Index, Unsure: r.Unsure, Resumed: resumed}
 }
 
 // ownDir refuses to put files into a directory that its node could not read then.

@@ -22,7 +22,8 @@ type Restored struct {
 	Digest   string // of tenants/ and keys/ afterwards
 	Revision uint64
 	Index    uint64
-	Replayed bool // an earlier attempt did it; what it changed is not known any more
+	Replayed bool // an earlier attempt did it; of what it changed only the number is known any more
+	Total    int  // how many documents that were
 }
 
 // opRestore is what the request table remembers of a restore.
@@ -107,14 +108,18 @@ func (n *Node) restore(ctx context.Context, c *snapshot.Contents, req RestoreReq
 		if known.Refusal != nil {
 			return nil, known.Refusal
 		}
-		r.Index, r.Revision, r.Replayed, r.Changes = known.Replayed.Index, known.Revision, true, nil
+		r.Index, r.Revision, r.Replayed, r.Changes, r.Total = known.Replayed.Index, known.Revision, true, nil, known.Replayed.Total
 		return r, nil
 	}
 	// It was not done before. It is not while it is uploaded either, or the stage is
 	// gone; so it may take longer than requests are remembered.
 	u.command.Asked = 0
 	if req.Expect != nil {
-		if err := applier.Expected(live.Revision(), *req.Expect); err != nil {
+		err := applier.Expected(live.Revision(), *req.Expect)
+		if err != nil && req.DryRun {
+			err = err.(*store.Error).WithHint("without --expect-revision it is compared with that one")
+		}
+		if err != nil {
 			return nil, err
 		}
 	}

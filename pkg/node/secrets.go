@@ -14,38 +14,45 @@ import (
 // they are whole and this node's: damage to one of them would else show as a
 // peer that refuses to talk, or a key that does not open, at some later hour.
 func (d *dataDir) loadSecrets(self *identity) (ring pki.Keyring, c pki.Credentials, err error) {
+	b, err := d.secret("cluster.key")
+	if err != nil {
+		return ring, c, err
+	}
+	if ring, err = pki.ParseKeyring(b); err != nil {
+		return ring, c, store.Errorf(store.CodeIntegrity, "%s: %v", d.file("cluster.key"), err)
+	}
+	c, err = d.loadTLS(self)
+	return ring, c, err
+}
+
+// loadTLS reads the certificate, its key and the authority's.
+func (d *dataDir) loadTLS(self *identity) (c pki.Credentials, err error) {
 	for _, f := range []struct {
 		to   *[]byte
-		name []string
-	}{
-		{nil, []string{"cluster.key"}},
-		{&c.KeyPEM, []string{"tls", "node.key"}},
-		{&c.CertPEM, []string{"tls", "node.crt"}},
-		{&c.CAPEM, []string{"tls", "ca.crt"}},
-	} {
-		path := d.file(f.name...)
-		b, err := os.ReadFile(path)
-		if errors.Is(err, os.ErrNotExist) {
-			return ring, c, store.Errorf(store.CodeIntegrity, "%s is missing", path)
-		}
-		if err != nil {
-			return ring, c, err
-		}
-		if f.to != nil {
-			*f.to = b
-		} else if ring, err = pki.ParseKeyring(b); err != nil {
-			return ring, c, store.Errorf(store.CodeIntegrity, "%s: %v", path, err)
+		name string
+	}{{&c.KeyPEM, "node.key"}, {&c.CertPEM, "node.crt"}, {&c.CAPEM, "ca.crt"}} {
+		if *f.to, err = d.secret("tls", f.name); err != nil {
+			return c, err
 		}
 	}
 	id, part, err := c.Check()
 	if err != nil {
-		return ring, c, store.Errorf(store.CodeIntegrity, "%s is damaged: %v", d.file("tls", part), err)
+		return c, store.Errorf(store.CodeIntegrity, "%s is damaged: %v", d.file("tls", part), err)
 	}
 	if want := self.certified(); id.NodeID != want.NodeID || id.ClusterID != want.ClusterID || id.Generation != want.Generation || id.Recovery != want.Recovery || id.Name != want.Name {
-		return ring, c, store.Errorf(store.CodeIntegrity, "%s is the certificate of node %s (%s) of cluster %s, not that of the node in %s",
+		return c, store.Errorf(store.CodeIntegrity, "%s is the certificate of node %s (%s) of cluster %s, not that of the node in %s",
 			d.file("tls", "node.crt"), id.NodeID, id.Name, id.ClusterID, d.file("node.json"))
 	}
-	return ring, c, nil
+	return c, nil
+}
+
+// secret reads one of the files without which a node is nobody.
+func (d *dataDir) secret(name ...string) ([]byte, error) {
+	b, err := os.ReadFile(d.file(name...))
+	if errors.Is(err, os.ErrNotExist) {
+		return nil, store.Errorf(store.CodeIntegrity, "%s is missing", d.file(name...))
+	}
+	return b, err
 }
 
 func (n *Node) loadSecrets() error {

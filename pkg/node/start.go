@@ -194,6 +194,9 @@ func (n *Node) become(ctx context.Context) (*founding, error) {
 	case id == nil && n.cfg.Join == nil && n.cfg.NonVoter:
 		return nil, store.Errorf(store.CodeInvalid, "a node without a vote cannot found a cluster").WithHint("name one to join with --join")
 	case id == nil && n.cfg.Join == nil:
+		if err := n.holdPort(); err != nil {
+			return nil, err
+		}
 		if id, birth, err = n.dir.found(n.cfg.Name, n.cfg.CertTTL, n.cfg.Now()); err != nil {
 			return nil, fmt.Errorf("found a cluster: %w", err)
 		}
@@ -239,6 +242,9 @@ func (n *Node) raftConfig() *raft.Config {
 func (n *Node) release() {
 	if n.mux != nil {
 		n.mux.Close()
+	}
+	if n.port != nil {
+		n.port.Close()
 	}
 	if n.files != nil {
 		n.files.Close()

@@ -4,13 +4,10 @@ import (
 	"cmp"
 	"errors"
 	"fmt"
-	"io"
 	"os"
 	"path/filepath"
 	"slices"
 	"strings"
-
-	"golang.org/x/sys/unix"
 
 	"github.com/cpctl/cpctl/pkg/disk"
 	"github.com/cpctl/cpctl/pkg/pki"
@@ -38,6 +35,7 @@ type Survivor struct {
 	Members   []Member // of the last configuration in its log
 	Faults    []string // what is damaged
 	Sealed    string   // why the cluster key does not open the state; "": it does
+	Nobody    string   // what is wrong with its credentials, without which its node does not start; "": nothing
 	Drift     *Drift   // its state was found not to be the majority's
 	Gone      string   // why it is no member any more; "": it is one, as far as it knows
 	Begun     uint64   // a recovery as this generation was begun here and cut short; 0: none
@@ -54,6 +52,9 @@ type Survivor struct {
 func (s *Survivor) Whole() bool {
 	return s.Image != nil && s.Sealed == "" && s.Begun == 0 && s.Drift == nil && s.Gone == ""
 }
+
+// Starts reports whether its node would start on it as it is.
+func (s *Survivor) Starts() bool { return s.Whole() && s.Nobody == "" }
 
 // Survey reads a data directory. One of a running node is refused, and what is
 // none is invalid; damage is among the Faults.
@@ -74,43 +75,6 @@ func (s *Survivor) Close() error {
 		return nil
 	}
 	return s.dir.lock.Close()
-}
-
-// hold locks the directory as a node does, but for the pid that it writes. A copy
-// of one may have no lock, and nobody runs on that.
-func (s *Survivor) hold() error {
-	info, err := os.Stat(s.Dir)
-	switch {
-	case errors.Is(err, os.ErrNotExist):
-		return store.Errorf(store.CodeInvalid, "%s: no such directory", s.Dir)
-	case err != nil:
-		return err
-	case !info.IsDir():
-		return store.Errorf(store.CodeInvalid, "%s is not a directory", s.Dir)
-	}
-	s.dir.lock, err = holdDir(s.dir.path)
-	if errors.Is(err, os.ErrNotExist) {
-		return nil
-	}
-	return err
-}
-
-// holdDir locks a data directory by the file that is there, and writes nothing.
-func holdDir(path string) (*os.File, error) {
-	lock, err := os.Open(filepath.Join(path, "lock"))
-	if err != nil {
-		return nil, err
-	}
-	if err := unix.Flock(int(lock.Fd()), unix.LOCK_EX|unix.LOCK_NB); err != nil {
-		pid, _ := io.ReadAll(io.LimitReader(lock, 20))
-		lock.Close()
-		if errors.Is(err, unix.EWOULDBLOCK) {
-			return nil, store.Errorf(store.CodeRefused, "%s is in use by process %s", path, strings.TrimSpace(string(pid))).
-				WithHint("stop the node that runs on it first; how it is: cpctl cluster status -s unix:%s", filepath.Join(path, "cpctl.sock"))
-		}
-		return nil, fmt.Errorf("lock %s: %w", path, err)
-	}
-	return lock, nil
 }
 
 func (s *Survivor) read() error {
@@ -179,6 +143,10 @@ func (s *Survivor) read() error {
 	s.Image = s.raft.image
 	s.Members = s.membersOf()
 	s.Sealed = s.opens()
+	if _, err := s.dir.loadTLS(self); err != nil {
+		s.Nobody = s.within(err)
+		s.Faults = append(s.Faults, s.Nobody+": put it back from a copy of this directory and start the node, or a recovery makes it anew")
+	}
 	return nil
 }
 

@@ -15,7 +15,8 @@ import (
 const tlsNew = "tls.new"
 
 // replaceTLS puts other credentials in place of those in tls/: all of them or,
-// whenever the machine stops, none. They are there for good when it returns.
+// whenever the machine stops, none. They are there for good when it returns. A
+// tls/ that somebody has removed is made anew.
 func (d *dataDir) replaceTLS(c pki.Credentials) error {
 	if err := disk.Remove(d.disk, d.file(tlsNew)); err != nil {
 		return err
@@ -31,7 +32,11 @@ func (d *dataDir) replaceTLS(c pki.Credentials) error {
 		return err
 	}
 	defer unix.Close(top)
-	if err := d.disk.Exchange(top, tlsNew, top, "tls"); err != nil {
+	err = d.disk.Exchange(top, tlsNew, top, "tls")
+	if errors.Is(err, os.ErrNotExist) {
+		return disk.Move(d.disk, d.file(tlsNew), d.file("tls"))
+	}
+	if err != nil {
 		return &os.LinkError{Op: "exchange", Old: d.file(tlsNew), New: d.file("tls"), Err: err}
 	}
 	if err := d.disk.Sync(top); err != nil {

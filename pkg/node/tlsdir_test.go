@@ -5,11 +5,13 @@ import (
 	"math/rand/v2"
 	"os"
 	"path/filepath"
+	"strings"
 	"testing"
 	"time"
 
 	"github.com/cpctl/cpctl/pkg/pki"
 	"github.com/cpctl/cpctl/test/crash"
+	"github.com/cpctl/cpctl/test/faultdisk"
 )
 
 // The three files in tls/ are those of before or those of after, whenever the
@@ -125,4 +127,51 @@ func startOn(t *testing.T, dir string, self *identity, tree *crash.Tree) pki.Cre
 
 func same(a, b pki.Credentials) bool {
 	return string(a.CertPEM) == string(b.CertPEM) && string(a.KeyPEM) == string(b.KeyPEM) && string(a.CAPEM) == string(b.CAPEM)
+}
+
+// A directory without tls/ is not lost: a recovery signs a certificate anyway. One
+// that was begun before that was seen, or was cut short, is finished all the same.
+func TestARecoveryMakesMissingCredentialsAnew(t *testing.T) {
+	whole, shown := aloneNode(t)
+	base := memoryDir(t)
+	for fact, spoil := range map[string]func(dir string) error{
+		"no tls":      func(dir string) error { return os.RemoveAll(filepath.Join(dir, "tls")) },
+		"no node.key": func(dir string) error { return os.Remove(filepath.Join(dir, "tls", "node.key")) },
+		"a bit in node.crt": func(dir string) error {
+			return os.WriteFile(filepath.Join(dir, "tls", "node.crt"), []byte("none"), 0o600)
+		},
+	} {
+		for n, killed := 0, true; killed; n++ {
+			dir := filepath.Join(base, fmt.Sprint(len(fact), "-", n))
+			copyTo(t, dir, whole)
+			if err := spoil(dir); err != nil {
+				t.Fatal(err)
+			}
+			s := survey(t, dir)
+			if o, err := Judge([]*Survivor{s}); err != nil || o.Best != s || o.Majority || s.Starts() || !strings.Contains(strings.Join(s.Faults, "\n"), "a recovery makes it anew") {
+				t.Fatalf("%s: %+v, %v, faults %q", fact, o, err, s.Faults)
+			}
+			var f faultdisk.Disk
+			was := f.KillAfter(n)
+			_, err := s.recoverOn(&f, time.Now())
+			s.Close()
+			if killed = was(); killed != (err != nil) {
+				t.Fatalf("%s, killed after %d steps: %v, %v", fact, n, killed, err)
+			}
+			again := survey(t, dir)
+			if killed {
+				if _, err := again.Recover(time.Now()); err != nil {
+					t.Fatalf("%s, killed after %d steps, and done again: %v", fact, n, err)
+				}
+			}
+			again.Close()
+			if generation, err := startsAs(dir, shown); err != nil || generation < 2 {
+				t.Fatalf("%s, killed after %d steps: it starts as generation %d, %v", fact, n, generation, err)
+			}
+			os.RemoveAll(dir)
+			if fact != "no tls" { // as an exchange does it, which has its own test
+				n += 1 << 20
+			}
+		}
+	}
 }

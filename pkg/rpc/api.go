@@ -146,18 +146,24 @@ type RestoreReply struct {
 	FormatVersion string            `json:"format_version"`
 	Kind          string            `json:"kind"` // restore
 	Archive       snapshot.Manifest `json:"archive"`
-	Before        store.Counts      `json:"before"`
-	After         store.Counts      `json:"after"`
-	Added         int               `json:"added"`
-	Changed       int               `json:"changed"`
-	Removed       int               `json:"removed"`
-	Changes       []Change          `json:"changes"` // at most MaxChanges
-	Digest        string            `json:"digest"`  // of tenants/ and keys/ afterwards
+	*Difference                     // nil if an earlier attempt did it: how it was before is not known any more
+	Changes       []Change          `json:"changes"`       // at most MaxChanges
+	ChangedTotal  int               `json:"changed_total"` // how many there were
+	Digest        string            `json:"digest"`        // of tenants/ and keys/ afterwards
 	Revision      uint64            `json:"revision"`
 	Index         uint64            `json:"index"`
 	Replayed      bool              `json:"replayed"` // an earlier attempt did it; then no changes are listed
 	Published     bool              `json:"published"`
 	DryRun        bool              `json:"dry_run"`
+}
+
+// Difference is how a restore changes the state.
+type Difference struct {
+	Before  store.Counts `json:"before"`
+	After   store.Counts `json:"after"`
+	Added   int          `json:"added"`
+	Changed int          `json:"changed"`
+	Removed int          `json:"removed"`
 }
 
 // MaxChanges bounds the list of differences in a RestoreReply.

@@ -32,6 +32,9 @@ func TestANodeWithoutALeaderSaysWhatWouldDo(t *testing.T) {
 		if !strings.HasPrefix(e.Hint, `unix:`+path+` node "n1" knows of no leader; it last heard of one 1.5s ago`) {
 			t.Errorf("%s: hint %q", name, e.Hint)
 		}
+		if !strings.Contains(e.Hint, "\nif a majority of the voters is lost for good: cpctl recover plan --help") {
+			t.Errorf("%s: hint %q", name, e.Hint)
+		}
 		if strings.HasSuffix(e.Hint, "\nwhat a node knew last: the same command with --stale") != tt.way {
 			t.Errorf("%s: hint %q", name, e.Hint)
 		}

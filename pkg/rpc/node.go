@@ -158,6 +158,7 @@ type Restored struct {
 	Revision uint64
 	Index    uint64
 	Replayed bool
+	Total    int
 }
 
 // SelfCheck is what a node found wrong with its own files.

@@ -213,7 +213,7 @@ func conclude(e *audit.Event, reply any, err error) {
 			e.Result = audit.Replayed
 		case v.DryRun:
 			e.Result = audit.DryRun
-		case v.Added+v.Changed+v.Removed == 0:
+		case v.ChangedTotal == 0:
 			e.Result = audit.Unchanged
 		}
 	case *store.Image:

@@ -244,6 +244,9 @@ func (c *Client) timedOut(said map[string]string, after time.Duration) *store.Er
 	}
 	e := store.Errorf(store.CodeUnavailable, "%s %s%s", what, strings.Join(servers, ", "), took)
 	e.Hint = strings.Join(lines, "; ") + "\nsee: cpctl cluster status --server " + reached
+	if slices.ContainsFunc(lines, func(l string) bool { return strings.Contains(l, "knows of no leader") }) {
+		e.Hint += "\nif a majority of the voters is lost for good: cpctl recover plan --help"
+	}
 	return e
 }
 

@@ -242,8 +242,13 @@ func readReply(ctx context.Context, conn net.Conn, reply *streamReply) error {
 }
 
 func restoreReply(r *Restored, dryRun bool) *RestoreReply {
-	out := &RestoreReply{FormatVersion: store.FormatVersion, Kind: "restore", Archive: r.Archive, Before: r.Before, After: r.After,
+	out := &RestoreReply{FormatVersion: store.FormatVersion, Kind: "restore", Archive: r.Archive,
 		Changes: []Change{}, Digest: r.Digest, Revision: r.Revision, Index: r.Index, Replayed: r.Replayed, DryRun: dryRun}
+	if r.Replayed {
+		out.ChangedTotal = r.Total
+		return out
+	}
+	out.Difference, out.ChangedTotal = &Difference{Before: r.Before, After: r.After}, len(r.Changes)
 	for _, c := range r.Changes {
 		switch c.Op {
 		case '+':

@@ -37,7 +37,7 @@ type Record struct {
 	Index    uint64        `json:"index"`
 	Revision uint64        `json:"revision"`
 	Names    []string      `json:"names,omitempty"` // client/acme/web ..., the first few
-	Total    int           `json:"total,omitempty"` // how many there were, if more than Names
+	Total    int           `json:"total,omitempty"` // how many there were, if more than Names; of a restore, which has no Names
 	Refusal  *Error        `json:"refusal,omitempty"`
 
 	sum Digest

@@ -65,7 +65,7 @@ func (c *caller) restore(ctx context.Context) {
 		return
 	}
 	o.Said, o.Revision, o.Index, o.Replayed = histories.Done, reply.Revision, reply.Index, reply.Replayed
-	if !reply.Replayed && reply.Added+reply.Changed+reply.Removed == 0 {
+	if !reply.Replayed && reply.ChangedTotal == 0 {
 		o.Said, o.Revision = histories.Unchanged, 0
 	}
 }

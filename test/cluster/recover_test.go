@@ -17,6 +17,8 @@ import (
 // survivors is what is read here of `recover plan -o json`.
 type survivors struct {
 	Best        string
+	Chosen      string
+	Lost        []lost
 	Next        []string
 	Majority    bool
 	Voters      int
@@ -28,6 +30,18 @@ type survivors struct {
 		Digest    string
 		LastIndex uint64 `json:"last_index"`
 	}
+}
+
+// recovered is what is read here of `recover run -o json`.
+type recovered struct {
+	Best         string
+	BestRevision uint64 `json:"best_revision"`
+	Lost         []lost
+}
+
+type lost struct {
+	Node, Acknowledged string
+	From, To           uint64
 }
 
 // offline runs a command that asks no server.
@@ -195,6 +209,22 @@ func TestOfTwoSurvivorsTheLongerOneIsNamed(t *testing.T) {
 	p := live.Decode[survivors](t, c.offline(0, append([]string{"recover", "plan", "-o", "json"}, args...)...))
 	if p.Best != long.Dir || p.Majority || p.Voters != 5 || len(p.Missing) != 3 || p.Directories[0].LastIndex >= p.Directories[1].LastIndex {
 		t.Fatalf("the plan is %+v; %s is the longer one", p, long.Dir)
+	}
+
+	// Another than the best is taken only with its price on record.
+	other := live.Decode[survivors](t, c.offline(0, append([]string{"recover", "plan", "-o", "json", "--node", short.Name}, args...)...))
+	gone := p.Directories[1].LastIndex
+	if other.Best != long.Dir || other.Chosen != short.Dir || len(other.Lost) == 0 || other.Lost[0].Node != long.Name || other.Lost[0].From != p.Directories[0].LastIndex+1 || other.Lost[len(other.Lost)-1].To != gone ||
+		!strings.HasSuffix(other.Next[0], " --node "+short.Name) {
+		t.Errorf("the plan for %s is %+v", short.Name, other)
+	}
+	back := copyOf(t, short.Dir)
+	taken := live.Decode[recovered](t, c.offline(0, "recover", "run", "--yes", "-o", "json", "--node", short.Name, "--dir", back, "--dir", long.Dir))
+	if taken.Best != long.Dir || taken.BestRevision != p.Directories[1].Revision || len(taken.Lost) == 0 || taken.Lost[len(taken.Lost)-1].To != gone {
+		t.Errorf("the answer is %+v", taken)
+	}
+	if log, err := os.ReadFile(filepath.Join(back, "audit", "audit.jsonl")); err != nil || !bytes.Contains(log, []byte("; lost: entr")) {
+		t.Errorf("its audit log says\n%s, %v", log, err)
 	}
 
 	// The longer one is damaged: what it has shown would be lost, and that is not done unasked.

@@ -38,7 +38,7 @@ func (tr *trial) restore() {
 				return
 			}
 			revision := a.Revision
-			if !a.Replayed && a.Added+a.Changed+a.Removed == 0 {
+			if !a.Replayed && a.ChangedTotal == 0 {
 				revision = 0
 			}
 			if tr.book.settlesRestore(sent, r, revision) {

@@ -2,6 +2,7 @@ package live
 
 import (
 	"bytes"
+	"errors"
 	"fmt"
 	"os"
 	"os/exec"
@@ -179,7 +180,7 @@ func (n *Node) confess() {
 	log, err := os.ReadFile(n.Log)
 	if err == nil {
 		name := strings.NewReplacer("/", "-", " ", "-").Replace(n.t.Name())
-		err = os.WriteFile(filepath.Join(dir, name+"-"+n.Name+".log"), log, 0o600)
+		err = errors.Join(os.MkdirAll(dir, 0o700), os.WriteFile(filepath.Join(dir, name+"-"+n.Name+".log"), log, 0o600))
 	}
 	if err != nil {
 		n.t.Error(err)

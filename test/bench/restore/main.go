@@ -96,7 +96,7 @@ func run(dir string, size int64, timeout time.Duration, keep bool) (err error) {
 	row("longest a writer waited", "%s of %d writes, %d failed", callers.write.longest.Round(time.Millisecond), callers.write.count, callers.write.failed)
 	row("longest a reader waited", "%s of %d reads, %d failed", callers.read.longest.Round(time.Millisecond), callers.read.count, callers.read.failed)
 	row("elections", "%d", after.Term-before.Term)
-	row("added", "%d", sum.Added)
+	row("documents", "%d", sum.ChangedTotal)
 	if size >= longRestore {
 		if err := c.cut(); err != nil {
 			return err

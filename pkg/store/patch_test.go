@@ -72,8 +72,10 @@ func TestPatchRevision(t *testing.T) {
 		{"a string", `{"revision": "40"}`, 0, false, false},
 		{"negative", `{"revision": -1}`, 0, false, false},
 		{"a fraction", `{"revision": 1.0}`, 0, false, false},
-		{"no JSON", `{`, 0, false, false},
-		{"no object", `[40]`, 0, false, false},
+		{"no JSON", `{"revision"`, 0, false, false},
+		{"no object", `["revision"]`, 0, false, false},
+		{"none in what is no JSON, which is judged elsewhere", `{`, 0, false, true},
+		{"a name with an escape", `{"\u0072evision": 40}`, 40, true, true},
 		{"given twice", `{"revision": 1, "revision": 2}`, 0, false, false},
 	} {
 		rev, given, err := PatchRevision([]byte(c.patch))

@@ -66,6 +66,11 @@ func (e *Env) clusterLines(st *rpc.ClusterStatus) []pair {
 		{"applied", fmt.Sprintf("%d of %d", applied, st.CommitIndex)},
 		{"can lose", canLose(st)},
 	}
+	for _, n := range st.Nodes {
+		if n.Leaving != nil {
+			lines = append(lines, pair{"leaving", n.Name + ", " + n.Leaving.Why + ": " + removalAwaits(st.Nodes, n)})
+		}
+	}
 	if st.Rekey != "" {
 		lines = append(lines, pair{"cluster key", "roll-over " + st.Rekey + "; go on with: cpctl cluster rekey"})
 	}
@@ -97,6 +102,30 @@ func canLose(st *rpc.ClusterStatus) string {
 		return fmt.Sprintf("0 voters; %d of %d %s in reach, and writes need %d", here, voters, is, need)
 	}
 	return plural(st.CanLose, "voter")
+}
+
+// removalAwaits says why a removal that was decided is not done yet.
+func removalAwaits(all []rpc.NodeStatus, gone rpc.NodeStatus) string {
+	voters, here, led := 0, 0, false
+	for _, n := range all {
+		led = led || n.Role == "leader"
+		if n.Role == "non-voter" || n.ID == gone.ID {
+			continue
+		}
+		voters++
+		if n.State != "lost" {
+			here++
+		}
+	}
+	switch need := voters/2 + 1; {
+	case gone.Role != "non-voter" && here < need:
+		return fmt.Sprintf("waits for others, %d of %d in reach, and %d needed", here, voters, need)
+	case !led:
+		return "waits for a leader"
+	case gone.Role == "leader":
+		return "waits for another one to lead"
+	}
+	return "is being done"
 }
 
 func storeLines(c store.Counts) []pair {

@@ -199,7 +199,7 @@ func (f *fake) votes(voters int) *rpc.Votes {
 }
 
 func (f *fake) Roster(context.Context) (*rpc.Roster, error) {
-	return &rpc.Roster{Index: 7, Members: []rpc.Member{{Name: "n1", ID: "id-1"}, {Name: "n3", ID: "id-3"}}}, f.fail
+	return &rpc.Roster{Index: 7, Decided: 3, Members: []rpc.Member{{Name: "n1", ID: "id-1"}, {Name: "n3", ID: "id-3"}}}, f.fail
 }
 
 func (f *fake) Promote(_ context.Context, a rpc.MemberRef) (*rpc.PromoteReply, error) {

@@ -36,7 +36,7 @@ func newClusterRemove(env *Env) *cobra.Command {
 	cmd.Flags().StringVar(&args.RequestID, "request-id", "", "`ID` of the change: with the same one it happens once")
 	cmd.Flags().BoolVarP(&yes, "yes", "y", false, "do not ask")
 	cmd.RunE = func(cmd *cobra.Command, names []string) error {
-		args.Name = names[0]
+		args.Name, args.Again = names[0], args.RequestID != ""
 		if err := requestID(&args.RequestID); err != nil {
 			return err
 		}
@@ -73,7 +73,7 @@ func (e *Env) remove(ctx context.Context, c memberships, args rpc.RemoveArgs) er
 	if before, err := c.Roster(ctx); err != nil {
 		return err
 	} else if has(before.Members, args.Name) { // else the request may have been here before
-		args.Members = before.Index
+		args.Members, args.Decided = before.Index, before.Decided
 	}
 	r, err := c.Remove(ctx, args)
 	if err != nil {

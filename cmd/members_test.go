@@ -83,3 +83,33 @@ func TestTheStatusTellsWhoIsRemovedByItself(t *testing.T) {
 		t.Errorf("table:\n%s", r.out)
 	}
 }
+
+// That a member is to be removed is said in words, with what it waits for, also
+// when something else is wrong with it.
+func TestTheStatusTellsWhoIsToBeRemoved(t *testing.T) {
+	leaving := &rpc.Leaving{Why: "removed by unix/0", Since: 1}
+	node := func(name, role, state string) rpc.NodeStatus {
+		return rpc.NodeStatus{Name: name, ID: "id" + name, Role: role, State: state}
+	}
+	for _, tt := range []struct {
+		says  string
+		nodes []rpc.NodeStatus // the first one is to be removed
+	}{
+		{"is being done", []rpc.NodeStatus{node("n1", "follower", "lost"), node("n2", "leader", "alive"), node("n3", "follower", "degraded")}},
+		{"is being done", []rpc.NodeStatus{node("n1", "non-voter", "alive"), node("n2", "leader", "alive"), node("n3", "follower", "lost")}},
+		{"waits for others, 1 of 2 in reach, and 2 needed", []rpc.NodeStatus{node("n1", "follower", "alive"), node("n2", "leader", "alive"), node("n3", "follower", "lost")}},
+		{"waits for a leader", []rpc.NodeStatus{node("n1", "follower", "alive"), node("n2", "follower", "alive")}},
+		{"waits for another one to lead", []rpc.NodeStatus{node("n1", "leader", "degraded"), node("n2", "follower", "alive")}},
+	} {
+		w := newWorld()
+		st := *threeNodes
+		tt.nodes[0].Leaving, st.Nodes = leaving, tt.nodes
+		w.status = &st
+		if r := w.run("cluster", "status"); !strings.Contains(r.out, "leaving    n1, removed by unix/0: "+tt.says+"\n") {
+			t.Errorf("want %q:\n%s", tt.says, r.out)
+		}
+		if r := w.run("cluster", "status", "-o", "json"); !strings.Contains(r.out, `"why": "removed by unix/0"`) || strings.Count(r.out, `"leaving": null`) != len(st.Nodes)-1 {
+			t.Errorf("JSON:\n%s", r.out)
+		}
+	}
+}

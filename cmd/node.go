@@ -71,7 +71,7 @@ leader, "cpctl cluster health --wait" does. Everything else goes to stderr.`,
 	fs.StringVar(&f.config.Name, "name", "", "`NAME` of the node, unique in the cluster (default the host name)")
 	fs.StringVar(&f.config.Listen, "listen", "127.0.0.1:7700", "`HOST:PORT` for other nodes; port 0 picks one once and keeps it")
 	fs.StringVar(&f.config.Advertise, "advertise", "", "`HOST:PORT` by which other nodes reach this one (default --listen)")
-	fs.StringVar(&f.join, "join", "", "members to join through, `ADDR` is HOST:PORT or unix:PATH, several with commas")
+	fs.StringVar(&f.join, "join", "", "members to join through, `ADDR` is HOST:PORT or unix:PATH, several with commas; for a member: where others are, if they moved")
 	fs.StringVar(&f.tokenFile, "token-file", "", "`FILE` with the token for --join HOST:PORT; - is stdin")
 	fs.BoolVar(&f.config.NonVoter, "non-voter", false, "join without a vote")
 	fs.StringVar(&f.filesGroup, "files-group", "", "`GROUP` that may read data/ (default nobody but the node's user)")

@@ -97,7 +97,7 @@ func (s served) Admit(ctx context.Context, req rpc.AdmitArgs) error {
 }
 
 func (s served) Remove(ctx context.Context, args rpc.RemoveArgs, by access.Actor) (*rpc.Removal, error) {
-	r, err := s.Node.Remove(ctx, node.RemoveRequest{Name: args.Name, ID: args.RequestID, AgeUS: args.AgeUS, NoTime: args.NoTime, Members: args.Members, Left: args.Left}, by)
+	r, err := s.Node.Remove(ctx, node.RemoveRequest{Name: args.Name, ID: args.RequestID, AgeUS: args.AgeUS, NoTime: args.NoTime, Again: args.Again, Members: args.Members, Decided: args.Decided, Left: args.Left}, by)
 	if err != nil {
 		return nil, err
 	}

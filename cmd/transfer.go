@@ -27,6 +27,7 @@ transfer it before.
 
 Exit 0 also if NAME leads already ("unchanged"), 3 if it is no member, 8 if it cannot lead:
 it has no vote, does not answer, is degraded, or is too far behind; the message says which.
+Exit 8 also if another one leads by then than when the command began.
 
 With -o json: from, leader (who leads now), term, index, changed.`,
 		Example: `  cpctl cluster transfer

@@ -31,9 +31,14 @@ func (n *Node) Admit(ctx context.Context, req AdmitRequest) error {
 			WithHint("check its --listen and --advertise; nothing was changed")
 	}
 	conn.Close()
+	if err := n.twice(ctx, m); err != nil {
+		return err
+	}
 
-	n.members.Lock()
-	defer n.members.Unlock()
+	if err := n.members.take(ctx, membersBusy); err != nil {
+		return err
+	}
+	defer n.members.give()
 	img := n.Image()
 	if l := departures(img); n.records()[req.NodeID].Revoked || l.Of(req.NodeID) != nil {
 		return store.Errorf(store.CodeDenied, "node %q was removed meanwhile", m.Name)
@@ -63,4 +68,27 @@ func (n *Node) Admit(ctx context.Context, req AdmitRequest) error {
 	}
 	n.cfg.Log.Info("admitted a node without a vote", "name", m.Name, "address", m.Address)
 	return nil
+}
+
+// twice refuses to move a member that still is where it was: whoever asks runs on a
+// copy of its data directory, and both would be moved back and forth. A node that
+// can be reached at either address says which one it means.
+func (n *Node) twice(ctx context.Context, m Member) error {
+	all, _, err := n.configuration()
+	is, known := memberNamed(all, m.ID)
+	if err != nil || !known || is.Address == m.Address || n.cfg.Probe == nil {
+		return nil
+	}
+	ctx, cancel := context.WithTimeout(ctx, moveWait/3)
+	defer cancel()
+	p, err := n.cfg.Probe(ctx, is)
+	if err != nil || p.Address != is.Address {
+		return nil
+	}
+	refusal := store.Errorf(store.CodeRefused, "node %q runs at %s and at %s: one of them on a copy of the other's data directory", nameOf(is), is.Address, m.Address).
+		WithHint("stop one of them for good, and empty its directory; the cluster goes on with the one at %s", is.Address)
+	if n.copied.changed(refusal) {
+		n.cfg.Log.Warn("a member runs twice; it is not moved", "name", nameOf(is), "at", is.Address, "and_at", m.Address, "hint", refusal.Hint)
+	}
+	return refusal
 }

@@ -27,8 +27,9 @@ func (n *Node) Autoremove() *mutation.Autoremove {
 	return &a
 }
 
-// SetAutoremove sets it, or with no time turns it off.
-func (n *Node) SetAutoremove(ctx context.Context, a mutation.Autoremove, by access.Actor) (uint64, error) {
+// SetAutoremove sets it, or with no time turns it off. It is refused if it is no
+// longer what the caller has seen, who may have been overtaken; nil: anything.
+func (n *Node) SetAutoremove(ctx context.Context, a mutation.Autoremove, seen *mutation.Autoremove, by access.Actor) (uint64, error) {
 	if _, err := n.leading(ctx); err != nil {
 		return 0, err
 	}
@@ -42,6 +43,21 @@ func (n *Node) SetAutoremove(ctx context.Context, a mutation.Autoremove, by acce
 		return 0, store.Errorf(store.CodeInvalid, "%s is too short to call a member lost that only restarts: it is %s at least", after, MinAutoremove).WithHint(example)
 	case a.MinVoters < 1:
 		return 0, store.Errorf(store.CodeInvalid, "at least one voter has to answer, not %d", a.MinVoters).WithHint(example)
+	}
+	if err := n.members.take(ctx, membersBusy); err != nil { // nobody else sets it between the look and the step
+		return 0, err
+	}
+	defer n.members.give()
+	if err := n.confirmed(ctx); err != nil {
+		return 0, err
+	}
+	var is mutation.Autoremove
+	if set := n.Autoremove(); set != nil {
+		is = *set
+	}
+	if seen != nil && is != *seen && is != a {
+		return 0, store.Errorf(store.CodeConflict, "autoremove was set by somebody else since that was asked; nothing was changed").
+			WithHint("see: cpctl cluster autoremove")
 	}
 	m, err := payload(mutation.SysAutoremove, a)
 	if err != nil {
@@ -83,10 +99,12 @@ func (n *Node) removeLost(l *leadership) {
 }
 
 func (n *Node) removeOne(a *mutation.Autoremove, all []Member, index uint64, m Member) error {
-	n.members.Lock()
-	defer n.members.Unlock()
 	ctx, cancel := context.WithTimeout(context.Background(), changeTimeout)
 	defer cancel()
+	if err := n.members.take(ctx, membersBusy); err != nil {
+		return err
+	}
+	defer n.members.give()
 	err := n.confirmed(ctx)
 	if err != nil {
 		return err

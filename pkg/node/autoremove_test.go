@@ -134,7 +134,7 @@ func TestWhoSetsWhatIsRemovedByItself(t *testing.T) {
 	t.Parallel()
 	c := newTrio(t, "n1")
 	set := func(a mutation.Autoremove, by access.Actor) error {
-		_, err := c.leader().SetAutoremove(c.soon(), a, by)
+		_, err := c.leader().SetAutoremove(c.soon(), a, nil, by)
 		return err
 	}
 	minute := store.Duration(time.Minute)
@@ -151,6 +151,21 @@ func TestWhoSetsWhatIsRemovedByItself(t *testing.T) {
 	}
 	if err := set(mutation.Autoremove{After: minute, MinVoters: 3}, access.Local("0")); err != nil || *c.leader().Autoremove() != (mutation.Autoremove{After: minute, MinVoters: 3}) {
 		t.Errorf("%+v, %v", c.leader().Autoremove(), err)
+	}
+	// An attempt that comes late, of who has seen something else.
+	for _, seen := range []mutation.Autoremove{{}, {After: minute, MinVoters: 2}} {
+		if _, err := c.leader().SetAutoremove(c.soon(), mutation.Autoremove{After: 2 * minute, MinVoters: 3}, &seen, access.Local("0")); !errors.Is(err, store.ErrConflict) {
+			t.Errorf("by who has seen %+v: %v", seen, err)
+		}
+		if _, err := c.leader().SetAutoremove(c.soon(), mutation.Autoremove{After: minute, MinVoters: 3}, &seen, access.Local("0")); err != nil {
+			t.Errorf("what it is already, by who has seen %+v: %v", seen, err)
+		}
+	}
+	if *c.leader().Autoremove() != (mutation.Autoremove{After: minute, MinVoters: 3}) {
+		t.Errorf("it is %+v", c.leader().Autoremove())
+	}
+	if _, err := c.leader().SetAutoremove(c.soon(), mutation.Autoremove{After: 2 * minute, MinVoters: 3}, c.leader().Autoremove(), access.Local("0")); err != nil {
+		t.Errorf("by who has seen how it is: %v", err)
 	}
 	if err := set(mutation.Autoremove{}, access.Local("0")); err != nil || c.leader().Autoremove() != nil {
 		t.Errorf("%+v, %v", c.leader().Autoremove(), err)

@@ -2,6 +2,7 @@ package node
 
 import (
 	"context"
+	"slices"
 	"sync"
 
 	"github.com/hashicorp/raft"
@@ -71,28 +72,41 @@ func (n *Node) ReadIndex(ctx context.Context) (uint64, error) {
 	if _, err := n.leading(ctx); err != nil {
 		return 0, err
 	}
-	return n.confirm.index(ctx, func() (uint64, error) {
-		r, l := n.running.Load(), n.lead.Load()
-		term := r.raft.CurrentTerm()
-		if l == nil || r.raft.State() != raft.Leader || r.raft.CurrentTerm() != term {
-			return 0, ErrNotLeader // from here on this node has led in that term
+	return n.confirm.index(ctx, func() (index uint64, err error) {
+		for err = errOthers; err == errOthers; { // by those who were the voters when it began
+			index, err = n.confirmIndex()
 		}
-		if n.Image().Term != term { // elected again, and not ready: the commit index may lack what came between
-			return 0, store.Errorf(store.CodeUnavailable, "node %s has applied nothing of term %d yet", n.self.Name, term)
-		}
-		index := r.raft.CommitIndex()
-		members := r.raft.GetConfiguration()
-		if err := r.await(members.Error); err != nil {
-			return 0, store.Errorf(store.CodeUnavailable, "this node leads no longer: %v", err)
-		}
-		if err := r.electors.confirm(raft.ServerID(n.self.NodeID), members.Configuration().Servers, term, l.over); err != nil {
-			return 0, err
-		}
-		if now := r.raft.CurrentTerm(); now != term {
-			return 0, store.Errorf(store.CodeUnavailable, "the term changed from %d to %d", term, now)
-		}
-		return index, nil
+		return index, err
 	})
+}
+
+// confirmIndex is one round.
+func (n *Node) confirmIndex() (uint64, error) {
+	r, l := n.running.Load(), n.lead.Load()
+	term := r.raft.CurrentTerm()
+	if l == nil || r.raft.State() != raft.Leader || r.raft.CurrentTerm() != term {
+		return 0, ErrNotLeader // from here on this node has led in that term
+	}
+	if n.Image().Term != term { // elected again, and not ready: the commit index may lack what came between
+		return 0, store.Errorf(store.CodeUnavailable, "node %s has applied nothing of term %d yet", n.self.Name, term)
+	}
+	index := r.raft.CommitIndex()
+	members := r.raft.GetConfiguration()
+	if err := r.await(members.Error); err != nil {
+		return 0, store.Errorf(store.CodeUnavailable, "this node leads no longer: %v", err)
+	}
+	asked := members.Configuration().Servers
+	others := func() bool {
+		now := r.raft.GetConfiguration()
+		return now.Error() == nil && !slices.Equal(now.Configuration().Servers, asked)
+	}
+	if err := r.electors.confirm(raft.ServerID(n.self.NodeID), asked, term, l.over, others); err != nil {
+		return 0, err
+	}
+	if now := r.raft.CurrentTerm(); now != term {
+		return 0, store.Errorf(store.CodeUnavailable, "the term changed from %d to %d", term, now)
+	}
+	return index, nil
 }
 
 // confirmed waits until this node has applied everything that was committed when

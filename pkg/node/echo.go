@@ -34,10 +34,17 @@ var errLater = errors.New("a voter is in a later term")
 // be asked: connections that were lost are made anew.
 const askAgain = 20 * time.Millisecond
 
+// lookAgain is how often a round that waits looks whether it asks the right ones.
+const lookAgain = 100 * time.Millisecond
+
+// errOthers ends a round whose voters are no longer those of the cluster.
+var errOthers error = store.Errorf(store.CodeUnavailable, "the members changed while leadership was confirmed")
+
 // confirm returns nil once a majority, with this node, has answered as it should.
 // It gives up when a majority knows better, or when over is closed: a leader that
-// reaches no majority soon leads no longer.
-func (e *electorate) confirm(self raft.ServerID, servers []raft.Server, term uint64, over <-chan struct{}) error {
+// reaches no majority soon leads no longer. It also does when others are asked by
+// then: who was removed meanwhile never answers. Nil for others: they stay the same.
+func (e *electorate) confirm(self raft.ServerID, servers []raft.Server, term uint64, over <-chan struct{}, others func() bool) error {
 	ctx, cancel := context.WithCancel(context.Background())
 	defer cancel()
 	answers := make(chan error)
@@ -61,6 +68,8 @@ func (e *electorate) confirm(self raft.ServerID, servers []raft.Server, term uin
 	}
 	missing = voters/2 + 1 - (voters - left)
 	var last error
+	tick := time.NewTicker(lookAgain)
+	defer tick.Stop()
 	for missing > 0 {
 		if left < missing {
 			return store.Errorf(store.CodeUnavailable, "too few voters confirm that this node leads: %v", last)
@@ -71,6 +80,10 @@ func (e *electorate) confirm(self raft.ServerID, servers []raft.Server, term uin
 				missing--
 			} else {
 				last = err
+			}
+		case <-tick.C:
+			if others != nil && others() {
+				return errOthers
 			}
 		case <-over:
 			return ErrNotLeader

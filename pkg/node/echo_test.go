@@ -6,6 +6,7 @@ import (
 	"testing"
 	"time"
 
+	"github.com/google/uuid"
 	"github.com/hashicorp/raft"
 
 	"github.com/cpctl/cpctl/pkg/store"
@@ -31,7 +32,7 @@ func TestAnAnswerToAnEarlierCallConfirmsNothing(t *testing.T) {
 	over := make(chan struct{})
 	confirm := func() chan error {
 		done := make(chan error, 1)
-		go func() { done <- q.confirm("n1", servers, 7, over) }()
+		go func() { done <- q.confirm("n1", servers, 7, over, nil) }()
 		return done
 	}
 	take := func() called {
@@ -104,7 +105,7 @@ func TestOnlyAMajorityConfirms(t *testing.T) {
 			servers, answers[id] = append(servers, raft.Server{ID: id}), err
 		}
 		q := &electorate{ask: func(s raft.Server, term uint64) error { return answers[s.ID] }}
-		if err := q.confirm("self", servers, 1, nil); (err == nil) != c.ok || err != nil && !errors.Is(err, store.ErrUnavailable) {
+		if err := q.confirm("self", servers, 1, nil, nil); (err == nil) != c.ok || err != nil && !errors.Is(err, store.ErrUnavailable) {
 			t.Errorf("%s: %v", c.fact, err)
 		}
 	}
@@ -120,7 +121,7 @@ func TestAVoterThatCannotBeAskedIsAskedAgain(t *testing.T) {
 		}
 		return nil
 	}}
-	if err := q.confirm("n1", []raft.Server{{ID: "n1"}, {ID: "n2"}}, 1, nil); err != nil || asked != 3 {
+	if err := q.confirm("n1", []raft.Server{{ID: "n1"}, {ID: "n2"}}, 1, nil, nil); err != nil || asked != 3 {
 		t.Errorf("%v after %d calls", err, asked)
 	}
 }
@@ -133,7 +134,66 @@ func TestARoundEndsWithTheLeadership(t *testing.T) {
 	q := &electorate{ask: func(raft.Server, uint64) error { return <-silent }}
 	over := make(chan struct{})
 	close(over)
-	if err := q.confirm("n1", []raft.Server{{ID: "n1"}, {ID: "n2"}}, 1, over); !errors.Is(err, store.ErrUnavailable) {
+	if err := q.confirm("n1", []raft.Server{{ID: "n1"}, {ID: "n2"}}, 1, over, nil); !errors.Is(err, store.ErrUnavailable) {
 		t.Errorf("got %v", err)
+	}
+}
+
+// Who was removed while it was asked never answers, and the leader that removed it
+// leads on: the round ends, and the next one asks those that are left.
+func TestARoundEndsWhenOthersAreTheVoters(t *testing.T) {
+	t.Parallel()
+	q := &electorate{ask: func(raft.Server, uint64) error { return errors.New("the certificate was revoked") }}
+	looks := 0
+	others := func() bool { looks++; return looks > 1 }
+	if err := q.confirm("n1", []raft.Server{{ID: "n1"}, {ID: "n2"}}, 1, make(chan struct{}), others); err != errOthers || looks != 2 {
+		t.Errorf("looked %d times: %v", looks, err)
+	}
+}
+
+// A read that began before the other voter was removed is answered, and so are
+// those after it.
+func TestARemovalHoldsUpNoRead(t *testing.T) {
+	t.Parallel()
+	c := trioIn(t, "")
+	c.wires, c.timeout = newWires(), 4*time.Second // it leads on for two seconds without the other one
+	c.found("n1", "n2")
+	leader, gone := c.leader(), c.others()[0]
+	read := make(chan error, 1)
+	c.mu.Lock()
+	c.step = func(n *Node, at string) error {
+		switch at {
+		case "decided":
+			c.wires.cut(leader.Name(), gone.Name())
+			c.wires.cut(gone.Name(), leader.Name())
+			before := n.confirm.enter(n.confirmIndex)
+			go func() { <-before.done; read <- before.err }()
+			c.until("that read is under way", func() error {
+				n.confirm.mu.Lock()
+				defer n.confirm.mu.Unlock()
+				if n.confirm.next == before {
+					return errors.New("it waits for the one before")
+				}
+				return nil
+			})
+		case "revoked":
+			c.wires.heal()
+		}
+		return nil
+	}
+	c.mu.Unlock()
+	if _, err := c.removal(RemoveRequest{Name: gone.Name(), ID: uuid.NewString()}); err != nil {
+		t.Fatal(err)
+	}
+	if _, err := leader.ReadIndex(c.soon()); err != nil {
+		t.Errorf("a read after it: %v", err)
+	}
+	select {
+	case err := <-read:
+		if err != errOthers && err != nil {
+			t.Errorf("the read before it: %v", err)
+		}
+	case <-time.After(patience):
+		t.Error("the read before it has no answer")
 	}
 }

@@ -28,6 +28,9 @@ func (n *Node) Farewell(serial, nodeID string) (why *store.Error, removed bool) 
 	if nodeID != "" {
 		hint = "a node whose certificate was taken back comes back with an empty data directory, as a new member; if it is a member still, remove it first"
 	}
+	if record.Removed() {
+		hint = "it comes back with an empty data directory, as a new member"
+	}
 	return store.Errorf(store.CodeDenied, "certificate %s %s", serial, record.Fate()).WithHint("%s", hint), record.Removed() && n.Drifted() == nil
 }
 
@@ -37,11 +40,11 @@ var ErrRevoked = errors.New("the certificate of this node was revoked")
 
 // heed does what has to be done when a member does not talk to this node, and
 // says why.
-func (n *Node) heed(err error) {
+func (n *Node) heed(m Member, err error) {
 	switch {
 	case errors.Is(err, ErrRemoved) && left(err) && n.departing.Load() > 0: // it is told so itself, and answers first
 	case errors.Is(err, ErrRemoved):
-		n.part(err)
+		n.dismissed(m, err)
 	case errors.Is(err, ErrRevoked):
 		if old := n.refused.Swap(&err); old == nil || (*old).Error() != err.Error() {
 			n.cfg.Log.Error("the other members do not talk to this node any more", "error", err,

@@ -19,6 +19,9 @@ func (n *Node) part(why error) {
 	if left(why) {
 		phase = phaseLeft
 		text = strings.TrimPrefix(text, ErrLeft.Error()+": ")
+		if _, who, ok := strings.Cut(text, leftWords); ok { // the rest says the same as ErrLeft
+			text = "as " + who
+		}
 		why = fmt.Errorf("%w: %s", ErrLeft, text)
 	}
 	n.parting.Do(func() {

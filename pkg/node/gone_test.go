@@ -27,13 +27,13 @@ func TestADirectoryOfWhoIsGoneIsNotStarted(t *testing.T) {
 		is   error // what a later start is refused with
 		says string
 	}{
-		{"removed", func(n *Node) { n.heed(fmt.Errorf("%w: %w", ErrRemoved, farewell)) }, ErrRemoved, 1, ErrRemoved, "certificate 0a was revoked: removed by unix/0"},
+		{"removed", func(n *Node) { n.heed(Member{ID: "other"}, fmt.Errorf("%w: %w", ErrRemoved, farewell)) }, ErrRemoved, 1, ErrRemoved, "certificate 0a was revoked: removed by unix/0"},
 		{"told to leave, and heard of it", func(n *Node) {
-			n.heed(fmt.Errorf("%w: %w", ErrRemoved, store.Errorf(store.CodeDenied, "certificate 0a was revoked: its node left the cluster, as unix/0 asked")))
-		}, ErrLeft, 1, store.ErrRefused, "its node left the cluster, as unix/0 asked"},
+			n.heed(Member{ID: "other"}, fmt.Errorf("%w: %w", ErrRemoved, store.Errorf(store.CodeDenied, "certificate 0a was revoked: its node left the cluster, as unix/0 asked")))
+		}, ErrLeft, 1, store.ErrRefused, "as unix/0 asked"},
 		{"told to leave", func(n *Node) {
 			done := n.Departing()
-			n.heed(fmt.Errorf("%w: %w", ErrRemoved, store.Errorf(store.CodeDenied, "certificate 0a was revoked: its node left the cluster, as unix/0 asked"))) // must wait
+			n.heed(Member{ID: "other"}, fmt.Errorf("%w: %w", ErrRemoved, store.Errorf(store.CodeDenied, "certificate 0a was revoked: its node left the cluster, as unix/0 asked"))) // must wait
 			n.Depart("admin/ana")
 			done()
 		}, ErrLeft, 1, store.ErrRefused, "as admin/ana asked"},
@@ -48,6 +48,9 @@ func TestADirectoryOfWhoIsGoneIsNotStarted(t *testing.T) {
 			if len(stops) != 1 || !errors.Is(stops[0], tt.want) {
 				t.Fatalf("it stops with %v", stops)
 			}
+			if text := stops[0].Error(); strings.Count(text, "left the cluster") > 1 {
+				t.Errorf("it says twice that it has left: %s", text)
+			}
 			c.close("n1")
 			n, err := Open(context.Background(), Config{Dir: c.dirs["n1"], Name: "n1", Listen: "127.0.0.1:0", Log: slog.New(slog.DiscardHandler)})
 			if err == nil {
@@ -58,6 +61,21 @@ func TestADirectoryOfWhoIsGoneIsNotStarted(t *testing.T) {
 				t.Errorf("started again: %v", err)
 			}
 		})
+	}
+}
+
+// A node that was removed is not told to have itself removed first.
+func TestTheFarewellKnowsWhatWasDone(t *testing.T) {
+	t.Parallel()
+	c := newTrio(t, "n1", "n2")
+	gone := c.others()[0]
+	serial := gone.own.Load().id.Serial
+	if _, err := c.removal(RemoveRequest{Name: gone.Name(), ID: uuid.NewString()}); err != nil {
+		t.Fatal(err)
+	}
+	why, removed := c.leader().Farewell(serial, gone.ID())
+	if why == nil || !removed || !strings.Contains(why.Hint, "an empty data directory") || strings.Contains(why.Hint, "remove it first") {
+		t.Errorf("%v, removed %v", why, removed)
 	}
 }
 

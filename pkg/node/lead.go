@@ -179,6 +179,7 @@ func (n *Node) tend(l *leadership) {
 	tick := time.NewTicker(chores)
 	defer tick.Stop()
 	var failed time.Time // when retiring keys were last refused
+	var again reluctance
 	for {
 		select {
 		case <-l.over:
@@ -189,7 +190,7 @@ func (n *Node) tend(l *leadership) {
 			continue
 		}
 		if n.Drifted() != nil {
-			n.yield()
+			n.yield(&again)
 			continue
 		}
 		if time.Since(failed) > retireBackoff && !n.retireKeys(l) {
@@ -200,7 +201,7 @@ func (n *Node) tend(l *leadership) {
 		n.promote()
 		n.removeLost(l)
 		n.succeed()
-		n.yield()
+		n.yield(&again)
 	}
 }
 
@@ -209,53 +210,4 @@ func (n *Node) tend(l *leadership) {
 const (
 	chores        = 250 * time.Millisecond
 	retireBackoff = 5 * time.Second
-)
-
-// yield hands leadership over when this node cannot do what a leader has to, and
-// another voter can: write its files, seal, tell the time, and has the right state.
-func (n *Node) yield() {
-	why := ""
-	switch files := n.files.Status(); {
-	case files.Degraded:
-		why = files.Reason
-	case n.lacksKey(n.Image()):
-		why = "cluster_key"
-	case n.skew() != 0 && n.mayYieldClock():
-		if n.askAround(); n.skew() == 0 { // all clocks were set at once
-			return
-		}
-		why = clockSkew
-	default:
-		return
-	}
-	for _, to := range n.successors() {
-		if to.unfit != "" {
-			return
-		}
-		if why == clockSkew {
-			if to.off.Abs() > maxSkew/2 { // or it might think the same of itself, and hand it back
-				continue
-			}
-			now := time.Now()
-			n.clockYield.Store(&now)
-		}
-		n.cfg.Log.Warn("this node cannot lead as it is; handing leadership over", "to", to.Name, "reason", why)
-		err := n.handTo(to.Member)
-		if err == nil {
-			return
-		}
-		n.cfg.Log.Warn("leadership was not handed over", "to", to.Name, "error", err)
-	}
-}
-
-// mayYieldClock reports whether this node has not handed leadership over because
-// of its clock for a while.
-func (n *Node) mayYieldClock() bool {
-	last := n.clockYield.Load()
-	return last == nil || time.Since(*last) > clockPause
-}
-
-const (
-	clockSkew  = "clock_skew"
-	clockPause = time.Minute // between two times that a node hands leadership over because of its clock
 )

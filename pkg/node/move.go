@@ -48,7 +48,11 @@ func (n *Node) tellAddress(all []Member, known string) {
 	case err == nil:
 		n.moved = time.Time{}
 	case n.unmoved.changed(err):
+		var typed *store.Error
 		hint := "it goes on trying; if the others have moved, too, start this node with --join HOST:PORT[,HOST:PORT], where they are now"
+		if errors.As(err, &typed) && typed.Hint != "" && !errors.Is(err, store.ErrUnavailable) { // by the leader, who knows better
+			hint = typed.Hint
+		}
 		n.cfg.Log.Warn("the cluster still looks for this node where it was", "known", known, "now", n.self.Advertise, "error", err, "hint", hint)
 	}
 	select {

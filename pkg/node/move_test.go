@@ -3,7 +3,10 @@ package node
 import (
 	"errors"
 	"fmt"
+	"strings"
 	"testing"
+
+	"github.com/cpctl/cpctl/pkg/store"
 )
 
 func notRaced(t *testing.T) {
@@ -91,6 +94,32 @@ func TestAMajorityMovesAtOnce(t *testing.T) {
 	c.moved("n1", "127.0.0.2")
 	c.moved("n2", "127.0.0.3")
 	c.known(3)
+}
+
+// The member is where it was, and somebody with a copy of its directory asks to be
+// found elsewhere: nothing is moved, this way or that.
+func TestACopyOfAMemberMovesNothing(t *testing.T) {
+	t.Parallel()
+	c := newTrio(t, "n1", "n2", "n3")
+	leader, n := c.leader(), c.others()[0]
+	was := n.Address()
+	at := func() string {
+		m, _ := memberNamed(leader.Members(), n.ID())
+		return m.Address
+	}
+	// It stands for the copy as well: it answers as itself at any of its addresses.
+	elsewhere := strings.Replace(was, "127.0.0.1", "localhost", 1)
+	err := leader.Admit(c.soon(), AdmitRequest{NodeID: n.ID(), Address: elsewhere, Moved: true})
+	var e *store.Error
+	if !errors.Is(err, store.ErrRefused) || !errors.As(err, &e) || !strings.Contains(e.Message, was+" and at "+elsewhere) || e.Hint == "" || at() != was {
+		t.Errorf("with the first one still there: %v; it is at %s", err, at())
+	}
+	// One that is reached at both addresses, and means the new one, is no copy.
+	notRaced(t)
+	c.says.Store(n.Name(), func(p *Progress) { p.Address = elsewhere })
+	if err := leader.Admit(c.soon(), AdmitRequest{NodeID: n.ID(), Address: elsewhere, Moved: true}); err != nil || at() != elsewhere {
+		t.Errorf("when it has moved: %v; it is at %s", err, at())
+	}
 }
 
 func TestTheOnlyMemberMoves(t *testing.T) {

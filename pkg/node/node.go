@@ -157,16 +157,18 @@ type Node struct {
 
 	notes                 chan bool // raft's notes of leadership won and lost
 	peers                 peerStates
-	members               sync.Mutex // one change of membership at a time
+	members               turn // one change of membership at a time
 	spells                spells
 	hints                 hints
 	moving                atomic.Bool // it is telling the leader where it is
 	moved                 time.Time   // since when, zero if it has not to; and unmoved: of that goroutine
 	unmoved               said
 	departing             atomic.Int32 // callers who have told this node to leave, and wait
+	dismissals            dismissals
 	parting               sync.Once
-	unfinished, unremoved said         // of tend
-	writers               sync.RWMutex // held for writing while a restore commits
+	unfinished, unremoved said // of tend
+	copied                lockedSaid
+	writers               gate // shut while a restore commits
 	requests              atomic.Pointer[knownRequestKey]
 	rekeying              chan struct{} // holds one token while nobody rolls the cluster key over here
 	restoring             restoring

@@ -38,7 +38,10 @@ func (n *Node) promote() {
 		if m.Voter || !n.records()[m.ID].Voter || n.unready(m) != nil {
 			continue
 		}
-		if err := n.giveVote(m, index); err != nil {
+		ctx, cancel := context.WithTimeout(context.Background(), changeTimeout)
+		err := n.giveVote(ctx, m, index)
+		cancel()
+		if err != nil {
 			n.cfg.Log.Warn("a member that has caught up did not get its vote", "name", m.Name, "error", err)
 			continue
 		}
@@ -140,7 +143,7 @@ func (n *Node) Promote(ctx context.Context, name string, by access.Actor) (*Prom
 			if err := n.wantVote(ctx, m, by); err != nil {
 				return nil, err
 			}
-			if err := n.giveVote(m, index); err != nil {
+			if err := n.giveVote(ctx, m, index); err != nil {
 				return nil, err
 			}
 			n.cfg.Log.Info("a member votes now", "name", m.Name, "by", by.String())
@@ -182,9 +185,11 @@ func (n *Node) wantVote(ctx context.Context, m Member, by access.Actor) error {
 }
 
 // giveVote looks once more under the lock, since a removal may have come between.
-func (n *Node) giveVote(m Member, index uint64) error {
-	n.members.Lock()
-	defer n.members.Unlock()
+func (n *Node) giveVote(ctx context.Context, m Member, index uint64) error {
+	if err := n.members.take(ctx, membersBusy); err != nil {
+		return err
+	}
+	defer n.members.give()
 	if not := n.unready(m); not != nil {
 		return notProposed(not.why)
 	}

@@ -242,8 +242,10 @@ func (n *Node) level() uint32 { return max(n.Image().Counters().Level, 1) }
 const givenUp = "the caller has given up"
 
 func notProposed(why string) *store.Error {
-	return store.Errorf(store.CodeUnavailable, "nothing was changed: %s", why)
+	return store.Errorf(store.CodeUnavailable, "%s%s", nothingChanged, why)
 }
+
+const nothingChanged = "nothing was changed: "
 
 func unknownOutcome(why string) *store.Error {
 	return store.Errorf(store.CodeUnknown, "it is not known whether the change was made: %s", why)

@@ -69,8 +69,10 @@ func (r *rekeying) handOut(ctx context.Context, img *store.Image, state *mutatio
 		n.cfg.Log.Warn("nobody has the new cluster key that an earlier leader made; another one is made", "key", state.Next.ID)
 		return nil, r.begin(ctx, img, state.Roll, state.Next.ID)
 	}
-	n.members.Lock() // nobody gets a vote between the look and the step
-	defer n.members.Unlock()
+	if err := n.members.take(ctx, membersBusy); err != nil { // nobody gets a vote between the look and the step
+		return nil, err
+	}
+	defer n.members.give()
 	if waiting = r.without(state.Next); len(waiting) > 0 {
 		return waiting, nil
 	}

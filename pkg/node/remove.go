@@ -3,8 +3,9 @@ package node
 import (
 	"context"
 	"errors"
+	"fmt"
+	"slices"
 	"strings"
-	"time"
 
 	"github.com/hashicorp/raft"
 
@@ -16,12 +17,14 @@ import (
 
 // RemoveRequest asks to take a member out of the cluster.
 type RemoveRequest struct {
-	Name    string // or its id
-	ID      string // of the request: with the same one it happens once
-	AgeUS   int64  // since the caller first made it, microseconds
-	NoTime  bool   // the id tells nothing of its age
-	Members uint64 // index of the configuration that the caller has seen; 0: any
-	Left    bool   // the node itself was told to leave
+	Name    string     // or its id
+	ID      string     // of the request: with the same one it happens once
+	AgeUS   int64      // since the caller first made it, microseconds
+	NoTime  bool       // the id tells nothing of its age
+	Again   bool       // an earlier attempt may be on its way still
+	Members uint64     // index of the configuration that the caller has seen; 0: any
+	Decided store.Time // when the newest removal was decided that the caller has seen as not done yet
+	Left    bool       // the node itself was told to leave
 }
 
 // Removal is what came of it.
@@ -41,17 +44,22 @@ func (n *Node) Remove(ctx context.Context, req RemoveRequest, by access.Actor) (
 	if err := n.may(by, access.Members, ""); err != nil {
 		return nil, err
 	}
-	n.members.Lock()
-	defer n.members.Unlock()
-	if ctx.Err() != nil {
-		return nil, notProposed(givenUp)
+	if err := n.members.take(ctx, membersBusy); err != nil {
+		return nil, err
 	}
+	defer n.members.give()
 	if err := n.confirmed(ctx); err != nil { // a refusal, too, is of a state that is not old
 		return nil, err
 	}
 	if gone, err := n.removedBefore(ctx, req); gone != nil || err != nil {
 		return gone, err
 	}
+	gone, err := n.removeNow(ctx, req, by)
+	return gone, n.lastWord(ctx, req, by, err)
+}
+
+// removeNow is the work of Remove. The members are locked.
+func (n *Node) removeNow(ctx context.Context, req RemoveRequest, by access.Actor) (*Removal, error) {
 	for _, l := range departures(n.Image()).Nodes { // what was decided before comes first
 		if _, err := n.finish(ctx, l); err != nil {
 			n.cfg.Log.Warn("a removal that was decided is not finished yet", "name", l.Name, "error", err)
@@ -78,7 +86,8 @@ func (n *Node) Remove(ctx context.Context, req RemoveRequest, by access.Actor) (
 				return nil, err
 			}
 		}
-		return n.finish(ctx, mutation.Leaving{Leave: l, Actor: by.String()})
+		gone, err := n.asked(ctx, req, mutation.Leaving{Leave: l, Actor: by.String()})
+		return gone, unfinished(m, err)
 	}
 	for id, record := range n.records() { // a node that was enrolled and never came
 		if (record.Name == req.Name || id == req.Name) && !record.Removed() {
@@ -93,7 +102,8 @@ func (n *Node) Remove(ctx context.Context, req RemoveRequest, by access.Actor) (
 // one that was thought of when the members were others.
 func (n *Node) removable(all []Member, index uint64, gone Member, req RemoveRequest) error {
 	q := n.quorumWithout(all, gone)
-	if pending := departures(n.Image()); req.Members != 0 && (req.Members != index || len(pending.Nodes) > 0) {
+	later := func(l mutation.Leaving) bool { return l.At > req.Decided }
+	if req.Members != 0 && (req.Members != index || slices.ContainsFunc(departures(n.Image()).Nodes, later)) {
 		return store.Errorf(store.CodeRefused, "node %q was not removed: the members have changed since that was asked; now %s", nameOf(gone), q).
 			WithHint("see: cpctl cluster members; if it is to be removed all the same, ask again")
 	}
@@ -130,60 +140,72 @@ func (n *Node) decide(ctx context.Context, req RemoveRequest, actor string, l mu
 		}
 		ms = append(ms, revoke)
 	}
-	s := n.proposer.propose(ctx, func(now store.Time) (*mutation.Command, error) {
-		c := &mutation.Command{ID: req.ID, Op: string(mutation.SysLeave), Actor: actor, Time: now, Level: n.level(), Mutations: ms}
-		if req.ID != "" && !req.NoTime {
-			c.Asked = now - store.Time(max(req.AgeUS, 0))
-		}
-		return c, nil
-	})
+	s := n.proposeRemoval(ctx, req, actor, ms)
 	if s.err != nil {
 		return s.err
 	}
 	if s.result.Refusal != nil {
 		return s.result.Refusal
 	}
-	return n.step("decided")
+	return unfinished(Member{ID: l.NodeID, Name: l.Name}, n.step("decided"))
+}
+
+func (n *Node) proposeRemoval(ctx context.Context, req RemoveRequest, actor string, ms []mutation.Mutation) settled {
+	return n.proposer.propose(ctx, func(now store.Time) (*mutation.Command, error) {
+		c := &mutation.Command{ID: req.ID, Op: string(mutation.SysLeave), Actor: actor, Time: now, Level: n.level(), Mutations: ms}
+		if req.ID != "" && !req.NoTime {
+			c.Asked = now - store.Time(max(req.AgeUS, 0))
+		}
+		return c, nil
+	})
+}
+
+// lastWord puts a refusal on record, if an earlier attempt may be on its way still:
+// that one must not be carried out after its caller was told otherwise (see final).
+func (n *Node) lastWord(ctx context.Context, req RemoveRequest, by access.Actor, err error) error {
+	var refusal *store.Error
+	if !req.Again || req.ID == "" || !errors.As(err, &refusal) || !ofTheState(refusal) {
+		return err
+	}
+	answer, err2 := payload(mutation.SysAnswer, mutation.Answered{Refusal: refusal})
+	if err2 != nil {
+		return err2
+	}
+	switch s := n.proposeRemoval(ctx, req, by.String(), []mutation.Mutation{answer}); {
+	case s.err != nil:
+		return s.err
+	case s.result.Replayed != nil:
+		return unknownOutcome("the same request was answered at the same time")
+	case s.result.Refusal != nil: // as a rule the one that was put there
+		return s.result.Refusal
+	}
+	return err
+}
+
+// unfinished is what a caller is told of an error behind the decision: whoever
+// leads goes on with it, so that it is neither done nor nothing.
+func unfinished(m Member, err error) error {
+	if err == nil || errors.Is(err, store.ErrUnknown) {
+		return err
+	}
+	out := store.Errorf(store.CodeUnknown, "it was decided that node %q is removed, and it is not done yet: %s", nameOf(m), strings.TrimPrefix(err.Error(), nothingChanged)).
+		WithHint("whoever leads goes on with it; see: cpctl cluster status")
+	var typed *store.Error
+	switch {
+	case !errors.As(err, &typed):
+		return fmt.Errorf("%w (%w)", out, err)
+	case typed.Hint != "":
+		return out.WithHint("%s", typed.Hint)
+	}
+	return out
 }
 
 // finish does what is left of a removal: the configuration, then the certificates.
 // The members are locked.
 func (n *Node) finish(ctx context.Context, l mutation.Leaving) (*Removal, error) {
-	all, index, err := n.configuration()
+	out, err := n.takeOut(l)
 	if err != nil {
 		return nil, err
-	}
-	out := &Removal{Gone: Member{ID: l.NodeID, Name: l.Name}, Voters: votersOf(all)}
-	for _, m := range all {
-		if m.ID != l.NodeID {
-			continue
-		}
-		out.Gone = m
-		q := n.quorumWithout(all, m)
-		if m.Voter && !q.holds() { // others were lost meanwhile
-			return nil, store.Errorf(store.CodeUnavailable, "node %q is about to be removed, as soon as enough of the others answer: %s", nameOf(m), q).
-				WithHint("bring the others back, or remove those that will not come back; see: cpctl cluster status")
-		}
-		if m.ID == n.self.NodeID { // the next leader does it
-			to, err := n.chosen("")
-			if err == nil {
-				err = n.handTo(to)
-			}
-			if err != nil {
-				return nil, store.Errorf(store.CodeUnavailable, "node %q is about to be removed, and leads until leadership can be handed over: %v", nameOf(m), err)
-			}
-			return nil, store.Errorf(store.CodeUnavailable, "node %q is about to be removed: leadership is being handed over, and the next leader does it", nameOf(m))
-		}
-		if err := n.reconfigure(func(r *raft.Raft) raft.IndexFuture {
-			return r.RemoveServer(raft.ServerID(m.ID), index, changeTimeout)
-		}); err != nil {
-			return nil, err
-		}
-		if err := n.step("taken out"); err != nil {
-			return nil, err
-		}
-		out.Voters = q.after()
-		out.CanLose = q.canLose()
 	}
 	revoke, err := payload(mutation.SysRevoke, mutation.Revoke{NodeID: l.NodeID, Name: l.Name, Why: l.Why})
 	if err != nil {
@@ -196,15 +218,68 @@ func (n *Node) finish(ctx context.Context, l mutation.Leaving) (*Removal, error)
 	return out, n.step("revoked")
 }
 
+// asked is finish for whoever asked. A node that leaves is answered before its
+// certificates are taken back, a moment later by finishRemovals: the answer goes over
+// a connection that ends with them.
+func (n *Node) asked(ctx context.Context, req RemoveRequest, l mutation.Leaving) (*Removal, error) {
+	if req.Left {
+		return n.takeOut(l)
+	}
+	return n.finish(ctx, l)
+}
+
+// takeOut takes a member out of the configuration.
+func (n *Node) takeOut(l mutation.Leaving) (*Removal, error) {
+	all, index, err := n.configuration()
+	if err != nil {
+		return nil, err
+	}
+	out := &Removal{Gone: Member{ID: l.NodeID, Name: l.Name}, Voters: votersOf(all)}
+	for _, m := range all {
+		if m.ID != l.NodeID {
+			continue
+		}
+		out.Gone = m
+		q := n.quorumWithout(all, m)
+		if m.Voter && !q.holds() { // others were lost meanwhile
+			return nil, store.Errorf(store.CodeUnavailable, "that needs more of the others: %s", q).
+				WithHint("bring the others back, or remove those that will not come back; see: cpctl cluster status")
+		}
+		if m.ID == n.self.NodeID { // the next leader does it
+			to, err := n.chosen("")
+			if err == nil {
+				err = n.handTo(to)
+			}
+			if err != nil {
+				return nil, store.Errorf(store.CodeUnavailable, "it leads until leadership can be handed over: %v", err)
+			}
+			return nil, store.Errorf(store.CodeUnavailable, "leadership is being handed over, and the next leader does it")
+		}
+		if err := n.reconfigure(func(r *raft.Raft) raft.IndexFuture {
+			return r.RemoveServer(raft.ServerID(m.ID), index, changeTimeout)
+		}); err != nil {
+			return nil, err
+		}
+		if err := n.step("taken out"); err != nil {
+			return nil, err
+		}
+		out.Voters = q.after()
+		out.CanLose = q.canLose()
+	}
+	return out, nil
+}
+
 // finishRemovals is a leader's chore: what an earlier leader has decided.
 func (n *Node) finishRemovals() {
 	if l := departures(n.Image()); len(l.Nodes) == 0 {
 		return
 	}
-	n.members.Lock()
-	defer n.members.Unlock()
 	ctx, cancel := context.WithTimeout(context.Background(), changeTimeout)
 	defer cancel()
+	if n.members.take(ctx, membersBusy) != nil {
+		return
+	}
+	defer n.members.give()
 	for _, l := range departures(n.Image()).Nodes {
 		if _, err := n.finish(ctx, l); err != nil && !errors.Is(err, ErrNotLeader) && n.unfinished.changed(err) {
 			n.cfg.Log.Warn("a removal that was decided is not finished yet", "name", l.Name, "error", err)
@@ -232,7 +307,8 @@ func (n *Node) removedBefore(ctx context.Context, req RemoveRequest) (*Removal, 
 		return nil, reused
 	}
 	if l := departures(n.Image()); l.Of(id) != nil {
-		return n.finish(ctx, *l.Of(id))
+		gone, err := n.asked(ctx, req, *l.Of(id))
+		return gone, unfinished(Member{ID: id, Name: record.Name}, err)
 	}
 	all, _, err := n.configuration()
 	return &Removal{Gone: Member{ID: id, Name: record.Name}, Voters: votersOf(all), CanLose: n.quorumWithout(all, Member{}).canLose()}, err
@@ -279,19 +355,3 @@ func (n *Node) step(at string) error {
 	}
 	return n.cfg.step(n, at)
 }
-
-// said remembers an error that was told, so that it is told once while it lasts.
-type said struct {
-	text string
-	at   time.Time
-}
-
-func (s *said) changed(err error) bool {
-	if text := err.Error(); text != s.text || time.Since(s.at) > saidAgain {
-		s.text, s.at = text, time.Now()
-		return true
-	}
-	return false
-}
-
-const saidAgain = time.Minute

@@ -94,6 +94,9 @@ func TestAKillAtEveryStepOfARemoval(t *testing.T) {
 			for {
 				_, err := c.leader().Remove(c.soon(), req, access.Local("0"))
 				if errors.Is(err, errKilled) {
+					if !errors.Is(err, store.ErrUnknown) {
+						t.Errorf("it was decided, and whether it comes to pass nobody knows: %v", err)
+					}
 					break
 				}
 				if err != nil && strings.Contains(err.Error(), "handed over") && strings.Contains(err.Error(), "nothing was changed") {
@@ -101,7 +104,7 @@ func TestAKillAtEveryStepOfARemoval(t *testing.T) {
 				}
 				// A leader that removes itself hands over, and it is the next one's
 				// chore, or this call's, to come to the step.
-				if err == nil && len(dead) == 0 || err != nil && !errors.Is(err, store.ErrUnavailable) {
+				if err == nil && len(dead) == 0 || err != nil && !errors.Is(err, store.ErrUnavailable) && !errors.Is(err, store.ErrUnknown) {
 					t.Fatalf("it is not killed: %v", err)
 				}
 				if len(dead) > 0 {
@@ -226,6 +229,52 @@ func TestTwoOperatorsCannotInterleaveOverAnElection(t *testing.T) {
 	}
 }
 
+// What was refused stays refused: an attempt that comes late finds that its caller
+// was told so, although it could be done by then.
+func TestARemovalThatWasRefusedIsNotMadeLater(t *testing.T) {
+	t.Parallel()
+	c := newTrio(t, "n1", "n2", "n3")
+	gone, away := c.others()[0], c.others()[1]
+	c.mu.Lock()
+	c.mute = map[string]bool{away.Name(): true}
+	c.mu.Unlock()
+	c.until("no answer is on its way", func() error {
+		if p, _ := c.leader().LastHeard(away.ID()); time.Since(p.Seen) < 2*watchEvery {
+			return errors.New("it was heard a moment ago")
+		}
+		return nil
+	})
+	once, twice := RemoveRequest{Name: gone.Name(), ID: uuid.NewString()}, RemoveRequest{Name: gone.Name(), ID: uuid.NewString(), Again: true}
+	stranger := RemoveRequest{Name: "n9", ID: uuid.NewString(), Again: true}
+	for _, req := range []RemoveRequest{once, twice} {
+		if _, err := c.removal(req); !errors.Is(err, store.ErrRefused) || !strings.Contains(err.Error(), "2 are needed to decide") {
+			t.Fatalf("with one of two away: %v", err)
+		}
+	}
+	if _, err := c.removal(stranger); !errors.Is(err, store.ErrNotFound) {
+		t.Fatalf("a stranger: %v", err)
+	}
+	if got := c.leader().Image().Request(once.ID); got != nil {
+		t.Errorf("a request of which there is no other attempt is on record: %+v", got)
+	}
+	c.mu.Lock()
+	c.mute = nil
+	c.mu.Unlock()
+	twice.Again = false
+	if _, err := c.removal(twice); !errors.Is(err, store.ErrRefused) || !strings.Contains(err.Error(), "2 are needed to decide") {
+		t.Errorf("the attempt that comes late: %v", err)
+	}
+	if _, err := c.removal(RemoveRequest{Name: gone.Name(), ID: stranger.ID}); !errors.Is(err, store.ErrNotFound) {
+		t.Errorf("under the id of another one: %v", err)
+	}
+	if !c.leader().isMember(gone.ID()) || len(departures(c.leader().Image()).Nodes) > 0 {
+		t.Error("it is made")
+	}
+	if _, err := c.removal(once); err != nil {
+		t.Errorf("one that was asked once, later: %v", err)
+	}
+}
+
 // A voter that has died a moment ago, and was heard a moment before, is not
 // counted on.
 func TestAVoterThatHasJustDiedIsNotCountedOn(t *testing.T) {
@@ -250,9 +299,15 @@ func TestAVoterThatHasJustDiedIsNotCountedOn(t *testing.T) {
 }
 
 // A removal that was decided and cannot be done, because another was lost
-// meanwhile, is done when it is back.
+// meanwhile, is done when it is back, or removed as well.
 func TestADecidedRemovalWaitsForTheOthers(t *testing.T) {
 	t.Parallel()
+	for what, comesBack := range map[string]bool{"the other comes back": true, "the other is removed": false} {
+		t.Run(what, func(t *testing.T) { decidedRemovalWaits(t, comesBack) })
+	}
+}
+
+func decidedRemovalWaits(t *testing.T, comesBack bool) {
 	c := newTrio(t, "n1", "n2", "n3")
 	var followers []*Node
 	for _, n := range c.running() {
@@ -279,14 +334,24 @@ func TestADecidedRemovalWaitsForTheOthers(t *testing.T) {
 	req := RemoveRequest{Name: followers[1].Name(), ID: uuid.NewString()}
 	ctx, cancel := context.WithTimeout(context.Background(), patience)
 	defer cancel()
-	if _, err := c.leader().Remove(ctx, req, access.Local("0")); !errors.Is(err, store.ErrUnavailable) || !strings.Contains(err.Error(), "is about to be removed, as soon as enough of the others answer") {
+	if _, err := c.leader().Remove(ctx, req, access.Local("0")); !errors.Is(err, store.ErrUnknown) || !strings.Contains(err.Error(), "it was decided that node") || !strings.Contains(err.Error(), "that needs more of the others") {
 		t.Fatalf("with one of two away: %v", err)
 	}
 	if !c.leader().isMember(followers[1].ID()) || c.leader().records()[followers[1].ID()].Revoked {
 		t.Error("it is done by halves")
 	}
-	c.mu.Lock()
-	c.mute = nil
-	c.mu.Unlock()
+	// Of the one that is away, too, if it does not come back: by who has seen what is decided.
+	away := RemoveRequest{Name: followers[0].Name(), ID: uuid.NewString(), Members: c.indexOfMembers()}
+	if _, err := c.removal(away); !errors.Is(err, store.ErrRefused) || !strings.Contains(err.Error(), "the members have changed") {
+		t.Errorf("by somebody who has not seen it: %v", err)
+	}
+	away.Decided = departures(c.leader().Image()).Nodes[0].At
+	if comesBack {
+		c.mu.Lock()
+		c.mute = nil
+		c.mu.Unlock()
+	} else if _, err := c.removal(away); err != nil {
+		t.Errorf("by somebody who has seen it: %v", err)
+	}
 	c.goneFrom(followers[1].Name(), followers[1].ID())
 }

@@ -23,8 +23,10 @@ func (n *Node) Revoke(ctx context.Context, serial string, by access.Actor) (muta
 	if err := n.may(by, access.Certs, ""); err != nil {
 		return c, 0, err
 	}
-	n.members.Lock() // so that no node is admitted or promoted meanwhile
-	defer n.members.Unlock()
+	if err := n.members.take(ctx, membersBusy); err != nil { // so that no node is admitted or promoted meanwhile
+		return c, 0, err
+	}
+	defer n.members.give()
 	img := n.Image()
 	if c = certificateOf(img, serial); c.Serial == "" {
 		return c, 0, store.Errorf(store.CodeNotFound, "certificate %q is not on record", serial).WithHint("see: cpctl cert list")

@@ -41,7 +41,7 @@ func Open(ctx context.Context, cfg Config) (n *Node, err error) {
 	}
 	n = &Node{cfg: cfg, dir: dir, closing: make(chan struct{}), notes: make(chan bool, 64), stale: make(chan struct{}, 1), look: make(chan struct{}, 1),
 		doubt: make(chan struct{}, 1), mend: make(chan struct{}, 1), adopting: make(chan adoption),
-		swept: make(chan struct{}, 1), trust: make(chan struct{}, 1), rekeying: make(chan struct{}, 1)}
+		swept: make(chan struct{}, 1), trust: make(chan struct{}, 1), rekeying: make(chan struct{}, 1), members: newTurn()}
 	n.hints.known = map[string]hint{}
 	n.alive, n.stop = context.WithCancel(context.Background())
 	n.open = newConns(n.barred)

@@ -51,6 +51,13 @@ func (n *Node) Transfer(ctx context.Context, req TransferRequest, by access.Acto
 		}
 		return t, nil
 	}
+	if done { // asked of a leader of before, and has been on its way since
+		if err := n.confirmed(ctx); err != nil {
+			return nil, err
+		}
+		return nil, store.Errorf(store.CodeRefused, "leadership was not handed over to node %q: node %q leads by now, and no longer node %q, as when that was asked", req.Name, n.self.Name, req.From).
+			WithHint("if it is to lead all the same, ask again: cpctl cluster transfer %s", req.Name)
+	}
 	to, err := n.chosen(req.Name)
 	if err != nil {
 		return nil, err

@@ -71,6 +71,13 @@ func TestLeadershipGoesToTheVoterThatWasNamed(t *testing.T) {
 			t.Errorf("%s: %+v, %v", what, again, err)
 		}
 	}
+	third := c.others()[0]
+	if third == was {
+		third = c.others()[1]
+	}
+	if _, err := c.transfer(TransferRequest{From: was.Name(), Name: third.Name()}); !errors.Is(err, store.ErrRefused) || !strings.Contains(err.Error(), fmt.Sprintf("node %q leads by now", to.Name())) {
+		t.Errorf("from who led before, to a third one: %v", err)
+	}
 	if got := c.leader(); got != to {
 		t.Errorf("%s leads after that", got.Name())
 	}

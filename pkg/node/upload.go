@@ -102,9 +102,11 @@ func (u *upload) switchIn(ctx context.Context, live *store.Image) (settled, erro
 			break
 		}
 	}
-	u.node.writers.Lock()
+	if err := u.node.writers.close(ctx); err != nil {
+		return settled{}, err
+	}
 	held := time.Now()
-	defer func() { u.node.writers.Unlock(); u.held = time.Since(held) }()
+	defer func() { u.node.writers.open(); u.held = time.Since(held) }()
 	for range maxComparisons {
 		was := live
 		live = u.node.Image() // what was proposed before is applied, unless its caller gave up: then the commit finds out

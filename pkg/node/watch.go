@@ -208,7 +208,7 @@ func (n *Node) probeAll() {
 			p, err := n.cfg.Probe(ctx, m)
 			if err != nil {
 				n.cfg.Log.Debug("a member does not answer", "name", m.Name, "error", err)
-				n.heed(err)
+				n.heed(m, err)
 				return
 			}
 			n.clocks.read(m.ID, p.Clock, began)

@@ -93,8 +93,10 @@ func (n *Node) Write(ctx context.Context, req *mutation.Request, by access.Actor
 // proposeChange proposes a command that may change tenants/ or keys/. A restore
 // that is about to commit holds these back.
 func (n *Node) proposeChange(ctx context.Context, build func(store.Time) (*mutation.Command, error)) settled {
-	n.writers.RLock()
-	defer n.writers.RUnlock()
+	if err := n.writers.enter(ctx); err != nil {
+		return settled{err: err}
+	}
+	defer n.writers.leave()
 	return n.proposer.propose(ctx, build)
 }
 

@@ -78,21 +78,28 @@ type ClusterStatus struct {
 
 // NodeStatus is one member of the cluster as the node asked sees it.
 type NodeStatus struct {
-	Name           string `json:"name"`
-	ID             string `json:"id"`
-	Address        string `json:"address"`
-	Role           string `json:"role"`   // leader, follower, non-voter
-	State          string `json:"state"`  // alive, degraded, lost
-	Reason         string `json:"reason"` // "", drift, leaving, disk_full, io_error, clock_skew, cluster_key, certificate_revoked, certificate_expired, authority_replaced, audit_log
-	AppliedIndex   uint64 `json:"applied_index"`
-	PublishedIndex uint64 `json:"published_index"`
-	Revision       uint64 `json:"revision"`
-	Lag            uint64 `json:"lag"`
-	LastContactMS  int64  `json:"last_contact_ms"`
-	ClockSkewMS    int64  `json:"clock_skew_ms"` // how far its clock is ahead of the median of the voters; 0 if by no more than 5 s
-	Digest         string `json:"digest"`
-	StateDigest    string `json:"state_digest"`
-	Version        string `json:"version"`
+	Name           string   `json:"name"`
+	ID             string   `json:"id"`
+	Address        string   `json:"address"`
+	Role           string   `json:"role"`    // leader, follower, non-voter
+	State          string   `json:"state"`   // alive, degraded, lost
+	Reason         string   `json:"reason"`  // "", drift, leaving, disk_full, io_error, clock_skew, cluster_key, certificate_revoked, certificate_expired, authority_replaced, audit_log
+	Leaving        *Leaving `json:"leaving"` // that it is removed was decided and is not done yet; null: it was not
+	AppliedIndex   uint64   `json:"applied_index"`
+	PublishedIndex uint64   `json:"published_index"`
+	Revision       uint64   `json:"revision"`
+	Lag            uint64   `json:"lag"`
+	LastContactMS  int64    `json:"last_contact_ms"`
+	ClockSkewMS    int64    `json:"clock_skew_ms"` // how far its clock is ahead of the median of the voters; 0 if by no more than 5 s
+	Digest         string   `json:"digest"`
+	StateDigest    string   `json:"state_digest"`
+	Version        string   `json:"version"`
+}
+
+// Leaving is a decision about a member that is not carried out yet.
+type Leaving struct {
+	Why   string     `json:"why"` // removed by unix/0
+	Since store.Time `json:"since"`
 }
 
 // HealthReply answers `cluster health`.

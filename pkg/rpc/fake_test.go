@@ -32,7 +32,8 @@ type fake struct {
 	write    func(context.Context, *mutation.Request) (*mutation.Answer, error) // nil: created
 	leads    bool
 	leader   *Member
-	members  []Member // nil: itself alone
+	members  []Member             // nil: itself alone
+	seenSet  *mutation.Autoremove // by who sets it
 	dial     func(m Member, protocol string) (net.Conn, error)
 	restore  func(archive io.Reader) (*Restored, error)
 	hold     func(ctx context.Context, archive io.Reader) (*Restored, error) // restore, with what ends it; nil: restore
@@ -267,7 +268,8 @@ func (f *fake) Promote(context.Context, string, access.Actor) (*Promotion, error
 	return &Promotion{Member: Member{Name: "n4"}, Voters: 4, CanLose: 1, Changed: true}, nil
 }
 
-func (f *fake) SetAutoremove(context.Context, mutation.Autoremove, access.Actor) (uint64, error) {
+func (f *fake) SetAutoremove(_ context.Context, _ mutation.Autoremove, seen *mutation.Autoremove, _ access.Actor) (uint64, error) {
+	f.seenSet = seen
 	return 9, nil
 }
 

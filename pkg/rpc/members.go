@@ -6,18 +6,21 @@ import (
 	"time"
 
 	"github.com/cpctl/cpctl/pkg/access"
+	"github.com/cpctl/cpctl/pkg/applier"
 	"github.com/cpctl/cpctl/pkg/mutation"
 	"github.com/cpctl/cpctl/pkg/store"
 )
 
 // RemoveArgs asks to remove a member. With the same request id it happens once.
 type RemoveArgs struct {
-	Name      string `json:"name"`
-	RequestID string `json:"request_id,omitempty"`
-	AgeUS     int64  `json:"age_us,omitempty"`  // since the caller first made it, microseconds
-	NoTime    bool   `json:"no_time,omitempty"` // the id tells nothing of its age
-	Members   uint64 `json:"members,omitempty"` // Roster.Index that the caller has seen: others have changed nothing since; 0: any
-	Left      bool   `json:"left,omitempty"`    // the node itself was told to leave
+	Name      string     `json:"name"`
+	RequestID string     `json:"request_id,omitempty"`
+	AgeUS     int64      `json:"age_us,omitempty"`  // since the caller first made it, microseconds
+	NoTime    bool       `json:"no_time,omitempty"` // the id tells nothing of its age
+	Again     bool       `json:"again,omitempty"`   // an earlier attempt may be on its way still
+	Members   uint64     `json:"members,omitempty"` // Roster.Index that the caller has seen: others have changed nothing since; 0: any
+	Decided   store.Time `json:"decided,omitempty"` // Roster.Decided that the caller has seen
+	Left      bool       `json:"left,omitempty"`    // the node itself was told to leave
 }
 
 // Removal is what a leader answers.
@@ -76,13 +79,15 @@ type LeaveArgs struct {
 // Roster is who the members are, as the leader has it now. Index is of the entry
 // that made them so: it changes with every change of them.
 type Roster struct {
-	Index   uint64   `json:"index"`
-	Members []Member `json:"members"`
+	Index   uint64     `json:"index"`
+	Decided store.Time `json:"decided,omitempty"` // when the newest removal was decided that is not done yet
+	Members []Member   `json:"members"`
 }
 
 // AutoremoveArgs says when members that are lost are removed; nil: tell how it is set.
 type AutoremoveArgs struct {
-	Set *Autoremove `json:"set,omitempty"`
+	Set  *Autoremove `json:"set,omitempty"`
+	Seen *Autoremove `json:"seen,omitempty"` // how it was set before: only then; nil: however it was
 }
 
 // Autoremove is after how long, while how many voters answer without the lost
@@ -148,9 +153,20 @@ func (c *Cluster) Roster(call *Call[struct{}], reply *Reply[*Roster]) error {
 		if err != nil {
 			return nil, err
 		}
+		decided := lastDecided(s.node.Image()) // before the members: what is decided in between, the caller has not seen
 		members, index := s.node.Roster()
-		return &Roster{Index: index, Members: members}, nil
+		return &Roster{Index: index, Decided: decided, Members: members}, nil
 	})
+}
+
+// lastDecided is when the newest removal was decided that is not done yet.
+func lastDecided(img *store.Image) (at store.Time) {
+	var gone mutation.LeavingNodes
+	img.System(applier.LeavingPath, &gone)
+	for _, l := range gone.Nodes {
+		at = max(at, l.At)
+	}
+	return at
 }
 
 // Promote gives a vote to a member that has none.
@@ -207,7 +223,7 @@ func (s *Server) autoremoveHere(ctx context.Context, args AutoremoveArgs, by acc
 	if args.Set == nil {
 		return nil, store.Errorf(store.CodeInvalid, "nothing to set")
 	}
-	index, err := s.node.SetAutoremove(ctx, mutation.Autoremove(*args.Set), by)
+	index, err := s.node.SetAutoremove(ctx, mutation.Autoremove(*args.Set), (*mutation.Autoremove)(args.Seen), by)
 	if err != nil {
 		return nil, err
 	}
@@ -255,6 +271,7 @@ func (s *Server) takeLeave(ctx context.Context, args LeaveArgs, by access.Actor)
 	for {
 		ask.AgeUS = args.AgeUS + time.Since(began).Microseconds()
 		r, err := s.remove(ctx, ask, by)
+		ask.Again = true
 		if errors.Is(err, store.ErrUnknown) {
 			unknown = err
 		} else if !errors.Is(err, store.ErrUnavailable) {

@@ -2,9 +2,12 @@ package rpc
 
 import (
 	"errors"
+	"strings"
 	"testing"
 	"time"
 
+	"github.com/cpctl/cpctl/pkg/applier"
+	"github.com/cpctl/cpctl/pkg/mutation"
 	"github.com/cpctl/cpctl/pkg/store"
 )
 
@@ -122,5 +125,72 @@ func TestADepartureWithoutAnAnswerIsOfUnknownOutcome(t *testing.T) {
 	c, _ := serveFake(t, f)
 	if _, err := c.Leave(within(t, 500*time.Millisecond), LeaveArgs{}); !errors.Is(err, store.ErrUnknown) {
 		t.Errorf("err = %v", err)
+	}
+}
+
+// A removal that was decided and is not done by the end of the caller's time is
+// told as that, in the words of who decided it.
+func TestADecidedRemovalIsToldAsDecided(t *testing.T) {
+	t.Parallel()
+	said := 0
+	decided := store.Errorf(store.CodeUnknown, "it was decided that node \"n2\" is removed, and it is not done yet").WithHint("bring the others back")
+	c, _ := serveFake(t, &fake{leads: true, remove: func(RemoveArgs) (*Removal, error) {
+		if said++; said == 1 {
+			return nil, decided
+		}
+		return nil, store.Errorf(store.CodeUnavailable, "leadership is being handed over")
+	}})
+	_, err := c.Remove(within(t, 500*time.Millisecond), RemoveArgs{Name: "n2"})
+	var e *store.Error
+	if !errors.As(err, &e) || e.Code != store.CodeUnknown || e.Message != decided.Message || !strings.Contains(e.Hint, "knows of no leader") {
+		t.Errorf("err = %v, hint %q", err, e.Hint)
+	}
+	c, _ = serveFake(t, &fake{leads: true, remove: func(RemoveArgs) (*Removal, error) {
+		return nil, store.Errorf(store.CodeUnknown, "node \"n2\" was asked")
+	}})
+	_, err = c.Remove(within(t, 500*time.Millisecond), RemoveArgs{Name: "n2"})
+	if !errors.As(err, &e) || e.Message != "it is not known whether this was done: node \"n2\" was asked" {
+		t.Errorf("err = %v", err)
+	}
+	f := &fake{leads: true, remove: func(RemoveArgs) (*Removal, error) { return nil, decided }}
+	c, _ = serveFake(t, f)
+	_, err = c.Remove(within(t, 500*time.Millisecond), RemoveArgs{Name: "n2"})
+	if !errors.As(err, &e) || e.Code != store.CodeUnknown || e.Message != decided.Message || !strings.HasPrefix(e.Hint, decided.Hint+"\n") {
+		t.Errorf("err = %v, hint %q", err, e.Hint)
+	}
+}
+
+// Whoever is asked tells of a removal that is not done yet, whatever else is wrong
+// with the member.
+func TestADecidedRemovalIsInTheStatus(t *testing.T) {
+	tx := store.NewImage().Begin()
+	gone := mutation.Leaving{Leave: mutation.Leave{NodeID: "id-1", Name: "n1", Why: mutation.Removal("unix/0")}, At: 7}
+	if err := tx.PutSystem(applier.LeavingPath, mutation.LeavingNodes{Nodes: []mutation.Leaving{gone}}); err != nil {
+		t.Fatal(err)
+	}
+	img, _ := tx.Freeze(5, 1)
+	for reason, p := range map[string]Progress{"leaving": {}, "disk_full": {Degraded: true, Reason: "disk_full"}} {
+		p.Name, p.ID = "n1", "id-1"
+		c, _ := serveFake(t, &fake{leads: true, img: img, at: []Progress{p}})
+		st, err := c.Status(soon(t))
+		if err != nil || st.Nodes[0].Reason != reason || st.Nodes[0].Leaving == nil || *st.Nodes[0].Leaving != (Leaving{"removed by unix/0", 7}) {
+			t.Errorf("%s: %+v, %v", reason, st, err)
+		}
+	}
+}
+
+// Whoever sets when members are removed says what it was before, so that an attempt
+// that is late overrides nobody.
+func TestAutoremoveIsSetByWhoHasSeenIt(t *testing.T) {
+	tx := store.NewImage().Begin()
+	is := mutation.Autoremove{After: store.Duration(time.Minute), MinVoters: 3}
+	if err := tx.PutSystem(applier.AutoremovePath, is); err != nil {
+		t.Fatal(err)
+	}
+	img, _ := tx.Freeze(5, 1)
+	f := &fake{leads: true, img: img}
+	c, _ := serveFake(t, f)
+	if _, err := c.SetAutoremove(soon(t), AutoremoveArgs{Set: &Autoremove{}}); err != nil || f.seenSet == nil || *f.seenSet != is {
+		t.Errorf("it has seen %+v, %v; want %+v", f.seenSet, err, is)
 	}
 }

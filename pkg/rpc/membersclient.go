@@ -13,15 +13,18 @@ func (c *Client) Roster(ctx context.Context) (*Roster, error) {
 	return repeat[struct{}, *Roster](ctx, c, "Cluster.Roster", struct{}{})
 }
 
-// Remove takes a member out of the cluster: once, however often it is sent.
+// Remove takes a member out of the cluster: once, however often it is sent, and
+// not at all once it was refused.
 func (c *Client) Remove(ctx context.Context, args RemoveArgs) (*RemoveReply, error) {
 	born, timeless, err := identify(&args.RequestID)
 	if err != nil {
 		return nil, err
 	}
 	args.NoTime = timeless
+	sent := args.Again
 	return repeatEach[RemoveArgs, *RemoveReply](ctx, c, "Cluster.Remove", func() RemoveArgs {
 		args.AgeUS = max(time.Since(born).Microseconds(), 0)
+		args.Again, sent = sent, true
 		return args
 	})
 }
@@ -31,8 +34,17 @@ func (c *Client) Promote(ctx context.Context, args MemberRef) (*PromoteReply, er
 	return repeat[MemberRef, *PromoteReply](ctx, c, "Cluster.Promote", args)
 }
 
-// SetAutoremove sets, or tells, when members that are lost are removed.
+// SetAutoremove sets, or tells, when members that are lost are removed. It looks
+// first how that is set: an attempt that is late changes nothing that others have
+// set meanwhile.
 func (c *Client) SetAutoremove(ctx context.Context, args AutoremoveArgs) (*AutoremoveReply, error) {
+	if args.Set != nil && args.Seen == nil {
+		is, err := repeat[AutoremoveArgs, *AutoremoveReply](ctx, c, "Cluster.SetAutoremove", AutoremoveArgs{})
+		if err != nil {
+			return nil, err
+		}
+		args.Seen = &is.Autoremove
+	}
 	return repeat[AutoremoveArgs, *AutoremoveReply](ctx, c, "Cluster.SetAutoremove", args)
 }
 

@@ -49,17 +49,17 @@ type Node interface {
 	RecordExport(ctx context.Context, tenant, kid, node string, by access.Actor) (exported string, index uint64, err error) // leader only
 	PrivateJWK(tenant, kid string) ([]byte, error)                                                                          // of this node's image
 
-	Enrol(ctx context.Context, req EnrolArgs, by access.Actor) (*Enrolment, error)                        // leader only
-	Admit(ctx context.Context, req AdmitArgs) error                                                       // leader only
-	CreateToken(ctx context.Context, args TokenArgs, by access.Actor) (*Recorded, error)                  // leader only
-	RevokeToken(ctx context.Context, id string, by access.Actor) (*Recorded, error)                       // leader only
-	Remove(ctx context.Context, args RemoveArgs, by access.Actor) (*Removal, error)                       // leader only
-	Promote(ctx context.Context, name string, by access.Actor) (*Promotion, error)                        // leader only
-	SetAutoremove(ctx context.Context, a mutation.Autoremove, by access.Actor) (index uint64, err error)  // leader only
-	Departing() (done func())                                                                             // somebody has told this node to leave, and waits for an answer
-	Depart(by string)                                                                                     // it has left: it ends
-	Transfer(ctx context.Context, args TransferArgs, by access.Actor) (*Transferred, error)               // leader only
-	Restore(ctx context.Context, archive io.Reader, args RestoreArgs, by access.Actor) (*Restored, error) // leader only
+	Enrol(ctx context.Context, req EnrolArgs, by access.Actor) (*Enrolment, error)                                                  // leader only
+	Admit(ctx context.Context, req AdmitArgs) error                                                                                 // leader only
+	CreateToken(ctx context.Context, args TokenArgs, by access.Actor) (*Recorded, error)                                            // leader only
+	RevokeToken(ctx context.Context, id string, by access.Actor) (*Recorded, error)                                                 // leader only
+	Remove(ctx context.Context, args RemoveArgs, by access.Actor) (*Removal, error)                                                 // leader only
+	Promote(ctx context.Context, name string, by access.Actor) (*Promotion, error)                                                  // leader only
+	SetAutoremove(ctx context.Context, a mutation.Autoremove, seen *mutation.Autoremove, by access.Actor) (index uint64, err error) // leader only
+	Departing() (done func())                                                                                                       // somebody has told this node to leave, and waits for an answer
+	Depart(by string)                                                                                                               // it has left: it ends
+	Transfer(ctx context.Context, args TransferArgs, by access.Actor) (*Transferred, error)                                         // leader only
+	Restore(ctx context.Context, archive io.Reader, args RestoreArgs, by access.Actor) (*Restored, error)                           // leader only
 
 	Rekey(ctx context.Context, args RekeyArgs, by access.Actor) (*RekeyReply, error) // leader only
 	ClusterKey(keyID string) ([]byte, error)                                         // for another node

@@ -22,6 +22,7 @@ func repeat[A, R any](ctx context.Context, c *Client, method string, args A) (R,
 // repeatEach is repeat for arguments that are other ones with each attempt.
 func repeatEach[A, R any](ctx context.Context, c *Client, method string, args func() A) (R, error) {
 	unknown := false
+	var told *store.Error // by a server that does not know, or knows that it is not done yet
 	unsettled := func(last *store.Error) *store.Error {
 		if !unknown {
 			return last
@@ -35,12 +36,23 @@ func repeatEach[A, R any](ctx context.Context, c *Client, method string, args fu
 		if !errors.Is(last, store.ErrUnavailable) { // a first attempt went out, and then nobody took us any more
 			said += "\n" + last.Message
 		}
+		if told != nil {
+			if e = told; !strings.HasPrefix(told.Message, "it ") { // it was decided, it is not known
+				e = store.Errorf(store.CodeUnknown, "it is not known whether this was done: %s", told.Message)
+			}
+			if strings.Contains(said, told.Message) { // nothing else has happened since
+				said = told.Hint
+			}
+		}
 		return e.WithHint("%s", strings.TrimLeft(said+"\n"+next, "\n"))
 	}
 	return retry(ctx, c, func(ctx context.Context, conn *link) (R, error) {
 		return do[A, R](ctx, conn, method, nil, args())
 	}, func(err error) (bool, error) {
 		lost := errors.Is(err, errBroken) || errors.Is(err, store.ErrUnknown)
+		if errors.Is(err, store.ErrUnknown) {
+			told = typed(err)
+		}
 		unknown = unknown || lost && !slices.Contains(reads, method) && method != "Cluster.Check" // which tells what is wrong, repaired or not
 		switch {
 		case lost, errors.Is(err, store.ErrUnavailable):

@@ -72,7 +72,8 @@ func (s *Server) nodeStatus(m Member, p *Progress, all *ClusterStatus) NodeStatu
 	}
 	var gone mutation.LeavingNodes
 	if s.node.Image().System(applier.LeavingPath, &gone) && gone.Of(m.ID) != nil {
-		n.Reason = "leaving"
+		l := gone.Of(m.ID)
+		n.Reason, n.Leaving = "leaving", &Leaving{l.Why, l.At}
 	}
 	if p == nil { // what it said when it was last heard
 		if last, ok := s.node.LastHeard(m.ID); ok {

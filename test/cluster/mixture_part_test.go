@@ -180,7 +180,7 @@ func (p *part) whole() (map[string][]byte, *snapshot.Contents) {
 	p.m.t.Helper()
 	view := p.m.view()
 	for range 10 {
-		files := view.Identical()
+		files, st := view.Still()
 		var b bytes.Buffer
 		ctx, cancel := context.WithTimeout(context.Background(), live.Patience)
 		conn := p.m.conn(view.Nodes...)
@@ -194,7 +194,7 @@ func (p *part) whole() (map[string][]byte, *snapshot.Contents) {
 		if err != nil {
 			p.m.t.Fatal(err)
 		}
-		if a.Manifest.Revision == view.Settled().Nodes[0].Revision {
+		if a.Manifest.Revision == st.Nodes[0].Revision {
 			return files, a
 		}
 	}

@@ -27,6 +27,7 @@ const (
 // proposal is one command on its way into the log.
 type proposal struct {
 	command []byte
+	time    store.Time
 	charged uint64       // of the ledger
 	done    chan settled // gets one value
 }
@@ -48,49 +49,28 @@ type settled struct {
 // proposer joins commands to log entries and hands them to raft, in the order
 // of their times.
 type proposer struct {
+	*queue
 	running  func() *running
-	now      func() time.Time
 	charge   func(c *mutation.Command, size int) (uint64, error)
 	before   func(c *mutation.Command) // is told of each command before it is proposed; may be nil
 	ledger   *ledger
-	queue    chan *proposal
 	quit     chan struct{}
 	ended    chan struct{} // closed when every command that was taken is answered
 	pending  sync.WaitGroup
 	inFlight inFlight
-
-	mu   sync.Mutex
-	last store.Time // of the newest command in the queue
 }
 
 func newProposer(n *Node) *proposer {
-	return &proposer{running: n.running.Load, now: n.commandTime, charge: n.charge, before: n.cfg.before, ledger: &n.ledger,
-		queue: make(chan *proposal, waitingCommands), quit: make(chan struct{}), ended: make(chan struct{})}
+	return &proposer{queue: newQueue(func() store.Time { return store.TimeOf(n.commandTime()) }),
+		running: n.running.Load, charge: n.charge, before: n.cfg.before, ledger: &n.ledger,
+		quit: make(chan struct{}), ended: make(chan struct{})}
 }
 
 func (p *proposer) close() { close(p.quit) }
 
-// time returns a time for a command that is being completed: the clock's (see commandTime), or
-// just after the newest command's. Command time never falls, whatever the clock does.
-func (p *proposer) time() store.Time {
-	p.mu.Lock()
-	defer p.mu.Unlock()
-	return p.next()
-}
-
-func (p *proposer) next() store.Time { return max(store.TimeOf(p.now()), p.last+1) }
-
-// notBefore makes all later times greater than t: that of the newest command
-// in the state, when a node begins to lead.
-func (p *proposer) notBefore(t store.Time) {
-	p.mu.Lock()
-	defer p.mu.Unlock()
-	p.last = max(p.last, t)
-}
-
-// propose puts a command into the log and waits for its result. build completes
-// it, for a time not before the one given; it is called again, with others kept
-// waiting, when a later command was faster into the queue.
+// propose puts a command into the log and waits for its result. build completes it
+// for the time given; it is called again when a later command was faster into the
+// log.
 func (p *proposer) propose(ctx context.Context, build func(now store.Time) (*mutation.Command, error)) settled {
 	pr := &proposal{done: make(chan settled, 1)}
 	if err := p.enqueue(ctx, pr, build); err != nil {
@@ -115,60 +95,67 @@ func (p *proposer) enqueue(ctx context.Context, pr *proposal, build func(store.T
 	if ctx.Err() != nil {
 		return notProposed(givenUp)
 	}
-	c, err := build(p.time())
-	if err != nil {
+	var c *mutation.Command
+	complete := func(now store.Time) (err error) {
+		if c, err = build(now); err != nil {
+			return err
+		}
+		return pr.carry(c)
+	}
+	if err := complete(p.time()); err != nil {
 		return err
 	}
 	if p.before != nil {
 		p.before(c)
 	}
-	b := mutation.AppendCommand(nil, c)
-	p.mu.Lock()
-	defer p.mu.Unlock()
-	if c.Time <= p.last {
-		if c, err = build(p.next()); err != nil {
-			return err
-		}
-		b = mutation.AppendCommand(b[:0], c)
+	select {
+	case p.room <- struct{}{}:
+	case <-ctx.Done():
+		return notProposed("the leader is busy")
+	case <-p.quit:
+		return notProposed("this node is stopping")
 	}
+	admit := func() (err error) {
+		pr.charged, err = p.charge(c, len(pr.command))
+		return err
+	}
+	late, err := p.put(pr, admit)
+	for tries := 0; late && err == nil; tries++ {
+		if tries == lateTries {
+			late, err = false, p.putLast(pr, complete, admit)
+		} else if err = complete(p.time()); err == nil {
+			late, err = p.put(pr, admit)
+		}
+	}
+	if err != nil {
+		<-p.room
+	}
+	return err
+}
+
+// lateTries is how often a command is completed anew beside others before they wait
+// for it.
+const lateTries = 2
+
+// carry takes the bytes of a completed command, if the log can carry them.
+func (pr *proposal) carry(c *mutation.Command) error {
+	b := mutation.AppendCommand(pr.command[:0], c)
 	if len(b) > mutation.MaxCommand {
 		return store.Errorf(store.CodeInvalid, "the change is %d KiB, at most %d KiB fit into one command", len(b)>>10, mutation.MaxCommand>>10)
 	}
 	if err := mutation.Readable(b); err != nil { // committed, it would stop every node
 		return store.Errorf(store.CodeInvalid, "the change cannot be carried by the log: %v", err)
 	}
-	if pr.charged, err = p.charge(c, len(b)); err != nil {
-		return err
-	}
-	pr.command = b
-	select {
-	case p.queue <- pr:
-		p.last = c.Time
-		return nil
-	case <-ctx.Done():
-		err = notProposed("the leader is busy")
-	case <-p.quit:
-		err = notProposed("this node is stopping")
-	}
-	p.release(pr)
-	return err
+	pr.command, pr.time = b, c.Time
+	return nil
 }
 
-// run drains the queue until the proposer is closed. Then every command that
-// waits is answered: it was not proposed.
+// run takes commands from the queue until the proposer is closed. Then every command
+// that waits is answered: it was not proposed.
 func (p *proposer) run() {
 	inFlight := make(chan struct{}, entriesInFlight)
-	var left *proposal // did not fit into the last entry
 	defer close(p.ended)
-	for {
-		batch := p.batch(left, inFlight)
-		if batch == nil {
-			break
-		}
-		left = nil
-		if n := len(batch) - 1; n > 0 && size(batch) > batchBytes {
-			batch, left = batch[:n], batch[n]
-		}
+	for batch := p.batch(inFlight); batch != nil; batch = p.batch(inFlight) {
 		commands := make([][]byte, len(batch))
 		for i, pr := range batch {
 			commands[i] = pr.command
@@ -184,58 +171,33 @@ func (p *proposer) run() {
 			<-inFlight
 		}()
 	}
-	for {
-		select {
-		case pr := <-p.queue:
-			pr.done <- settled{err: notProposed("this node is stopping")}
-			p.release(pr)
-		default:
-			p.pending.Wait()
-			return
-		}
-	}
-}
-
-// batch waits for room and for the first command, and takes with it those that
-// are there already. Nil when the proposer is closed.
-func (p *proposer) batch(left *proposal, inFlight chan struct{}) []*proposal {
-	var batch []*proposal
-	if left != nil {
-		batch = append(batch, left)
-	}
-	select {
-	case inFlight <- struct{}{}:
-	case <-p.quit:
+	for batch := p.take(); batch != nil; batch = p.take() {
 		for _, pr := range batch {
 			pr.done <- settled{err: notProposed("this node is stopping")}
 			p.release(pr)
 		}
+	}
+	p.pending.Wait()
+}
+
+// batch waits for room in the log and for the first command, and takes with it
+// those that are there already. Nil when the proposer is closed.
+func (p *proposer) batch(inFlight chan struct{}) []*proposal {
+	select {
+	case inFlight <- struct{}{}:
+	case <-p.quit:
 		return nil
 	}
-	if left == nil {
+	for {
 		select {
-		case pr := <-p.queue:
-			batch = append(batch, pr)
+		case <-p.some:
 		case <-p.quit:
 			return nil
 		}
-	}
-	for len(batch) < mutation.MaxBatch && size(batch) <= batchBytes {
-		select {
-		case pr := <-p.queue:
-			batch = append(batch, pr)
-		default:
+		if batch := p.take(); batch != nil {
 			return batch
 		}
 	}
-	return batch
-}
-
-func size(batch []*proposal) (n int) {
-	for _, pr := range batch {
-		n += len(pr.command)
-	}
-	return n
 }
 
 // answer waits for an entry and tells each of its callers what became of it.

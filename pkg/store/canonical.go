@@ -8,6 +8,7 @@ import (
 	"reflect"
 	"slices"
 	"strconv"
+	"time"
 	"unicode/utf8"
 )
 
@@ -30,16 +31,17 @@ func Encode(doc any) []byte {
 }
 
 func appendValue(b []byte, v reflect.Value, depth int) []byte {
-	switch x := v.Interface().(type) {
-	case Time:
-		if x == 0 {
+	switch v.Type() {
+	case timeType:
+		t := Time(v.Int())
+		if t == 0 {
 			return append(b, "null"...)
 		}
-		return appendString(b, x.String())
-	case Duration:
-		return appendString(b, x.String())
-	case json.RawMessage:
-		return appendRaw(b, x, depth)
+		return append(t.Std().AppendFormat(append(b, '"'), time.RFC3339Nano), '"')
+	case durationType:
+		return appendString(b, Duration(v.Int()).String())
+	case rawType:
+		return appendRaw(b, v.Bytes(), depth)
 	}
 	switch v.Kind() {
 	case reflect.Pointer:
@@ -56,8 +58,9 @@ func appendValue(b []byte, v reflect.Value, depth int) []byte {
 	case reflect.Uint64:
 		return strconv.AppendUint(b, v.Uint(), 10)
 	case reflect.Struct:
-		return appendBlock(b, '{', '}', len(fieldsOf(v.Type())), depth, func(b []byte, i int) []byte {
-			f := fieldsOf(v.Type())[i]
+		fields := fieldsOf(v.Type())
+		return appendBlock(b, '{', '}', len(fields), depth, func(b []byte, i int) []byte {
+			f := fields[i]
 			return appendValue(append(appendString(b, f.name), ": "...), v.FieldByIndex(f.index), depth+1)
 		})
 	case reflect.Slice:
@@ -73,6 +76,13 @@ func appendValue(b []byte, v reflect.Value, depth int) []byte {
 	}
 	panic(fmt.Sprintf("store: a document cannot hold a %s", v.Type()))
 }
+
+// The types that are written in a form of their own.
+var (
+	timeType     = reflect.TypeFor[Time]()
+	durationType = reflect.TypeFor[Duration]()
+	rawType      = reflect.TypeFor[json.RawMessage]()
+)
 
 // compact is a depth so far below zero that no nesting brings it back.
 const compact = -1 << 20
@@ -108,6 +118,9 @@ func appendIndent(b []byte, depth int) []byte {
 // what it writes and what the standard library writes are the same bytes.
 func appendString(b []byte, s string) []byte {
 	b = append(b, '"')
+	if plainText(s) {
+		return append(append(b, s...), '"')
+	}
 	for _, r := range s {
 		switch {
 		case r == '"' || r == '\\':
@@ -129,6 +142,16 @@ func appendString(b []byte, s string) []byte {
 		}
 	}
 	return append(b, '"')
+}
+
+// plainText reports whether a string is written as it is: ASCII without escapes.
+func plainText(s string) bool {
+	for i := range len(s) {
+		if c := s[i]; c < ' ' || c >= utf8.RuneSelf || c == '"' || c == '\\' {
+			return false
+		}
+	}
+	return true
 }
 
 func appendRaw(b []byte, raw json.RawMessage, depth int) []byte {

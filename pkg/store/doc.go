@@ -18,23 +18,23 @@ type Doc struct {
 
 // ClientHead is what rules and lists need of a client.
 type ClientHead struct {
-	Tenant                  string   `json:"tenant"`
-	ClientID                string   `json:"client_id"`
-	GrantTypes              []string `json:"grant_types"`
-	Scopes                  []string `json:"scopes"`
-	TokenEndpointAuthMethod string   `json:"token_endpoint_auth_method"`
-	RequirePKCE             bool     `json:"require_pkce"`
-	AccessTokenTTL          Duration `json:"access_token_ttl"`
-	IDTokenTTL              Duration `json:"id_token_ttl"`
-	RefreshTokenTTL         Duration `json:"refresh_token_ttl"`
+	Tenant                  string
+	ClientID                string
+	GrantTypes              []string
+	Scopes                  []string
+	TokenEndpointAuthMethod string
+	RequirePKCE             bool
+	AccessTokenTTL          Duration
+	IDTokenTTL              Duration
+	RefreshTokenTTL         Duration
 }
 
 // ScopeHead is what rules need of a scope.
 type ScopeHead struct {
-	Tenant    string   `json:"tenant"`
-	Name      string   `json:"name"`
-	DependsOn []string `json:"depends_on"`
-	System    bool     `json:"system"`
+	Tenant    string
+	Name      string
+	DependsOn []string
+	System    bool
 }
 
 // KeysetHead is what rules need of a keyset.
@@ -51,46 +51,23 @@ func NewDoc(path string, b []byte) (*Doc, error) {
 	if err != nil {
 		return nil, err
 	}
-	var meta struct {
-		CreateRevision uint64 `json:"create_revision"`
-		Revision       uint64 `json:"revision"`
-	}
 	switch ref.Kind {
 	case "tenant":
 		t := new(Tenant)
-		if err := json.Unmarshal(b, t); err != nil {
-			return nil, fmt.Errorf("%s: %w", path, err)
-		}
-		meta.CreateRevision, meta.Revision, d.Head = t.CreateRevision, t.Revision, t
+		err = json.Unmarshal(b, t)
+		d.CreateRevision, d.Revision, d.Head = t.CreateRevision, t.Revision, t
 	case "client":
-		var c struct {
-			ClientHead
-			CreateRevision uint64 `json:"create_revision"`
-			Revision       uint64 `json:"revision"`
-		}
-		if err := json.Unmarshal(b, &c); err != nil {
-			return nil, fmt.Errorf("%s: %w", path, err)
-		}
-		meta.CreateRevision, meta.Revision, d.Head = c.CreateRevision, c.Revision, &c.ClientHead
+		err = readClient(b, d)
 	case "scope":
-		var s struct {
-			ScopeHead
-			CreateRevision uint64 `json:"create_revision"`
-			Revision       uint64 `json:"revision"`
-		}
-		if err := json.Unmarshal(b, &s); err != nil {
-			return nil, fmt.Errorf("%s: %w", path, err)
-		}
-		meta.CreateRevision, meta.Revision, d.Head = s.CreateRevision, s.Revision, &s.ScopeHead
+		err = readScope(b, d)
 	case "keyset":
 		var ks Keyset
-		if err := json.Unmarshal(b, &ks); err != nil {
-			return nil, fmt.Errorf("%s: %w", path, err)
-		}
-		meta.CreateRevision, meta.Revision, d.Head = ks.CreateRevision, ks.Revision, ks.head()
-	case "jwks":
+		err = json.Unmarshal(b, &ks)
+		d.CreateRevision, d.Revision, d.Head = ks.CreateRevision, ks.Revision, ks.head()
 	}
-	d.CreateRevision, d.Revision = meta.CreateRevision, meta.Revision
+	if err != nil {
+		return nil, fmt.Errorf("%s: %w", path, err)
+	}
 	return d, nil
 }
 

@@ -3,7 +3,6 @@ package store
 import (
 	"errors"
 	"fmt"
-	"regexp"
 	"strings"
 )
 
@@ -16,10 +15,10 @@ const GlobalOwner = "global"
 const maxName = 80
 
 var (
-	slugForm     = regexp.MustCompile(`^[a-z0-9](?:[a-z0-9-]{0,61}[a-z0-9])?$`)
-	clientIDForm = regexp.MustCompile(`^[A-Za-z0-9][A-Za-z0-9._~-]{0,79}$`)
-	requestForm  = regexp.MustCompile(`^[A-Za-z0-9._-]{1,64}$`)
-	kidForm      = regexp.MustCompile(`^[A-Za-z0-9_-]{1,64}$`)
+	slugChars     = charsOf(lower + digits + "-")
+	clientIDChars = charsOf(lower + upper + digits + "._~-")
+	requestChars  = charsOf(lower + upper + digits + "._-")
+	kidChars      = charsOf(lower + upper + digits + "_-")
 )
 
 // CheckSlug refuses what cannot be the slug of a tenant: 1 to 63 of a-z, 0-9 and
@@ -37,7 +36,7 @@ func CheckKeysetOwner(s string) error {
 	switch {
 	case s == "":
 		return errors.New("slug is empty")
-	case !slugForm.MatchString(s):
+	case !slugChars.holds(s, 63) || dashed(s):
 		return fmt.Errorf(`slug %s must be 1 to 63 of a-z, 0-9 and "-", and neither start nor end with "-"`, quote(s))
 	}
 	return nil
@@ -49,10 +48,16 @@ func CheckClientID(s string) error {
 	switch {
 	case s == "":
 		return errors.New("client_id is empty")
-	case !clientIDForm.MatchString(s):
+	case !clientIDChars.holds(s, maxName) || !startsName(s):
 		return fmt.Errorf("client_id %s must be 1 to %d of A-Z, a-z, 0-9, \".\", \"_\", \"~\" and \"-\", the first a letter or digit", quote(s), maxName)
 	}
 	return nil
+}
+
+// startsName reports whether a text begins with a letter or digit.
+func startsName(s string) bool {
+	c := s[0]
+	return c|32 >= 'a' && c|32 <= 'z' || c >= '0' && c <= '9'
 }
 
 // CheckScopeName refuses what cannot be the name of a scope: a scope-token of
@@ -75,7 +80,7 @@ func CheckScopeName(s string) error {
 // CheckRequestID refuses what cannot be a request id: 1 to 64 of A-Z, a-z, 0-9,
 // ".", "_" and "-".
 func CheckRequestID(s string) error {
-	if !requestForm.MatchString(s) {
+	if !requestChars.holds(s, 64) {
 		return fmt.Errorf(`request id %s must be 1 to 64 of A-Z, a-z, 0-9, ".", "_" and "-"`, quote(s))
 	}
 	return nil
@@ -195,7 +200,7 @@ func (r Ref) check() error {
 		if err := CheckKeysetOwner(r.Tenant); err != nil {
 			return err
 		}
-		if !kidForm.MatchString(r.Name) {
+		if !kidChars.holds(r.Name, 64) {
 			return fmt.Errorf("kid %s must be base64url, at most 64 characters", quote(r.Name))
 		}
 		return nil

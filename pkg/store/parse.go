@@ -151,10 +151,14 @@ type parser struct {
 
 // next skips white space and returns the byte that begins the next token.
 func (p *parser) next() byte {
-	for strings.IndexByte(" \t\r\n", p.b[p.i]) >= 0 {
-		p.i++
+	for {
+		switch c := p.b[p.i]; c {
+		case ' ', '\t', '\r', '\n':
+			p.i++
+		default:
+			return c
+		}
 	}
-	return p.b[p.i]
 }
 
 func (p *parser) value() *node {

@@ -27,7 +27,7 @@ const maxPatch = 2 * MaxDocument
 func CompleteTenant(current *Tenant, patch []byte) (*Tenant, error) {
 	p := openPatch(patch)
 	def := defaultTenant()
-	t := cloneDoc(def)
+	t := defaultTenant()
 	pins := []pin{{"format_version", FormatVersion}, {"kind", "tenant"}}
 	if current != nil {
 		t = cloneDoc(current)
@@ -58,7 +58,7 @@ func CompleteClient(current *Client, tenant, id string, patch []byte) (*Client, 
 	}
 	p.drop("secrets")
 	def := defaultClient(tenant, id)
-	c := cloneDoc(def)
+	c := defaultClient(tenant, id)
 	if current != nil {
 		c = cloneDoc(current)
 	}
@@ -76,18 +76,27 @@ func CompleteClient(current *Client, tenant, id string, patch []byte) (*Client, 
 		c.Scopes = []string{}
 	}
 	slices.Sort(c.Scopes)
-	if err := p.finish(what("client", tenant, id), c.rules, func() int { return size(c, &c.Meta, &c.Secrets) }); err != nil {
+	length := func() int { return size(c, &c.Meta, &c.Secrets) }
+	if current == nil && len(patch) <= smallPatch {
+		length = func() int { return 0 }
+	}
+	if err := p.finish(what("client", tenant, id), c.rules, length); err != nil {
 		return nil, err
 	}
 	return c, nil
 }
+
+// smallPatch is the size of a request, in bytes, that cannot become a document which
+// is too large: each of its bytes becomes 34 at most (a comma and a number, alone on
+// a line 32 levels deep), and the defaults are less than 4 KiB.
+const smallPatch = (MaxDocument - serverRoom - 4<<10) / 34
 
 // CompleteScope makes the whole document of a scope, as CompleteTenant does.
 // "system" is the server's to set.
 func CompleteScope(current *Scope, tenant, name string, patch []byte) (*Scope, error) {
 	p := openPatch(patch)
 	def := defaultScope(tenant, name)
-	s := cloneDoc(def)
+	s := defaultScope(tenant, name)
 	if current != nil {
 		s = cloneDoc(current)
 	}
@@ -212,6 +221,9 @@ func size(doc any, meta *Meta, secrets *[]Secret) int {
 // PatchRevision is the "revision" member of an input document, which acts as
 // --if-revision; given is false when it is left out or null.
 func PatchRevision(patch []byte) (rev uint64, given bool, err error) {
+	if !bytes.Contains(patch, []byte(`"revision"`)) && !bytes.Contains(patch, []byte(`\u`)) {
+		return 0, false, nil // nor is it written with escapes; what else is wrong is found where the patch is used
+	}
 	p := openPatch(patch)
 	if len(p.faults) == 0 {
 		rev, given, err = revisionOf(p.root)
@@ -247,7 +259,11 @@ type Element struct {
 // is a fault when it is not there. The lists are those of the patch where it has
 // them, else of current (canonical bytes; nil on create), and become whole lists
 // of the patch that is returned. The error is an *Error with every fault.
+// Without elements the patch comes back as it is, and is judged where it is used.
 func Amend(current, patch []byte, set, add, remove []Element) ([]byte, error) {
+	if len(set)+len(add)+len(remove) == 0 {
+		return patch, nil
+	}
 	p := openPatch(patch)
 	var now *node
 	if len(current) > 0 {

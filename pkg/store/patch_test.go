@@ -72,8 +72,10 @@ func TestPatchRevision(t *testing.T) {
 		{"a string", `{"revision": "40"}`, 0, false, false},
 		{"negative", `{"revision": -1}`, 0, false, false},
 		{"a fraction", `{"revision": 1.0}`, 0, false, false},
-		{"no JSON", `{`, 0, false, false},
-		{"no object", `[40]`, 0, false, false},
+		{"no JSON", `{"revision"`, 0, false, false},
+		{"no object", `["revision"]`, 0, false, false},
+		{"none in what is no JSON, which is judged elsewhere", `{`, 0, false, true},
+		{"a name with an escape", `{"\u0072evision": 40}`, 40, true, true},
 		{"given twice", `{"revision": 1, "revision": 2}`, 0, false, false},
 	} {
 		rev, given, err := PatchRevision([]byte(c.patch))
@@ -91,8 +93,8 @@ func TestAmend(t *testing.T) {
 		set, add, remove []Element
 		want             string
 	}{
-		{"nothing to merge", `{"a": 1}`, nil, nil, nil, `{"a":1}`},
-		{"no patch", ``, nil, nil, nil, `{}`},
+		{"nothing to merge", `{"a": 1}`, nil, nil, nil, `{"a": 1}`},
+		{"no patch", ``, nil, nil, nil, ``},
 		{"sets a field", ``, one("state", `"suspended"`), nil, nil, `{"state":"suspended"}`},
 		{"sets a field deep down", ``, one("token_policy.access_token_ttl", `"10m"`), nil, nil, `{"token_policy":{"access_token_ttl":"10m"}}`},
 		{"sets beside what is given", `{"token_policy": {"id_token_ttl": "1h"}}`, one("token_policy.access_token_ttl", `600`), nil, nil,
@@ -130,7 +132,7 @@ func TestAmend(t *testing.T) {
 		{"refuses an endless path", ``, one(strings.Repeat("a.", 40)+"a", `1`), nil, nil, `"a.a.`},
 		{"refuses a value that is no JSON", ``, one("state", `x`), nil, nil, "state: is not JSON"},
 		{"refuses no value", ``, one("state", ``), nil, nil, "state: is not JSON"},
-		{"refuses a patch that is no object", `[]`, nil, nil, nil, ": must be a JSON object"},
+		{"refuses a patch that is no object", `[]`, one("state", `1`), nil, nil, ": must be a JSON object"},
 	} {
 		_, err := Amend([]byte(current), []byte(c.patch), c.set, c.add, c.remove)
 		wantFault(t, c.fact, err, c.want)
@@ -161,4 +163,27 @@ func TestAmendedDocumentsAreCheckedAsAnyOther(t *testing.T) {
 	_, err = CompleteClient(c, "acme", "web", patch)
 	wantFault(t, "an unknown path", err, `acces_token_ttl: unknown field (did you mean "access_token_ttl"?)`)
 	wantFault(t, "a bad element", err, "redirect_uris[1]: must be https")
+}
+
+// A request that is small enough for its document not to be measured makes none
+// that is too large, whatever it is made of.
+func TestASmallRequestMakesNoLargeDocument(t *testing.T) {
+	deep := strings.Repeat("[", maxDepth-3)
+	for _, filling := range []string{"0,", "{},", "[],", `"\u2028",`, `"",`} {
+		patch := `{"grant_types":["client_credentials"],"settings":{"x":` + deep
+		for len(patch)+len(filling)+2*maxDepth < smallPatch {
+			patch += filling
+		}
+		patch = strings.TrimSuffix(patch, ",") + strings.Repeat("]", maxDepth-3) + "}}"
+		if len(patch) > smallPatch {
+			t.Fatalf("the patch has %d bytes", len(patch))
+		}
+		c, err := CompleteClient(nil, "acme", "web", []byte(patch))
+		if err != nil {
+			t.Fatalf("%s: %v", filling, err)
+		}
+		if n := size(c, &c.Meta, &c.Secrets); n > MaxDocument-serverRoom {
+			t.Errorf("%d bytes of %s make %d", len(patch), filling, n)
+		}
+	}
 }

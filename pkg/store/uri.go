@@ -18,7 +18,7 @@ var (
 	// The dot keeps out javascript:, data:, file: and every registered scheme
 	// that means something to a browser.
 	privateScheme = regexp.MustCompile(`^[a-z][a-z0-9+-]*(\.[a-z0-9+-]+)+$`)
-	hostLabel     = regexp.MustCompile(`^[A-Za-z0-9_](?:[A-Za-z0-9_-]{0,61}[A-Za-z0-9_])?$`)
+	hostChars     = charsOf(lower + upper + digits + "_-")
 	allDigits     = regexp.MustCompile(`^(?:[0-9]+|0[xX][0-9A-Fa-f]*)$`)
 )
 
@@ -75,7 +75,7 @@ func checkAuthority(u *url.URL) error {
 	}
 	labels := strings.Split(host, ".")
 	for _, label := range labels {
-		if !hostLabel.MatchString(label) {
+		if !hostChars.holds(label, 63) || dashed(label) {
 			return fmt.Errorf("host %s is not a domain name or address", quote(host))
 		}
 	}

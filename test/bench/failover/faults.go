@@ -12,29 +12,30 @@ import (
 
 	"github.com/cpctl/cpctl/pkg/mutation"
 	"github.com/cpctl/cpctl/pkg/rpc"
+	"github.com/cpctl/cpctl/test/bench/nodes"
 )
 
 // kill is kill -9 of the leader, and a command that somebody types at another
 // node at that moment.
-func (c *cluster) kill() (time.Duration, error) {
-	ctx, cancel := context.WithTimeout(context.Background(), patience)
+func (c cluster) kill() (time.Duration, error) {
+	ctx, cancel := context.WithTimeout(context.Background(), nodes.Patience)
 	defer cancel()
-	leader, others, err := c.leader(ctx)
+	leader, others, err := c.Leader(ctx)
 	if err != nil {
 		return 0, err
 	}
 	calm(ctx) // a kill does not come at the same moment of a heartbeat each time
 	at := others[rand.IntN(len(others))]
 	began := time.Now()
-	if err := leader.stop(syscall.SIGKILL); err != nil {
+	if err := leader.Stop(syscall.SIGKILL); err != nil {
 		return 0, err
 	}
-	out, err := exec.CommandContext(ctx, c.binary, "-s", at.server(), "tenant", "update", "acme", "--display-name", began.String(), "--timeout", patience.String()).CombinedOutput()
+	out, err := exec.CommandContext(ctx, c.Binary, "-s", at.Server(), "tenant", "update", "acme", "--display-name", began.String(), "--timeout", nodes.Patience.String()).CombinedOutput()
 	took := time.Since(began)
 	if err != nil {
 		return 0, fmt.Errorf("tenant update: %w\n%s", err, out)
 	}
-	return took, c.start(leader)
+	return took, c.Start(leader)
 }
 
 func calm(ctx context.Context) {
@@ -45,33 +46,33 @@ func calm(ctx context.Context) {
 }
 
 // transfer hands leadership over under a writer.
-func (c *cluster) transfer() (time.Duration, error) {
-	return c.under(func(ctx context.Context, leader *node) error {
-		one := client(leader)
+func (c cluster) transfer() (time.Duration, error) {
+	return c.under(func(ctx context.Context, leader *nodes.Node) error {
+		one := nodes.Client(leader)
 		defer one.Close()
 		t, err := one.Transfer(ctx, rpc.TransferArgs{})
 		if err == nil && !t.Changed {
 			err = errors.New("leadership did not change")
 		}
 		return err
-	}, func(*node) error { return nil })
+	}, func(*nodes.Node) error { return nil })
 }
 
 // restart stops the leader under a writer, and starts it again.
-func (c *cluster) restart() (time.Duration, error) {
-	return c.under(func(_ context.Context, leader *node) error { return leader.stop(syscall.SIGTERM) }, c.start)
+func (c cluster) restart() (time.Duration, error) {
+	return c.under(func(_ context.Context, leader *nodes.Node) error { return leader.Stop(syscall.SIGTERM) }, c.Start)
 }
 
 // under does something to the leader while a client writes at another node, and
 // returns the longest time that the client waited for an answer.
-func (c *cluster) under(do func(context.Context, *node) error, afterwards func(*node) error) (time.Duration, error) {
-	ctx, cancel := context.WithTimeout(context.Background(), patience)
+func (c cluster) under(do func(context.Context, *nodes.Node) error, afterwards func(*nodes.Node) error) (time.Duration, error) {
+	ctx, cancel := context.WithTimeout(context.Background(), nodes.Patience)
 	defer cancel()
-	leader, others, err := c.leader(ctx)
+	leader, others, err := c.Leader(ctx)
 	if err != nil {
 		return 0, err
 	}
-	w := &writer{client: client(others[rand.IntN(len(others))])}
+	w := &writer{client: nodes.Client(others[rand.IntN(len(others))])}
 	defer w.client.Close()
 	if err := w.write(ctx); err != nil { // the connection is there
 		return 0, err

@@ -14,6 +14,7 @@ package main
 
 import (
 	"bytes"
+	"context"
 	"flag"
 	"fmt"
 	"os"
@@ -21,6 +22,9 @@ import (
 	"strings"
 	"text/tabwriter"
 	"time"
+
+	"github.com/cpctl/cpctl/pkg/mutation"
+	"github.com/cpctl/cpctl/test/bench/nodes"
 )
 
 func main() {
@@ -31,7 +35,7 @@ func main() {
 	dir := flag.String("dir", "", "where to make the data directories (default the system's directory for temporary files)")
 	logs := flag.String("logs", "", "where to keep the logs of the nodes (default they go with the directories)")
 	flag.Parse()
-	err := run(*dir, *logs, func(c *cluster) error {
+	err := run(*dir, *logs, func(c cluster) error {
 		if *steady > 0 {
 			return c.steady(*steady, *callers)
 		}
@@ -43,24 +47,34 @@ func main() {
 	}
 }
 
-func run(dir, logs string, work func(*cluster) error) error {
+// cluster is the three that are measured.
+type cluster struct{ *nodes.Cluster }
+
+func run(dir, logs string, work func(cluster) error) error {
 	base, err := os.MkdirTemp(dir, "cpctl-")
 	if err != nil {
 		return err
 	}
 	defer os.RemoveAll(base)
-	c, err := build(base, logs)
+	c, err := nodes.Build(base, logs)
 	if err != nil {
 		return err
 	}
-	defer c.end()
-	if err := c.found(3); err != nil {
+	defer c.End()
+	if err := c.Found(3); err != nil {
 		return err
 	}
-	return work(c)
+	all := nodes.Client(c.Nodes...)
+	defer all.Close()
+	ctx, cancel := context.WithTimeout(context.Background(), nodes.Patience)
+	defer cancel()
+	if _, err := all.Write(ctx, &mutation.Request{Op: mutation.OpTenantCreate, Name: "acme"}); err != nil {
+		return err
+	}
+	return work(cluster{c})
 }
 
-func measure(c *cluster, rounds int, only string) error {
+func measure(c cluster, rounds int, only string) error {
 	kinds := []struct {
 		name, what string
 		once       func() (time.Duration, error)

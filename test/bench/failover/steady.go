@@ -11,17 +11,18 @@ import (
 
 	"github.com/cpctl/cpctl/pkg/mutation"
 	"github.com/cpctl/cpctl/pkg/rpc"
+	"github.com/cpctl/cpctl/test/bench/nodes"
 )
 
 // steady loads the cluster with writers and readers at every node, and fails if
 // another leader was elected meanwhile.
-func (c *cluster) steady(d time.Duration, callers int) error {
-	ctx, cancel := context.WithTimeout(context.Background(), d+patience)
+func (c cluster) steady(d time.Duration, callers int) error {
+	ctx, cancel := context.WithTimeout(context.Background(), d+nodes.Patience)
 	defer cancel()
-	if err := c.whole(ctx); err != nil {
+	if err := c.Whole(ctx); err != nil {
 		return err
 	}
-	before, err := c.status(ctx)
+	before, err := c.Status(ctx)
 	if err != nil {
 		return err
 	}
@@ -33,7 +34,7 @@ func (c *cluster) steady(d time.Duration, callers int) error {
 	var busy sync.WaitGroup
 	load := func(i int, count *atomic.Int64, call func(cl *rpc.Client, k int) error) {
 		busy.Go(func() {
-			cl := client(c.nodes[i%len(c.nodes)])
+			cl := nodes.Client(c.Nodes[i%len(c.Nodes)])
 			defer cl.Close()
 			for k := 0; time.Now().Before(end); k++ {
 				began := time.Now()
@@ -67,7 +68,7 @@ func (c *cluster) steady(d time.Duration, callers int) error {
 		})
 	}
 	busy.Wait()
-	after, err := c.status(ctx)
+	after, err := c.Status(ctx)
 	if err != nil {
 		return err
 	}
@@ -80,10 +81,4 @@ func (c *cluster) steady(d time.Duration, callers int) error {
 		err = errors.Join(err, fmt.Errorf("%d terms began under load", elections))
 	}
 	return err
-}
-
-func (c *cluster) status(ctx context.Context) (*rpc.ClusterStatus, error) {
-	all := client(c.nodes...)
-	defer all.Close()
-	return all.Status(ctx)
 }

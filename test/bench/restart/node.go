@@ -16,6 +16,7 @@ import (
 
 	"github.com/cpctl/cpctl/pkg/mutation"
 	"github.com/cpctl/cpctl/pkg/rpc"
+	"github.com/cpctl/cpctl/test/bench/nodes"
 )
 
 // patience is how long anything may take before the measurement gives up.
@@ -60,12 +61,11 @@ func (r restart) phase(name string) time.Duration {
 }
 
 func build(work string) (*node, error) {
-	n := &node{binary: filepath.Join(work, "cpctl"), dir: filepath.Join(work, "n")}
-	out, err := exec.Command("go", "build", "-trimpath", "-o", n.binary, "github.com/cpctl/cpctl").CombinedOutput()
+	c, err := nodes.Build(work, "")
 	if err != nil {
-		return nil, fmt.Errorf("build cpctl: %w\n%s", err, out)
+		return nil, err
 	}
-	return n, nil
+	return &node{binary: c.Binary, dir: filepath.Join(work, "n")}, nil
 }
 
 func (n *node) server() string { return "unix:" + filepath.Join(n.dir, "cpctl.sock") }

@@ -11,6 +11,7 @@ import (
 	"github.com/cpctl/cpctl/pkg/mutation"
 	"github.com/cpctl/cpctl/pkg/snapshot"
 	"github.com/cpctl/cpctl/pkg/store"
+	"github.com/cpctl/cpctl/test/bench/nodes"
 )
 
 const (
@@ -20,10 +21,10 @@ const (
 
 // archive makes the tenant of the writer and one client, and writes an archive of
 // the state in which that client is there as often as it takes.
-func (c *cluster) archive(file string, size int64) (docs int, err error) {
+func (c cluster) archive(file string, size int64) (docs int, err error) {
 	ctx, cancel := context.WithTimeout(context.Background(), patience)
 	defer cancel()
-	client := c.nodes[0].connect()
+	client := nodes.Client(c.Nodes[0])
 	defer client.Close()
 	uris := []string{}
 	for i := range 30 {

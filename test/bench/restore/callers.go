@@ -9,6 +9,7 @@ import (
 
 	"github.com/cpctl/cpctl/pkg/mutation"
 	"github.com/cpctl/cpctl/pkg/rpc"
+	"github.com/cpctl/cpctl/test/bench/nodes"
 )
 
 // callers go on with their work while the cluster restores.
@@ -29,12 +30,12 @@ type calls struct {
 }
 
 // callers begins a writer and a reader, of different nodes.
-func (c *cluster) callers() *callers {
+func (c cluster) callers() *callers {
 	ctx, stop := context.WithCancel(context.Background())
 	all := &callers{begun: time.Now(), stop: stop}
-	goOn := func(n *node, of *calls, call func(context.Context, *rpc.Client, int) error) {
+	goOn := func(n *nodes.Node, of *calls, call func(context.Context, *rpc.Client, int) error) {
 		all.busy.Go(func() {
-			client := n.connect()
+			client := nodes.Client(n)
 			defer client.Close()
 			turn := time.NewTicker(callEvery)
 			defer turn.Stop()
@@ -59,11 +60,11 @@ func (c *cluster) callers() *callers {
 			}
 		})
 	}
-	goOn(c.nodes[1], &all.write, func(ctx context.Context, client *rpc.Client, i int) error {
+	goOn(c.Nodes[1], &all.write, func(ctx context.Context, client *rpc.Client, i int) error {
 		_, err := client.Write(ctx, &mutation.Request{Op: mutation.OpTenantUpdate, Name: "busy", Patch: json.RawMessage(fmt.Sprintf(`{"labels":{"turn":"%d"}}`, i))})
 		return err
 	})
-	goOn(c.nodes[2], &all.read, func(ctx context.Context, client *rpc.Client, _ int) error {
+	goOn(c.Nodes[2], &all.read, func(ctx context.Context, client *rpc.Client, _ int) error {
 		_, err := client.Get(ctx, rpc.GetArgs{Kind: "tenant", Name: "busy"})
 		return err
 	})

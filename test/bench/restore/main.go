@@ -21,6 +21,7 @@ import (
 	"time"
 
 	"github.com/cpctl/cpctl/pkg/rpc"
+	"github.com/cpctl/cpctl/test/bench/nodes"
 )
 
 // longRestore is how many bytes of documents make a log that is cut for certain.
@@ -48,11 +49,13 @@ func run(dir string, size int64, timeout time.Duration, keep bool) (err error) {
 	} else {
 		defer os.RemoveAll(work)
 	}
-	c, err := found(work, 3, timeout)
+	c, err := found(work, timeout)
 	if err != nil {
 		return err
 	}
-	defer c.end()
+	defer c.End()
+	ctx, cancel := context.WithTimeout(context.Background(), patience)
+	defer cancel()
 	archive := filepath.Join(work, "large.tgz")
 	docs, err := c.archive(archive, size)
 	if err != nil {
@@ -63,7 +66,7 @@ func run(dir string, size int64, timeout time.Duration, keep bool) (err error) {
 		return err
 	}
 	fmt.Printf("an archive of %d documents, %d MiB, packed %d MiB\n", docs, size>>20, packed.Size()>>20)
-	before, err := c.status()
+	before, err := c.Status(ctx)
 	if err != nil {
 		return err
 	}
@@ -79,7 +82,7 @@ func run(dir string, size int64, timeout time.Duration, keep bool) (err error) {
 	}
 	shown := time.Since(callers.begun)
 	callers.end()
-	after, err := c.status()
+	after, err := c.Status(ctx)
 	if err != nil {
 		return err
 	}
@@ -100,17 +103,17 @@ func run(dir string, size int64, timeout time.Duration, keep bool) (err error) {
 		}
 		row("until every log was cut", "%s", time.Since(callers.begun).Round(time.Millisecond))
 	}
-	for _, n := range c.nodes {
-		m, err := n.memory()
+	for _, n := range c.Nodes {
+		m, err := n.Memory()
 		if err != nil {
 			return err
 		}
 		role := "follower"
-		if n.name == before.Leader {
+		if n.Name == before.Leader {
 			role = "leader"
 		}
-		row(n.name+" ("+role+")", "most memory %d MiB (now %d), raft.db %d MiB, snapshots %d MiB, data %d MiB",
-			m.most>>20, m.now>>20, n.size("raft/raft.db")>>20, n.size("raft/snapshots")>>20, n.size("data")>>20)
+		row(n.Name+" ("+role+")", "most memory %d MiB (now %d), raft.db %d MiB, snapshots %d MiB, data %d MiB",
+			m.Most>>20, m.Now>>20, n.Size("raft/raft.db")>>20, n.Size("raft/snapshots")>>20, n.Size("data")>>20)
 	}
 	if err := w.Flush(); err != nil {
 		return err
@@ -120,7 +123,7 @@ func run(dir string, size int64, timeout time.Duration, keep bool) (err error) {
 }
 
 // restore sends the archive to the first node, whichever leads.
-func (c *cluster) restore(archive string) (*rpc.RestoreReply, error) {
+func (c cluster) restore(archive string) (*rpc.RestoreReply, error) {
 	f, err := os.Open(archive)
 	if err != nil {
 		return nil, err
@@ -128,7 +131,7 @@ func (c *cluster) restore(archive string) (*rpc.RestoreReply, error) {
 	defer f.Close()
 	ctx, cancel := context.WithTimeout(context.Background(), patience)
 	defer cancel()
-	client := c.nodes[0].connect()
+	client := nodes.Client(c.Nodes[0])
 	defer client.Close()
 	return client.Restore(ctx, f, rpc.RestoreArgs{})
 }

@@ -1,0 +1,116 @@
+package node
+
+import (
+	"runtime"
+	"sync"
+	"testing"
+
+	"github.com/cpctl/cpctl/pkg/mutation"
+	"github.com/cpctl/cpctl/pkg/store"
+)
+
+// However many complete commands at once, on a clock that stands still and falls:
+// what leaves is in the order of its times, no two of which are the same, each once.
+func TestCommandsLeaveInTheOrderOfTheirTimes(t *testing.T) {
+	t.Parallel()
+	const callers, each = 16, 200
+	clock := store.Time(1000)
+	q := newQueue(func() store.Time { clock--; return clock }) // called with the lock held
+	var all sync.WaitGroup
+	for range callers {
+		all.Go(func() {
+			for range each {
+				pr := &proposal{}
+				complete := func(now store.Time) error { pr.time = now; return nil }
+				admit := func() error { return nil }
+				complete(q.time())
+				runtime.Gosched() // others complete theirs, and some leave
+				q.room <- struct{}{}
+				for tries := 0; ; tries++ {
+					if tries == lateTries {
+						q.putLast(pr, complete, admit)
+						break
+					}
+					if late, _ := q.put(pr, admit); !late {
+						break
+					}
+					complete(q.time())
+				}
+			}
+		})
+	}
+	last, count := store.Time(0), 0
+	for count < callers*each {
+		<-q.some
+		batch := q.take()
+		if len(batch) > mutation.MaxBatch {
+			t.Fatalf("%d commands at once", len(batch))
+		}
+		for _, pr := range batch {
+			if pr.time <= last {
+				t.Fatalf("a command of %d left after one of %d", pr.time, last)
+			}
+			last, count = pr.time, count+1
+		}
+	}
+	all.Wait()
+	if len(q.room) != 0 || len(q.waiting) != 0 {
+		t.Errorf("%d tokens and %d commands are left", len(q.room), len(q.waiting))
+	}
+}
+
+// A command that was completed before another left, and comes after it, is too late.
+func TestACommandThatComesLateNeedsANewTime(t *testing.T) {
+	t.Parallel()
+	q := newQueue(func() store.Time { return 7 })
+	admit := func() error { return nil }
+	slow, fast := &proposal{time: q.time()}, &proposal{time: q.time()}
+	for range 2 {
+		q.room <- struct{}{}
+	}
+	if late, err := q.put(fast, admit); late || err != nil {
+		t.Fatal(late, err)
+	}
+	if late, _ := q.put(slow, admit); late {
+		t.Error("it is late before anything left")
+	}
+	if got := q.take(); len(got) != 2 || got[0] != slow {
+		t.Fatalf("%d left, the slow one must be the first", len(got))
+	}
+	if late, _ := q.put(&proposal{time: slow.time}, admit); !late {
+		t.Error("a time before that of what left was taken")
+	}
+	q.notBefore(1000)
+	if late, _ := q.put(&proposal{time: 1000}, admit); !late {
+		t.Error("a time of the last leader's was taken")
+	}
+	if now := q.time(); now != 1001 {
+		t.Errorf("the next time is %d", now)
+	}
+}
+
+// An entry holds so many bytes and commands, and a large command alone.
+func TestWhatAnEntryHolds(t *testing.T) {
+	t.Parallel()
+	q := newQueue(func() store.Time { return 1 })
+	put := func(size int) {
+		q.room <- struct{}{}
+		if late, err := q.put(&proposal{time: q.time(), command: make([]byte, size)}, func() error { return nil }); late || err != nil {
+			t.Fatal(late, err)
+		}
+	}
+	for _, size := range []int{batchBytes + 1, batchBytes / 2, batchBytes / 2, 1} {
+		put(size)
+	}
+	for i, want := range []int{1, 2, 1, 0} {
+		if got := q.take(); len(got) != want {
+			t.Errorf("entry %d holds %d commands, want %d", i+1, len(got), want)
+		}
+	}
+	for range mutation.MaxBatch + 1 {
+		put(1)
+	}
+	if got := q.take(); len(got) != mutation.MaxBatch {
+		t.Errorf("%d commands in one entry", len(got))
+	}
+}

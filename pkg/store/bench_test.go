@@ -1,0 +1,74 @@
+package store
+
+import (
+	"fmt"
+	"testing"
+)
+
+// benchPatch is what a web application with a few addresses asks for: 600 bytes.
+func benchPatch() []byte {
+	const host = "app-00001234.customers.example.com"
+	return fmt.Appendf(nil, `{"client_name":"Application 1234 of the customer portal","description":"Signs customers in, and shows them their orders and invoices.",`+
+		`"token_endpoint_auth_method":"none","redirect_uris":["https://%[1]s/oauth/callback","https://%[1]s/oauth/silent-renew","https://%[1]s/signin-oidc"],`+
+		`"post_logout_redirect_uris":["https://%[1]s/signed-out"],"allowed_cors_origins":["https://%[1]s"],`+
+		`"grant_types":["authorization_code","refresh_token"],"contacts":["owner-1234@example.com"]}`, host)
+}
+
+func benchClient(b *testing.B) *Client {
+	c, err := CompleteClient(nil, "acme", "web", benchPatch())
+	if err != nil {
+		b.Fatal(err)
+	}
+	c.UID, c.Meta = sampleUID, sampleMeta()
+	return c
+}
+
+// The steps of a change of a client, by the bytes: what the leader does to its
+// request, what every node does to its document, and what its caller is shown.
+func BenchmarkAmend(b *testing.B) {
+	patch := benchPatch()
+	b.ReportAllocs()
+	for b.Loop() {
+		if _, err := Amend(nil, patch, nil, nil, nil); err != nil {
+			b.Fatal(err)
+		}
+	}
+}
+
+func BenchmarkCompleteClient(b *testing.B) {
+	patch := benchPatch()
+	b.ReportAllocs()
+	for b.Loop() {
+		if _, err := CompleteClient(nil, "acme", "web", patch); err != nil {
+			b.Fatal(err)
+		}
+	}
+}
+
+func BenchmarkEncode(b *testing.B) {
+	c := benchClient(b)
+	b.ReportAllocs()
+	for b.Loop() {
+		Encode(c)
+	}
+}
+
+func BenchmarkNewDoc(b *testing.B) {
+	doc := Encode(benchClient(b))
+	b.ReportAllocs()
+	for b.Loop() {
+		if _, err := NewDoc("tenants/acme/clients/web.json", doc); err != nil {
+			b.Fatal(err)
+		}
+	}
+}
+
+func BenchmarkView(b *testing.B) {
+	doc := Encode(benchClient(b))
+	b.ReportAllocs()
+	for b.Loop() {
+		if _, err := View(doc); err != nil {
+			b.Fatal(err)
+		}
+	}
+}

@@ -1,0 +1,132 @@
+package main
+
+import (
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"os"
+	"path/filepath"
+	"time"
+
+	"github.com/cpctl/cpctl/pkg/mutation"
+	"github.com/cpctl/cpctl/pkg/rpc"
+	"github.com/cpctl/cpctl/test/bench/nodes"
+)
+
+// cpctl is three nodes of the one.
+type cpctl struct {
+	*nodes.Cluster
+	stored []byte // a document as it is stored
+}
+
+func foundCpctl(base string, tags ...string) (*cpctl, error) {
+	if err := os.Mkdir(base, 0o700); err != nil {
+		return nil, err
+	}
+	cluster, err := nodes.Build(base, "", tags...)
+	if err != nil {
+		return nil, err
+	}
+	c := &cpctl{Cluster: cluster}
+	if err := c.begin(); err != nil {
+		c.End()
+		return nil, err
+	}
+	return c, nil
+}
+
+func (c *cpctl) begin() error {
+	if err := c.Found(3); err != nil {
+		return err
+	}
+	ctx, cancel := context.WithTimeout(context.Background(), nodes.Patience)
+	defer cancel()
+	all := nodes.Client(c.Nodes...)
+	defer all.Close()
+	for i := range tenants {
+		quota := json.RawMessage(`{"quotas":{"max_clients":1000000}}`)
+		if _, err := all.Write(ctx, &mutation.Request{Op: mutation.OpTenantCreate, Name: tenant(i), Patch: quota}); err != nil {
+			return err
+		}
+	}
+	sample := oneOfCpctl{all}
+	if err := sample.write(ctx, 0); err != nil {
+		return err
+	}
+	var err error
+	c.stored, err = os.ReadFile(filepath.Join(c.Nodes[0].Dir, "data", "tenants", tenant(0), "clients", client(0)+".json"))
+	return err
+}
+
+func (c *cpctl) name() string { return "cpctl" }
+
+func (c *cpctl) end() { c.End() }
+
+// callers are count callers of the leader, or of all nodes in turn.
+func (c *cpctl) callers(ctx context.Context, count int, spread bool) ([]caller, error) {
+	leader, _, err := c.Leader(ctx)
+	if err != nil {
+		return nil, err
+	}
+	var all []caller
+	for i := range count {
+		at := leader
+		if spread {
+			at = c.Nodes[i%len(c.Nodes)]
+		}
+		all = append(all, oneOfCpctl{nodes.Client(at)})
+	}
+	return all, nil
+}
+
+func (c *cpctl) cpu() (sum time.Duration, err error) {
+	for _, n := range c.Nodes {
+		used, err := n.CPU()
+		if err != nil {
+			return 0, err
+		}
+		sum += used
+	}
+	return sum, nil
+}
+
+// profile writes profiles of all nodes over so long, with names that begin so.
+func (c *cpctl) profile(d time.Duration, prefix string) error {
+	ctx, cancel := context.WithTimeout(context.Background(), d+nodes.Patience)
+	defer cancel()
+	leader, _, err := c.Leader(ctx)
+	if err != nil {
+		return err
+	}
+	failed := make(chan error, len(c.Nodes))
+	for _, n := range c.Nodes {
+		role := "follower"
+		if n == leader {
+			role = "leader"
+		}
+		go func() { failed <- n.Profile(ctx, d, prefix+"-"+n.Name+"-"+role) }()
+	}
+	var errs []error
+	for range c.Nodes {
+		errs = append(errs, <-failed)
+	}
+	return errors.Join(errs...)
+}
+
+type oneOfCpctl struct{ *rpc.Client }
+
+func (c oneOfCpctl) write(ctx context.Context, i int) error {
+	_, err := c.Write(ctx, &mutation.Request{Op: mutation.OpClientCreate, Tenant: tenant(i), Name: client(i), Patch: patch(i)})
+	return err
+}
+
+func (c oneOfCpctl) read(ctx context.Context, i int) error {
+	r, err := c.Get(ctx, rpc.GetArgs{Kind: "client", Tenant: tenant(i), Name: client(i)})
+	if err == nil && len(r.Document) == 0 {
+		err = fmt.Errorf("client %d is empty", i)
+	}
+	return err
+}
+
+func (c oneOfCpctl) close() { c.Close() }

@@ -1,0 +1,110 @@
+package main
+
+import (
+	"context"
+	"errors"
+	"math"
+	"slices"
+	"sync"
+	"sync/atomic"
+	"time"
+
+	"github.com/cpctl/cpctl/test/bench/nodes"
+)
+
+// system is one of the two that are compared.
+type system interface {
+	name() string
+	callers(ctx context.Context, count int, spread bool) ([]caller, error)
+	cpu() (time.Duration, error) // of all its servers, since they began
+}
+
+// caller has a connection of its own, and makes one call at a time.
+type caller interface {
+	write(ctx context.Context, i int) error // the document with that number, new
+	read(ctx context.Context, i int) error  // one that was written
+	close()
+}
+
+// words are what can be measured, in words.
+var words = map[string]string{"write": "writes", "read": "reads at the leader", "spread": "reads over all nodes"}
+
+// turn is one run of one system.
+type turn struct {
+	rate     float64       // calls a second
+	p50, p99 time.Duration // of one call
+	cpu      time.Duration // of all servers, for 10,000 calls
+}
+
+// side is a system and what was written to it so far.
+type side struct {
+	system
+	written int // documents 0 to written-1 are there
+}
+
+// run lets callers call as fast as they are answered, for so long.
+func (s *side) run(kind string, callers int, d time.Duration) (turn, error) {
+	ctx, cancel := context.WithTimeout(context.Background(), d+nodes.Patience)
+	defer cancel()
+	all, err := s.callers(ctx, callers, kind == "spread")
+	if err != nil {
+		return turn{}, err
+	}
+	took := make([][]time.Duration, callers)
+	failed := make([]error, callers)
+	there, next := s.written, atomic.Int64{}
+	next.Store(int64(s.written))
+	call := func(c caller, i int) error { return c.write(ctx, i) }
+	if kind != "write" {
+		call = func(c caller, i int) error { return c.read(ctx, i*7919%there) } // 7919: not in the order in which they were written
+	}
+	for i, c := range all { // connections are made before the turn begins
+		if err := c.read(ctx, 0); err != nil {
+			return turn{}, err
+		}
+		defer all[i].close()
+	}
+	before, err := s.cpu()
+	if err != nil {
+		return turn{}, err
+	}
+	begun := time.Now()
+	var busy sync.WaitGroup
+	for k, c := range all {
+		busy.Go(func() {
+			for {
+				start := time.Now()
+				if start.Sub(begun) >= d {
+					return
+				}
+				if err := call(c, int(next.Add(1))-1); err != nil {
+					failed[k] = err
+					return
+				}
+				took[k] = append(took[k], time.Since(start))
+			}
+		})
+	}
+	busy.Wait()
+	lasted := time.Since(begun)
+	after, err := s.cpu()
+	if err := errors.Join(append(failed, err)...); err != nil {
+		return turn{}, err
+	}
+	if kind == "write" {
+		s.written = int(next.Load())
+	}
+	calls := slices.Concat(took...)
+	slices.Sort(calls)
+	return turn{
+		rate: float64(len(calls)) / lasted.Seconds(),
+		p50:  quantile(calls, 0.50), p99: quantile(calls, 0.99),
+		cpu: time.Duration(float64(after-before) / float64(len(calls)) * 10_000),
+	}, nil
+}
+
+// quantile is the smallest of the sorted values that at least q of them do not
+// exceed (nearest rank).
+func quantile(sorted []time.Duration, q float64) time.Duration {
+	return sorted[max(0, int(math.Ceil(q*float64(len(sorted))))-1)]
+}

@@ -129,7 +129,7 @@ func verdict(r *rpc.CheckReport) error {
 	case silent != "":
 		hint = "see: cpctl cluster status"
 		if 2*unchecked >= len(r.Nodes) {
-			hint += "\nif a majority of the voters is lost for good: cpctl recover plan --help"
+			hint += "\n" + lostForGood
 		}
 		return store.Errorf(store.CodeUnavailable, "node %q was not checked", silent).WithHint("%s", hint)
 	}

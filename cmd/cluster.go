@@ -48,8 +48,30 @@ func (e *Env) status(ctx context.Context, c statuser) error {
 		} else if err := e.pairs(append(cluster.lines, content.lines...)); err != nil {
 			return err
 		}
-		return e.table(e.nodeTable(st.Nodes))
+		if err := e.table(e.nodeTable(st.Nodes)); err != nil {
+			return err
+		}
+		if voters, here := votersHere(st.Nodes); st.CanLose == 0 && here < voters/2+1 {
+			e.note("%s", lostForGood)
+		}
+		return nil
 	})
+}
+
+// lostForGood is the way out where no majority will come back.
+const lostForGood = "if a majority of the voters is lost for good: cpctl recover plan --help"
+
+// votersHere counts the voters, and those that answer.
+func votersHere(nodes []rpc.NodeStatus) (voters, here int) {
+	for _, n := range nodes {
+		if n.Role != "non-voter" {
+			voters++
+			if n.State != "lost" {
+				here++
+			}
+		}
+	}
+	return voters, here
 }
 
 func (e *Env) clusterLines(st *rpc.ClusterStatus) []pair {
@@ -85,15 +107,7 @@ func (e *Env) clusterLines(st *rpc.ClusterStatus) []pair {
 
 // canLose is how many voters may fail; without a majority also what is missing.
 func canLose(st *rpc.ClusterStatus) string {
-	voters, here := 0, 0
-	for _, n := range st.Nodes {
-		if n.Role != "non-voter" {
-			voters++
-			if n.State != "lost" {
-				here++
-			}
-		}
-	}
+	voters, here := votersHere(st.Nodes)
 	if need := voters/2 + 1; st.CanLose == 0 && here < need && voters > 0 {
 		is := "is"
 		if here != 1 {

@@ -170,7 +170,7 @@ NODE   ROLE       STATE     LAG   CONTACT
 n1     follower   ● alive     0       0ms
 n3     follower   ✗ lost    312       41s
 n4     follower   ✗ lost      -         -
-`},
+`, err: "if a majority of the voters is lost for good: cpctl recover plan --help\n"},
 		{name: "the members", args: "cluster members", change: func(w *world) { w.status = threeNodes }, out: `
 NODE   ROLE       STATE     ADDRESS         ID
 n1     leader     ● alive   10.0.0.1:7700   id1

@@ -143,6 +143,8 @@ type Node struct {
 	confirm    confirmer
 	lead       atomic.Pointer[leadership]
 	ledger     ledger
+	spareLook  lastLook // at the disk of the log
+	dirLook    lastLook // at the one that was asked about
 	ration     allowance
 	handing    atomic.Pointer[string]    // name of the voter to which leadership is being handed
 	spaces     atomic.Pointer[spaces]    // the disks of the other voters; kept by watch

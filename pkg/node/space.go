@@ -3,7 +3,9 @@ package node
 import (
 	"fmt"
 	"strings"
+	"sync"
 	"sync/atomic"
+	"time"
 
 	"golang.org/x/sys/unix"
 
@@ -73,14 +75,47 @@ func (n *Node) space() space {
 	return space{dir, free, total}
 }
 
-// spare reports whether anything but the log may take more of its disk.
-func (n *Node) spare() bool { return n.space().left(true) > 0 }
+// spare reports whether anything but the log may take more of its disk. It is asked
+// before every file, and looks once in a moment: what is written meanwhile is little
+// beside the half of the reserve that is the log's alone.
+func (n *Node) spare() bool {
+	return n.spareLook.get("", func() diskLook { return diskLook{spare: n.space().left(true) > 0} }).spare
+}
 
 // Space tells of a directory of the data directory whether anything may be
 // written there besides the log, and how large its disk is, bytes.
 func (n *Node) Space(dir string) (spare bool, total uint64) {
-	_, total = n.cfg.space(dir)
-	return !n.sharesDisk(dir) || n.spare(), total
+	l := n.dirLook.get(dir, func() diskLook {
+		_, total := n.cfg.space(dir)
+		return diskLook{spare: !n.sharesDisk(dir) || n.spare(), total: total}
+	})
+	return l.spare, l.total
+}
+
+// diskLook is what a look at a disk showed.
+type diskLook struct {
+	spare bool
+	total uint64
+}
+
+// lastLook remembers a look for a moment.
+type lastLook struct {
+	mu  sync.Mutex
+	dir string
+	at  time.Time
+	is  diskLook
+}
+
+// freshLook is the moment.
+const freshLook = time.Millisecond
+
+func (l *lastLook) get(dir string, look func() diskLook) diskLook {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	if now := time.Now(); l.dir != dir || now.Sub(l.at) >= freshLook {
+		l.is, l.dir, l.at = look(), dir, now
+	}
+	return l.is
 }
 
 // sharesDisk reports whether what is written in a directory of the data

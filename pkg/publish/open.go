@@ -105,6 +105,7 @@ func (p *Publisher) probeExchange() error {
 		err = p.sys.Exchange(p.yard.fd, a, p.yard.fd, b)
 	}
 	_ = errors.Join(p.yard.discard(a), p.yard.discard(b)) // the next start removes what is left
+	p.yard.leave()
 	switch {
 	case errors.Is(err, unix.EINVAL), errors.Is(err, unix.ENOSYS), errors.Is(err, unix.ENOTSUP):
 		return fmt.Errorf("the file system of %s cannot exchange two directories (RENAME_EXCHANGE: %w); use ext4, xfs, btrfs or tmpfs", p.cfg.Dir, err)

@@ -188,5 +188,6 @@ func (p *Publisher) degrade(b batch, err error) {
 		p.yard.hurry() // room counts for more than slow readers
 	}
 	p.sweep(1 << 20)
+	p.yard.leave()
 	p.report(func(s *Status) { s.Degraded, s.Reason, s.Err = true, reason(err), err.Error() })
 }

@@ -2,6 +2,7 @@ package publish
 
 import (
 	"errors"
+	"fmt"
 	"io"
 	"io/fs"
 	"os"
@@ -106,4 +107,25 @@ func TestSparesGoWhenNothingChanges(t *testing.T) {
 		return errors.Is(err, fs.ErrNotExist)
 	})
 	wantFiles(t, dir, img)
+}
+
+// The yard stays while files are being made; whoever takes it away meanwhile costs
+// one attempt.
+func TestAYardThatIsTakenAwayIsMadeAgain(t *testing.T) {
+	dir := t.TempDir()
+	w := acme(t)
+	p := open(t, dir)
+	p.yard.idle = time.Hour
+	first, _ := w.image()
+	p.Start(first)
+	for n := uint64(2); n < 5; n++ {
+		w.set(store.ClientPath("acme", fmt.Sprint("app", n)), n)
+		img, changed := w.image()
+		p.Publish(img, changed)
+		until(t, "the files hold it", func() bool { return p.Status().PublishedIndex >= img.Index })
+		wantFiles(t, dir, img)
+		if err := os.RemoveAll(filepath.Join(dir, yardName)); err != nil {
+			t.Fatal(err)
+		}
+	}
 }

@@ -19,11 +19,14 @@ const yardName = "restore.tmp"
 // that opened it before may finish.
 const readerGrace = 10 * time.Second
 
-// yard is the directory restore.tmp, which exists only while something is in it.
+// yard is the directory restore.tmp. It exists while something is in it, and a little
+// longer: under load it would be made and removed for every batch, and files are made
+// slowly in a new directory.
 type yard struct {
 	sys    disk.FS
 	parent int // handle of the directory that holds it
 	fd     int // -1 while it does not exist
+	used   time.Time
 	next   int // number of the next name
 	graves []grave
 	spares []spare // the one that rests longest first
@@ -42,6 +45,7 @@ type grave struct {
 }
 
 func (y *yard) open() error {
+	y.used = time.Now()
 	if y.fd >= 0 {
 		return nil
 	}
@@ -106,11 +110,15 @@ func (y *yard) due() (next time.Time, ok bool) {
 			next, ok = end, true
 		}
 	}
+	if end := y.used.Add(y.idle); !ok && y.fd >= 0 {
+		next, ok = end, true
+	}
 	return next, ok
 }
 
 // hurry ends the grace of everything: space is needed, or the process ends.
 func (y *yard) hurry() {
+	y.used = time.Time{}
 	y.dropSpares(time.Now())
 	for i := range y.graves {
 		y.graves[i].due = time.Time{}
@@ -158,9 +166,16 @@ func (y *yard) discard(name string) error {
 	return err
 }
 
-// tidy removes the yard itself once nothing is in it.
+// leave removes the yard at once if nothing is in it. It may be a directory that
+// somebody took away, of which the handle is of no use.
+func (y *yard) leave() {
+	y.used = time.Time{}
+	y.tidy()
+}
+
+// tidy removes the yard itself once nothing is in it and nothing was for a while.
 func (y *yard) tidy() {
-	if y.fd < 0 || len(y.graves)+len(y.spares) > 0 {
+	if y.fd < 0 || len(y.graves)+len(y.spares) > 0 || time.Since(y.used) < y.idle {
 		return
 	}
 	if err := y.sys.Rmdir(y.parent, yardName); errors.Is(err, unix.ENOTEMPTY) {

@@ -4,6 +4,8 @@ import (
 	"bytes"
 	"encoding/json"
 	"fmt"
+	"maps"
+	"slices"
 	"strconv"
 )
 
@@ -14,7 +16,7 @@ import (
 // what reading all of it does.
 func eachMember(doc []byte, do func(name, value []byte) error) error {
 	if !canonical(doc) {
-		return errNotCanonical
+		return eachDecoded(doc, do)
 	}
 	rest := doc[len("{\n  \"") : len(doc)-len("\n}\n")]
 	for more := true; more; {
@@ -32,6 +34,20 @@ func eachMember(doc []byte, do func(name, value []byte) error) error {
 			return errNotCanonical
 		}
 		if err := do(name, value); err != nil {
+			return fmt.Errorf("%s: %w", name, err)
+		}
+	}
+	return nil
+}
+
+// eachDecoded is eachMember for a document in another form, at the price of parsing it.
+func eachDecoded(doc []byte, do func(name, value []byte) error) error {
+	var all map[string]json.RawMessage
+	if err := json.Unmarshal(doc, &all); err != nil {
+		return err
+	}
+	for _, name := range slices.Sorted(maps.Keys(all)) {
+		if err := do([]byte(name), all[name]); err != nil {
 			return fmt.Errorf("%s: %w", name, err)
 		}
 	}

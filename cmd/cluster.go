@@ -51,7 +51,7 @@ func (e *Env) status(ctx context.Context, c statuser) error {
 		if err := e.table(e.nodeTable(st.Nodes)); err != nil {
 			return err
 		}
-		if voters, here := votersHere(st.Nodes); st.CanLose == 0 && here < voters/2+1 {
+		if voters, here := votersHere(st.Nodes, ""); st.CanLose == 0 && voters > 0 && here < voters/2+1 {
 			e.note("%s", lostForGood)
 		}
 		return nil
@@ -61,10 +61,11 @@ func (e *Env) status(ctx context.Context, c statuser) error {
 // lostForGood is the way out where no majority will come back.
 const lostForGood = "if a majority of the voters is lost for good: cpctl recover plan --help"
 
-// votersHere counts the voters, and those that answer.
-func votersHere(nodes []rpc.NodeStatus) (voters, here int) {
+// votersHere counts the voters, and those of them that answer, without the node of
+// one id.
+func votersHere(nodes []rpc.NodeStatus, without string) (voters, here int) {
 	for _, n := range nodes {
-		if n.Role != "non-voter" {
+		if n.Role != "non-voter" && (without == "" || n.ID != without) {
 			voters++
 			if n.State != "lost" {
 				here++
@@ -107,7 +108,7 @@ func (e *Env) clusterLines(st *rpc.ClusterStatus) []pair {
 
 // canLose is how many voters may fail; without a majority also what is missing.
 func canLose(st *rpc.ClusterStatus) string {
-	voters, here := votersHere(st.Nodes)
+	voters, here := votersHere(st.Nodes, "")
 	if need := voters/2 + 1; st.CanLose == 0 && here < need && voters > 0 {
 		is := "is"
 		if here != 1 {
@@ -120,17 +121,8 @@ func canLose(st *rpc.ClusterStatus) string {
 
 // removalAwaits says why a removal that was decided is not done yet.
 func removalAwaits(all []rpc.NodeStatus, gone rpc.NodeStatus) string {
-	voters, here, led := 0, 0, false
-	for _, n := range all {
-		led = led || n.Role == "leader"
-		if n.Role == "non-voter" || n.ID == gone.ID {
-			continue
-		}
-		voters++
-		if n.State != "lost" {
-			here++
-		}
-	}
+	voters, here := votersHere(all, gone.ID)
+	led := slices.ContainsFunc(all, func(n rpc.NodeStatus) bool { return n.Role == "leader" })
 	switch need := voters/2 + 1; {
 	case gone.Role != "non-voter" && here < need:
 		return fmt.Sprintf("waits for others, %d of %d in reach, and %d needed", here, voters, need)

@@ -43,6 +43,12 @@ func TestWhatExistsIsLeftAloneWhateverWasAsked(t *testing.T) {
 			t.Errorf("%s: %+v", req.Op, a)
 		}
 	}
+	for _, patch := range []string{`{"settings":{"a":1,"a":2}}`, `[]`, `{`} { // what is no request is none whatever exists
+		req := &mutation.Request{Op: mutation.OpClientCreate, Tenant: "acme", Name: "web", IfNotExists: true, Patch: json.RawMessage(patch)}
+		if a, err := c.write(req); !errors.Is(err, store.ErrInvalid) {
+			t.Errorf("%s: %+v, %v", patch, a, err)
+		}
+	}
 	if after := c.leader().Image().StateDigest(); after != before {
 		t.Error("something changed")
 	}

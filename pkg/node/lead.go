@@ -63,6 +63,7 @@ func (n *Node) follow(birth *founding) {
 			if old := n.lead.Swap(nil); old != nil {
 				close(old.over)
 			}
+			n.proposer.refuse(n.proposer.hold(), errLeadsNoLonger)
 			if leads {
 				l := &leadership{ready: make(chan struct{}), over: make(chan struct{})}
 				n.lead.Store(l)
@@ -96,7 +97,7 @@ func (n *Node) begin(l *leadership, birth *founding) {
 		case <-time.After(100 * time.Millisecond):
 		}
 	}
-	n.proposer.notBefore(n.Image().Counters().Time)
+	n.proposer.open(n.Image().Counters().Time)
 	close(l.ready)
 	select {
 	case n.look <- struct{}{}: // what it knew of the others' disks as a follower is older than the last leader's writes

@@ -63,8 +63,9 @@ func (o *Outlook) compare(s *Survivor) {
 	if !apart {
 		return
 	}
-	// Every later log that is here has what was committed before it.
-	never := !s.later(from) || s != o.Best && !o.Best.raft.has(lacks.index, lacks.term)
+	// Every later log that is here has what was committed before it. The best is the
+	// latest of the whole ones only.
+	never := !s.later(from) || !s.later(o.Best) && s != o.Best && !o.Best.raft.has(lacks.index, lacks.term)
 	if l := (Loss{Of: s, From: max(lacks.index, acknowledged+1), To: s.LastIndex, Never: never}); l.From <= l.To {
 		o.Lost = append(o.Lost, l)
 	}

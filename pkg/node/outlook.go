@@ -22,7 +22,7 @@ type Outlook struct {
 	Why      string
 	Voters   int            // of the last configuration that is known
 	Missing  []Member       // voters of it of which there is no directory
-	Majority bool           // whole directories of a majority of the voters are here: nothing needs to be recovered
+	Majority bool           // directories of a majority of the voters are here that could start as they are: nothing needs to be recovered
 	Lost     []Loss         // what the others hold and the one to go on from does not
 	Unsure   int            // changes that this one holds and that were perhaps never acknowledged
 	Differ   [][2]*Survivor // whole, with the same last entry and other states: one of each two is wrong
@@ -128,6 +128,9 @@ func (o *Outlook) reason() string {
 		return fmt.Sprintf("all that are whole end at the same entry (term %d, index %d), and their states differ: it may be the wrong one", b.LastTerm, b.LastIndex) + not
 	case same:
 		return fmt.Sprintf("all that are whole end at the same entry (term %d, index %d)", b.LastTerm, b.LastIndex) + not
+	}
+	if slices.ContainsFunc(o.All, func(s *Survivor) bool { return s.later(b) }) {
+		return fmt.Sprintf("of those that are whole its last entry is the latest (term %d, index %d)", b.LastTerm, b.LastIndex) + not
 	}
 	return fmt.Sprintf("its last entry is the latest (term %d, index %d), so it holds every acknowledged change that any of them holds", b.LastTerm, b.LastIndex) + not
 }

@@ -135,6 +135,14 @@ func TestWhatAnotherThanTheBestWouldCost(t *testing.T) {
 		}
 	}
 
+	// The latest log is in a directory that cannot be used: what it has more than the
+	// best may have been committed.
+	b.Sealed = "its key is missing"
+	if o, err := Judge([]*Survivor{shorter, a, b}); err != nil || o.Best != a || !slices.Equal(o.Lost, []Loss{{Of: b, From: first, To: last}}) || !strings.HasPrefix(o.Why, "of those that are whole") {
+		t.Errorf("%v: %+v, %s", err, o.Lost, o.Why)
+	}
+	b.Sealed = ""
+
 	// What the best has shown was acknowledged, and stands where this one went astray.
 	b.Shown, b.raft.shown.Index, b.raft.shown.Term = first, first, 8
 	if o := judge(a); !o.Costs() || !slices.Equal(o.Lost, []Loss{{Of: b, From: first, To: first, Acknowledged: true}, {Of: b, From: last, To: last}}) {

@@ -171,13 +171,16 @@ func (p *proposer) run() {
 			<-inFlight
 		}()
 	}
-	for batch := p.take(); batch != nil; batch = p.take() {
-		for _, pr := range batch {
-			pr.done <- settled{err: notProposed("this node is stopping")}
-			p.release(pr)
-		}
-	}
+	p.refuse(p.hold(), notProposed("this node is stopping"))
 	p.pending.Wait()
+}
+
+// refuse answers commands that were not proposed.
+func (p *proposer) refuse(waited []*proposal, err error) {
+	for _, pr := range waited {
+		pr.done <- settled{err: err}
+		p.release(pr)
+	}
 }
 
 // batch waits for room in the log and for the first command, and takes with it

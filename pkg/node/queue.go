@@ -19,13 +19,14 @@ type queue struct {
 	some  chan struct{} // holds a token if there is something to take
 
 	mu      sync.Mutex
+	held    bool       // this node does not lead: nothing comes in
 	given   store.Time // the latest time that was given out
 	left    store.Time // that of the newest command that left
 	waiting []*proposal
 }
 
 func newQueue(clock func() store.Time) *queue {
-	return &queue{clock: clock, room: make(chan struct{}, waitingCommands), some: make(chan struct{}, 1)}
+	return &queue{clock: clock, held: true, room: make(chan struct{}, waitingCommands), some: make(chan struct{}, 1)}
 }
 
 // time gives out a time: the clock's, or just after the last one. Command time never
@@ -41,19 +42,39 @@ func (q *queue) next() store.Time {
 	return q.given
 }
 
-// notBefore makes all times from now on greater than t, and refuses those before it.
-func (q *queue) notBefore(t store.Time) {
+// open lets commands in, for a node that leads and has applied everything before: t
+// is the time of the newest command there, and all times from now on are after it.
+func (q *queue) open(t store.Time) {
 	q.mu.Lock()
 	defer q.mu.Unlock()
-	q.given, q.left = max(q.given, t), max(q.left, t)
+	q.held, q.given, q.left = false, max(q.given, t), max(q.left, t)
 }
+
+// hold lets no command in until open, and returns those that waited: their times may
+// be before those of the next leader's.
+func (q *queue) hold() []*proposal {
+	q.mu.Lock()
+	defer q.mu.Unlock()
+	waited := q.waiting
+	q.held, q.waiting = true, nil
+	for range waited {
+		<-q.room
+	}
+	return waited
+}
+
+// errLeadsNoLonger is the answer to what came too late for the leader that this node was.
+var errLeadsNoLonger = notProposed("this node leads no longer")
 
 // put adds a command, for which the caller holds a token of room, unless it is too
 // late. admit has the last word, in the order in which commands are added.
 func (q *queue) put(pr *proposal, admit func() error) (late bool, err error) {
 	q.mu.Lock()
 	defer q.mu.Unlock()
-	if pr.time <= q.left {
+	switch {
+	case q.held:
+		return false, errLeadsNoLonger
+	case pr.time <= q.left:
 		return true, nil
 	}
 	return false, q.add(pr, admit)
@@ -64,6 +85,9 @@ func (q *queue) put(pr *proposal, admit func() error) (late bool, err error) {
 func (q *queue) putLast(pr *proposal, make func(store.Time) error, admit func() error) error {
 	q.mu.Lock()
 	defer q.mu.Unlock()
+	if q.held {
+		return errLeadsNoLonger
+	}
 	if err := make(q.next()); err != nil {
 		return err
 	}

@@ -1,6 +1,7 @@
 package node
 
 import (
+	"errors"
 	"runtime"
 	"sync"
 	"testing"
@@ -16,6 +17,7 @@ func TestCommandsLeaveInTheOrderOfTheirTimes(t *testing.T) {
 	const callers, each = 16, 200
 	clock := store.Time(1000)
 	q := newQueue(func() store.Time { clock--; return clock }) // called with the lock held
+	q.open(0)
 	var all sync.WaitGroup
 	for range callers {
 		all.Go(func() {
@@ -63,6 +65,7 @@ func TestCommandsLeaveInTheOrderOfTheirTimes(t *testing.T) {
 func TestACommandThatComesLateNeedsANewTime(t *testing.T) {
 	t.Parallel()
 	q := newQueue(func() store.Time { return 7 })
+	q.open(0)
 	admit := func() error { return nil }
 	slow, fast := &proposal{time: q.time()}, &proposal{time: q.time()}
 	for range 2 {
@@ -80,8 +83,41 @@ func TestACommandThatComesLateNeedsANewTime(t *testing.T) {
 	if late, _ := q.put(&proposal{time: slow.time}, admit); !late {
 		t.Error("a time before that of what left was taken")
 	}
-	q.notBefore(1000)
-	if late, _ := q.put(&proposal{time: 1000}, admit); !late {
+}
+
+// A node that leads again takes nothing that was completed before: its times may be
+// before those of the leader in between.
+func TestALeaderBeginsWithAnEmptyQueue(t *testing.T) {
+	t.Parallel()
+	q := newQueue(func() store.Time { return 7 })
+	admit := func() error { return nil }
+	put := func(at store.Time) (bool, error) {
+		q.room <- struct{}{}
+		late, err := q.put(&proposal{time: at}, admit)
+		if late || err != nil {
+			<-q.room
+		}
+		return late, err
+	}
+	if _, err := put(q.time()); !errors.Is(err, store.ErrUnavailable) {
+		t.Errorf("before it leads: %v", err)
+	}
+	q.open(0)
+	if late, err := put(q.time()); late || err != nil {
+		t.Error(late, err)
+	}
+	if waited := q.hold(); len(waited) != 1 || len(q.room) != 0 || q.take() != nil {
+		t.Errorf("%d waited, %d tokens are left", len(waited), len(q.room))
+	}
+	if _, err := put(q.time()); !errors.Is(err, store.ErrUnavailable) {
+		t.Errorf("when it leads no longer: %v", err)
+	}
+	old := q.time()
+	q.open(1000)
+	if late, _ := put(old); !late {
+		t.Error("a time from before the last leader was taken")
+	}
+	if late, _ := put(1000); !late {
 		t.Error("a time of the last leader's was taken")
 	}
 	if now := q.time(); now != 1001 {
@@ -89,10 +125,52 @@ func TestACommandThatComesLateNeedsANewTime(t *testing.T) {
 	}
 }
 
+// Whatever is refused, and however often a command is overtaken while it is
+// completed: no token of room is lost, and what waits is what was completed last.
+func TestACommandIsCompletedAnewUntilItIsInTime(t *testing.T) {
+	t.Parallel()
+	p := &proposer{queue: newQueue(func() store.Time { return 7 }), ledger: &ledger{}, quit: make(chan struct{}),
+		charge: func(*mutation.Command, int) (uint64, error) { return 1, nil }}
+	p.open(0)
+	command := func(now store.Time) *mutation.Command {
+		return &mutation.Command{Op: "test", Actor: actorSystem, Time: now, Level: 1, Mutations: []mutation.Mutation{{Kind: mutation.SysEpoch, Payload: []byte("{}")}}}
+	}
+	overtake := func() { // another one enters the log meanwhile
+		if err := p.enqueue(t.Context(), &proposal{}, func(now store.Time) (*mutation.Command, error) { return command(now), nil }); err != nil {
+			t.Fatal(err)
+		}
+		p.take()
+	}
+	for overtaken := range lateTries + 2 {
+		built := 0
+		var last store.Time
+		pr := &proposal{}
+		err := p.enqueue(t.Context(), pr, func(now store.Time) (*mutation.Command, error) {
+			if built++; built <= min(overtaken, lateTries) { // the last attempt holds the others back
+				overtake()
+			}
+			last = now
+			return command(now), nil
+		})
+		if err != nil || pr.time != last || built != min(overtaken, lateTries+1)+1 && overtaken <= lateTries {
+			t.Errorf("overtaken %d times: %v, completed %d times, of %d, last for %d", overtaken, err, built, pr.time, last)
+		}
+		if batch := p.take(); len(batch) != 1 || batch[0] != pr || len(p.room) != 0 {
+			t.Errorf("overtaken %d times: %d commands left, %d tokens", overtaken, len(batch), len(p.room))
+		}
+	}
+	refused := store.Errorf(store.CodeRefused, "no room")
+	p.charge = func(*mutation.Command, int) (uint64, error) { return 0, refused }
+	if err := p.enqueue(t.Context(), &proposal{}, func(now store.Time) (*mutation.Command, error) { return command(now), nil }); err != refused || len(p.room) != 0 || len(p.waiting) != 0 {
+		t.Errorf("refused: %v, %d tokens, %d wait", err, len(p.room), len(p.waiting))
+	}
+}
+
 // An entry holds so many bytes and commands, and a large command alone.
 func TestWhatAnEntryHolds(t *testing.T) {
 	t.Parallel()
 	q := newQueue(func() store.Time { return 1 })
+	q.open(0)
 	put := func(size int) {
 		q.room <- struct{}{}
 		if late, err := q.put(&proposal{time: q.time(), command: make([]byte, size)}, func() error { return nil }); late || err != nil {

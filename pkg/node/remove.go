@@ -234,7 +234,7 @@ func (n *Node) takeOut(l mutation.Leaving) (*Removal, error) {
 	if err != nil {
 		return nil, err
 	}
-	out := &Removal{Gone: Member{ID: l.NodeID, Name: l.Name}, Voters: votersOf(all)}
+	out := &Removal{Gone: Member{ID: l.NodeID, Name: l.Name}, Voters: votersOf(all), CanLose: n.quorumWithout(all, Member{}).canLose()}
 	for _, m := range all {
 		if m.ID != l.NodeID {
 			continue

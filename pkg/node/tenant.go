@@ -104,6 +104,9 @@ func (d *draft) exists(p *plan, doc *store.Doc, patch []byte) (bool, error) {
 	if doc == nil || !d.req.IfNotExists {
 		return false, nil
 	}
+	if err := store.CheckPatch(p.ref.String(), patch); err != nil {
+		return false, err
+	}
 	p.unchanged = doc
 	if same, err := contains(doc.Bytes, patch); err == nil && !same {
 		p.note = p.ref.String() + " exists with other values; nothing was changed"

@@ -40,11 +40,12 @@ func (n *Node) yield(again *reluctance) {
 		if err == nil {
 			return
 		}
-		if !failed { // once for all that are tried now
-			again.wait(time.Now())
-		}
 		failed = true
-		n.cfg.Log.Warn("leadership was not handed over", "to", to.Name, "error", err, "again_in", again.pause)
+		n.cfg.Log.Warn("leadership was not handed over", "to", to.Name, "error", err)
+	}
+	if failed { // nobody could change anything meanwhile
+		again.wait(time.Now())
+		n.cfg.Log.Warn("nobody takes leadership over", "again_in", again.pause)
 	}
 }
 

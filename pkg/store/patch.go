@@ -87,9 +87,9 @@ func CompleteClient(current *Client, tenant, id string, patch []byte) (*Client, 
 }
 
 // smallPatch is the size of a request, in bytes, that cannot become a document which
-// is too large: each of its bytes becomes 34 at most (a comma and a number, alone on
-// a line 32 levels deep), and the defaults are less than 4 KiB.
-const smallPatch = (MaxDocument - serverRoom - 4<<10) / 34
+// is too large: each of its bytes begins one line at most, whose indent is 64 bytes
+// at most (32 levels), and the defaults are less than 4 KiB.
+const smallPatch = (MaxDocument - serverRoom - 4<<10) / (2*maxDepth + 2)
 
 // CompleteScope makes the whole document of a scope, as CompleteTenant does.
 // "system" is the server's to set.
@@ -217,6 +217,10 @@ func size(doc any, meta *Meta, secrets *[]Secret) int {
 	}
 	return len(Encode(doc))
 }
+
+// CheckPatch refuses a patch of what exists already, which nobody merges, as it is
+// refused where it is merged.
+func CheckPatch(what string, patch []byte) error { return openPatch(patch).refusal(what) }
 
 // PatchRevision is the "revision" member of an input document, which acts as
 // --if-revision; given is false when it is left out or null.

@@ -168,13 +168,14 @@ func TestAmendedDocumentsAreCheckedAsAnyOther(t *testing.T) {
 // A request that is small enough for its document not to be measured makes none
 // that is too large, whatever it is made of.
 func TestASmallRequestMakesNoLargeDocument(t *testing.T) {
-	deep := strings.Repeat("[", maxDepth-3)
-	for _, filling := range []string{"0,", "{},", "[],", `"\u2028",`, `"",`} {
+	for _, filling := range []string{"0,", "{},", "[],", `"\u2028",`, `"",`, "[0],", "[[0]],", "[[[[[0]]]]],", `{"a":0},`, `[{"a":[0]}],`} {
+		levels := maxDepth - 3 - strings.Count(filling, "[") - strings.Count(filling, "{")
+		deep := strings.Repeat("[", levels)
 		patch := `{"grant_types":["client_credentials"],"settings":{"x":` + deep
 		for len(patch)+len(filling)+2*maxDepth < smallPatch {
 			patch += filling
 		}
-		patch = strings.TrimSuffix(patch, ",") + strings.Repeat("]", maxDepth-3) + "}}"
+		patch = strings.TrimSuffix(patch, ",") + strings.Repeat("]", levels) + "}}"
 		if len(patch) > smallPatch {
 			t.Fatalf("the patch has %d bytes", len(patch))
 		}

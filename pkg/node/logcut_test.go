@@ -1,6 +1,7 @@
 package node
 
 import (
+	"errors"
 	"fmt"
 	"testing"
 
@@ -26,8 +27,14 @@ func TestALogIsCutBehindARestore(t *testing.T) {
 	c.large(30)
 	archive := archiveOf(t, c.leader())
 	c.emptied()
-	if _, err := restore(c.leader(), archive, "r", false); err != nil {
-		t.Fatal(err)
+	for { // by whoever leads: a slow machine may lose a leader of two
+		_, err := restore(c.leader(), archive, "r", false)
+		if err == nil {
+			break
+		}
+		if !errors.Is(err, store.ErrUnavailable) && !errors.Is(err, store.ErrUnknown) {
+			t.Fatal(err)
+		}
 	}
 	for i := range keptEntries + 10 { // these stay
 		c.must(tenantNamed(fmt.Sprintf("later-%d", i)))

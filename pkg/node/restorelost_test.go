@@ -78,6 +78,9 @@ func TestALeaderLostAtEveryStepOfARestore(t *testing.T) {
 	t.Parallel()
 	c := trioIn(t, "")
 	c.wires, c.timeout = newWires(), 400*time.Millisecond
+	if raced { // several times slower: heartbeats must be heard all the same
+		c.timeout = 2 * time.Second
+	}
 	c.found("n1", "n2", "n3")
 	c.large(9)
 	archive := archiveOf(t, c.leader())

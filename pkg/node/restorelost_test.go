@@ -79,7 +79,7 @@ func TestALeaderLostAtEveryStepOfARestore(t *testing.T) {
 	c := trioIn(t, "")
 	c.wires, c.timeout = newWires(), 400*time.Millisecond
 	if raced { // several times slower: heartbeats must be heard all the same
-		c.timeout = 2 * time.Second
+		c.timeout = time.Second
 	}
 	c.found("n1", "n2", "n3")
 	c.large(9)

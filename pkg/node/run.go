@@ -1,7 +1,6 @@
 package node
 
 import (
-	"crypto/tls"
 	"errors"
 	"fmt"
 	"sync"
@@ -128,35 +127,6 @@ func (n *Node) startRaft() error {
 	ask := func(s raft.Server, term uint64) error { return transport.echo(self, s, term) }
 	n.running.Store(&running{raft: r, transport: transport, electors: electorate{ask: ask}, stopped: make(chan struct{})})
 	return nil
-}
-
-func (n *Node) newTransport() *transport {
-	layer := newStreamLayer(n.mux.Listener(ProtocolRaft), string(joinAddress(n.self.NodeID, n.self.Advertise)), func(nodeID string) (*tls.Config, error) {
-		return n.dialTLS(nodeID, ProtocolRaft)
-	})
-	layer.open, layer.hints = n.open, &n.hints
-	return &transport{raft.NewNetworkTransportWithConfig(&raft.NetworkTransportConfig{Stream: layer, MaxPool: maxPool, Timeout: rpcTimeout,
-		MaxRPCsInFlight: callsInFlight, Logger: raftLogger(n.cfg.Log)}), n.cfg.ElectionTimeout}
-}
-
-// transport does not let a leader wait for the answer of a voter that it asks to
-// lead: raft takes no changes until that call has ended, also when it has given
-// the transfer up, which is after an election timeout.
-type transport struct {
-	*raft.NetworkTransport
-	patience time.Duration
-}
-
-// TimeoutNow asks a voter to lead.
-func (t *transport) TimeoutNow(id raft.ServerID, at raft.ServerAddress, args *raft.TimeoutNowRequest, resp *raft.TimeoutNowResponse) error {
-	answered := make(chan error, 1)
-	go func() { answered <- t.NetworkTransport.TimeoutNow(id, at, args, new(raft.TimeoutNowResponse)) }() // what it answers nobody reads
-	select {
-	case err := <-answered:
-		return err
-	case <-time.After(t.patience):
-		return fmt.Errorf("no answer within %s", t.patience)
-	}
 }
 
 // noteStale is called by the log, inside raft, after an install that raft's

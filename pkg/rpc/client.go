@@ -214,7 +214,7 @@ func (c *Client) Health(ctx context.Context, wait bool) (*HealthReply, error) {
 		if err != nil || h.Ready {
 			return h, err
 		}
-		if !rest(ctx, &pause) {
+		if !rest(ctx, &pause, 0) {
 			return h, nil
 		}
 	}

@@ -57,7 +57,7 @@ func Enrol(ctx context.Context, servers []string, token pki.Token, req EnrolArgs
 				said[server] = reason(err)
 			}
 		}
-		if !rest(ctx, &pause) {
+		if !rest(ctx, &pause, 0) {
 			return nil, (&Client{opts: Options{Servers: servers}}).timedOut(said, time.Since(began))
 		}
 	}

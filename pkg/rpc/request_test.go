@@ -2,9 +2,12 @@ package rpc
 
 import (
 	"bytes"
+	"context"
 	"errors"
 	"log/slog"
 	"strings"
+	"sync"
+	"sync/atomic"
 	"testing"
 	"time"
 
@@ -129,5 +132,35 @@ func TestAnIDThatIsGivenMayHaveBeenSentBefore(t *testing.T) {
 		if got := f.seen(); len(got) != 1 || got[0].Again != again {
 			t.Errorf("id %q: sent %+v, want again %v", id, got, again)
 		}
+	}
+}
+
+// What every attempt was told is told at the end as well: no attempt is begun that
+// time would cut off in the middle, of which nobody would know what became.
+func TestTheLastAttemptIsAnsweredInTime(t *testing.T) {
+	t.Parallel()
+	const takes = 60 * time.Millisecond
+	var tries sync.WaitGroup
+	var unknown atomic.Int64
+	for i := range 40 { // each ends at another moment of an attempt
+		tries.Go(func() {
+			c, _ := serveFake(t, &fake{leads: true, write: func(ctx context.Context, _ *mutation.Request) (*mutation.Answer, error) {
+				select {
+				case <-time.After(takes):
+				case <-ctx.Done():
+				}
+				return nil, store.Errorf(store.CodeUnavailable, "nothing was changed: no disk")
+			}})
+			switch _, err := c.Write(within(t, 300*time.Millisecond+time.Duration(i)*5*time.Millisecond), &mutation.Request{Op: mutation.OpTenantCreate, Name: "acme"}); {
+			case errors.Is(err, store.ErrUnknown):
+				unknown.Add(1)
+			case !errors.Is(err, store.ErrUnavailable):
+				t.Errorf("%v, want unavailable", err)
+			}
+		})
+	}
+	tries.Wait()
+	if n := unknown.Load(); n > 2 { // a machine that stands still may cut one off
+		t.Errorf("of %d of 40 nobody knows what became", n)
 	}
 }

@@ -101,6 +101,7 @@ func retry[R any](ctx context.Context, c *Client, attempt func(context.Context, 
 	said := map[string]string{} // server -> what it said last
 	var zero R
 	for {
+		attempted := time.Now()
 		conn, server, err := c.connection(ctx)
 		if err == nil {
 			var v R
@@ -131,7 +132,7 @@ func retry[R any](ctx context.Context, c *Client, attempt func(context.Context, 
 		if !spent(ctx) {
 			c.waiting(began, server, said[server])
 		}
-		if !rest(ctx, &pause) {
+		if !rest(ctx, &pause, time.Since(attempted)) {
 			return zero, final(c.timedOut(said, time.Since(began)))
 		}
 	}
@@ -145,8 +146,14 @@ func spent(ctx context.Context) bool {
 	return ctx.Err() != nil || ok && !time.Now().Before(at)
 }
 
-// rest waits before the next attempt. It reports whether there may be one.
-func rest(ctx context.Context, pause *time.Duration) bool {
+// rest waits before the next attempt. It reports whether there may be one. There is
+// none that could not be answered in time, if it takes as long as the last one took:
+// cut off in the middle, it would make unknown what was certain.
+func rest(ctx context.Context, pause *time.Duration, took time.Duration) bool {
+	if at, ok := ctx.Deadline(); ok && time.Until(at) <= *pause+min(max(2*took, maxPause/2), maxPause) {
+		<-ctx.Done()
+		return false
+	}
 	select {
 	case <-ctx.Done():
 		return false

@@ -33,7 +33,7 @@ func (c *Client) Snapshot(ctx context.Context, w io.Writer) (*snapshot.Manifest,
 		if said == nil || !spent(ctx) { // that the time is over says less
 			said = err
 		}
-		if !errors.Is(err, store.ErrUnavailable) && !errors.Is(err, errBroken) || sent > 0 && !rewound(w) || !rest(ctx, &pause) {
+		if !errors.Is(err, store.ErrUnavailable) && !errors.Is(err, errBroken) || sent > 0 && !rewound(w) || !rest(ctx, &pause, 0) {
 			return nil, lookAt(said)
 		}
 	}
@@ -108,7 +108,7 @@ func (c *Client) Restore(ctx context.Context, r io.Reader, args RestoreArgs) (*R
 		if unknown && (!judges(err) || errors.Is(err, store.ErrConflict) && args.ExpectRevision == nil) {
 			retryable = true // another restore is under way, say: that says nothing of ours
 		}
-		if ok && retryable && (unknown || said == nil || timeFor(ctx)) && rest(ctx, &pause) {
+		if ok && retryable && (unknown || said == nil || timeFor(ctx)) && rest(ctx, &pause, 0) {
 			if _, err := again.Seek(0, io.SeekStart); err == nil {
 				continue
 			}
@@ -271,7 +271,7 @@ func (c *Client) dialStream(ctx context.Context) (*judged, string, error) {
 		if refusal := c.hopeless(); refusal != nil {
 			return nil, "", refusal
 		}
-		if !rest(ctx, &pause) {
+		if !rest(ctx, &pause, 0) {
 			return nil, "", c.timedOut(said, time.Since(began))
 		}
 	}

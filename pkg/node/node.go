@@ -152,7 +152,7 @@ type Node struct {
 	clocks     clocks                    // of the other members
 	median     atomic.Pointer[reading]   // the time of the cluster; nil while it is not known
 	skewed     atomic.Bool               // that it was said of this node's clock
-	clockYield atomic.Pointer[time.Time] // when this node last handed leadership over, or tried to, because of its clock
+	clockYield atomic.Pointer[time.Time] // when this node last handed leadership over because of its clock
 	settling   sync.Mutex                // held while settled changes
 	unnoted    publish.Committed         // what would be in raft/committed if it were settled
 	settled    atomic.Bool               // the image is not older than what this node showed before its start

@@ -28,16 +28,15 @@ func (n *Node) yield(again *reluctance) {
 		if to.unfit != "" {
 			return
 		}
-		if why == clockSkew {
-			if to.off.Abs() > maxSkew/2 { // or it might think the same of itself, and hand it back
-				continue
-			}
-			now := time.Now()
-			n.clockYield.Store(&now)
+		if why == clockSkew && to.off.Abs() > maxSkew/2 { // or it might think the same of itself, and hand it back
+			continue
 		}
 		n.cfg.Log.Warn("this node cannot lead as it is; handing leadership over", "to", to.Name, "reason", why)
 		err := n.handTo(to.Member)
 		if err == nil {
+			if now := time.Now(); why == clockSkew {
+				n.clockYield.Store(&now)
+			}
 			return
 		}
 		failed = true
@@ -75,5 +74,5 @@ func (n *Node) mayYieldClock() bool {
 
 const (
 	clockSkew  = "clock_skew"
-	clockPause = time.Minute // between two times that a node hands leadership over because of its clock
+	clockPause = 10 * time.Second // between two times that a node hands leadership over because of its clock
 )

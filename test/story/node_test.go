@@ -16,6 +16,8 @@ import (
 	"time"
 
 	"github.com/rogpeppe/go-internal/testscript"
+
+	"github.com/cpctl/cpctl/test/live"
 )
 
 // patience bounds every wait for something that has to happen. It is long
@@ -161,7 +163,17 @@ func (f *fleet) signal(name string, s os.Signal) error {
 	if p == nil {
 		return fmt.Errorf("there is no node %s", name)
 	}
-	return p.cmd.Process.Signal(s)
+	if err := p.cmd.Process.Signal(s); err != nil || s != syscall.SIGSTOP {
+		return err
+	}
+	for late := time.After(live.Patience); !live.Stopped(p.cmd.Process.Pid); {
+		select {
+		case <-late:
+			return fmt.Errorf("node %s does not stand still", name)
+		case <-time.After(time.Millisecond):
+		}
+	}
+	return nil
 }
 
 // wait waits for a node to end; -1 is the code of one that was killed.

@@ -165,7 +165,8 @@ func (f *form) opaque(n *node) {
 
 // View is a canonical document as it is shown to people: client secrets without
 // their hash, keys without their private part, sealed settings as
-// {"sealed": true}. The rest, and the order, is as it was. Given back as input it
+// {"sealed": true}. The rest, and the order, is as it was; where nothing is hidden it is
+// the document itself, which nobody may change. Given back as input it
 // means no change.
 func View(doc []byte) ([]byte, error) {
 	if canonical(doc) && !bytes.Contains(doc, []byte(`"private_key"`)) && !bytes.Contains(doc, []byte(`"sealed"`)) {

@@ -80,15 +80,12 @@ func (c *cpctl) callers(ctx context.Context, count int, spread bool) ([]caller, 
 	return all, nil
 }
 
-func (c *cpctl) cpu() (sum time.Duration, err error) {
+func (c *cpctl) cpu() (time.Duration, error) {
+	var all []*nodes.Process
 	for _, n := range c.Nodes {
-		used, err := n.CPU()
-		if err != nil {
-			return 0, err
-		}
-		sum += used
+		all = append(all, n.Process)
 	}
-	return sum, nil
+	return nodes.CPU(all...)
 }
 
 // profile writes profiles of all nodes over so long, with names that begin so.

@@ -113,16 +113,7 @@ func (e *etcd) end() {
 	}
 }
 
-func (e *etcd) cpu() (sum time.Duration, err error) {
-	for _, p := range e.processes {
-		used, err := p.CPU()
-		if err != nil {
-			return 0, err
-		}
-		sum += used
-	}
-	return sum, nil
-}
+func (e *etcd) cpu() (time.Duration, error) { return nodes.CPU(e.processes...) }
 
 func (e *etcd) dial(at ...string) (oneOfEtcd, error) {
 	c, err := clientv3.New(clientv3.Config{Endpoints: at, TLS: e.tls, DialTimeout: nodes.Patience, Logger: zap.NewNop()})

@@ -92,6 +92,18 @@ func (p *Process) CPU() (time.Duration, error) {
 	return time.Duration(user+system) * tick, nil
 }
 
+// CPU is the sum of what processes have used.
+func CPU(all ...*Process) (sum time.Duration, err error) {
+	for _, p := range all {
+		used, err := p.CPU()
+		if err != nil {
+			return 0, err
+		}
+		sum += used
+	}
+	return sum, nil
+}
+
 // Memory is what a process has and had at most, resident, bytes.
 type Memory struct{ Now, Most int64 }
 

@@ -307,6 +307,9 @@ func Amend(current, patch []byte, set, add, remove []Element) ([]byte, error) {
 // element reads the value and the path of an element; nil after a fault.
 func (p *input) element(e Element) (*node, []string) {
 	var fs faults
+	if len(p.faults) > maxFaults {
+		return nil, nil // there are more than are listed: the rest is not looked at
+	}
 	v := parse(e.Value, maxPatch, &fs)
 	if len(fs) > 0 {
 		p.add(e.Path, "%s", fs[0].Message)

@@ -94,7 +94,7 @@ func TestBodiesThatNobodyHonestSends(t *testing.T) {
 	c := found(t, 1)
 	b := c.write(t)
 	before := loadOf(t, c.Nodes[0])
-	call := func(args string) []byte { return []byte(`{"timeout_ms":60000,"args":` + args + `}`) }
+	call := func(args string) []byte { return []byte(`{"timeout_ms":20000,"args":` + args + `}`) }
 	write := func(patch string) []byte {
 		return call(`{"id":"bomb","no_time":true,"op":"tenant.update","name":"acme","patch":` + patch + `}`)
 	}

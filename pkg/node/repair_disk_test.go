@@ -8,6 +8,7 @@ import (
 	"path"
 	"path/filepath"
 	"testing"
+	"time"
 
 	"golang.org/x/sys/unix"
 
@@ -71,6 +72,9 @@ func (m *remains) repairOn(dir string, nth int, archives [][]byte) (came, ended 
 	deliverTo(n, own)
 	failed := fails.FailOnce(nth, unix.EIO)
 	first := replaceBy(n, archives[n.Image().Index])
+	if first == nil && !ended { // its files are written beside it
+		_ = publishedTo(n, n.Image().Index)
+	}
 	came = failed()
 	fails.Set(nil)
 	switch {
@@ -83,7 +87,9 @@ func (m *remains) repairOn(dir string, nth int, archives [][]byte) (came, ended 
 		}
 	}
 	if err == nil && !ended {
-		err = m.repairedFiles(n, dir)
+		if err = triesAgain(n); err == nil {
+			err = m.repairedFiles(n, dir)
+		}
 	}
 	if closed := stopState(n); closed != nil && !ended || err != nil {
 		return came, ended, errors.Join(err, closed)
@@ -92,4 +98,19 @@ func (m *remains) repairOn(dir string, nth int, archives [][]byte) (came, ended 
 	again.tree = nil
 	_, err = again.recoverDrifted(dir, archives)
 	return came, ended, err
+}
+
+// triesAgain waits until a node whose disk failed has written its files after all.
+func triesAgain(n *Node) error {
+	deadline := time.After(patience)
+	tick := time.NewTicker(time.Millisecond)
+	defer tick.Stop()
+	for n.files.Status().Degraded {
+		select {
+		case <-tick.C:
+		case <-deadline:
+			return fmt.Errorf("its disk does not fail any more, and it does not write: %+v", n.files.Status())
+		}
+	}
+	return nil
 }

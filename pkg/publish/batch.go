@@ -98,7 +98,7 @@ func (t *tree) update(img, had *store.Image, paths []string) error {
 // updateTenant does it for the paths of one tenant, which are in order.
 func (t *tree) updateTenant(img, had *store.Image, paths []string) error {
 	slug := slugOf(paths[0])
-	if t.remade(img, slug, paths) {
+	if t.remade(img, had, slug, paths) {
 		for _, top := range tops {
 			if err := t.remove(top + slug); err != nil {
 				return err
@@ -146,33 +146,49 @@ func (t *tree) fixDir(name string) error {
 }
 
 // remade reports whether the tenant in the tree is another than the image's of
-// the same slug: it was deleted and made again since.
-func (t *tree) remade(img *store.Image, slug string, paths []string) bool {
+// the same slug: it was deleted and made again since. What the tree should hold
+// counts too: an attempt that failed may have removed the old tenant's file, and
+// with it files that do not differ, of which its batch knows nothing.
+func (t *tree) remade(img, had *store.Image, slug string, paths []string) bool {
 	name := "tenants/" + slug + "/tenant.json"
 	doc := published(img, name)
 	if doc == nil || !slices.Contains(paths, name) {
 		return false
 	}
-	dir, err := t.dir(path.Dir(name), false)
-	if err != nil {
-		return false
+	if had != nil {
+		if old := published(had, name); old != nil && another(old.Bytes, doc.Bytes) {
+			return true
+		}
 	}
-	fd, err := disk.OpenFile(dir, path.Base(name), unix.O_RDONLY)
-	if err != nil {
-		return false
-	}
-	defer unix.Close(fd)
-	b := make([]byte, 256<<10) // no document is larger: that is the largest command
-	n, err := disk.ReadAll(fd, b)
-	if err != nil {
-		return false
-	}
+	old, err := t.read(name)
+	return err == nil && another(old, doc.Bytes)
+}
+
+// another reports whether two documents are those of two tenants. One that is
+// damaged may be anybody's.
+func another(a, b []byte) bool {
 	type identity struct {
 		UID            string `json:"uid"`
 		CreateRevision uint64 `json:"create_revision"`
 	}
-	var old, new identity
-	return json.Unmarshal(b[:n], &old) == nil && json.Unmarshal(doc.Bytes, &new) == nil && old != new
+	var one, two identity
+	return json.Unmarshal(a, &one) == nil && json.Unmarshal(b, &two) == nil && one != two
+}
+
+// read returns the bytes of a document in the tree.
+func (t *tree) read(name string) ([]byte, error) {
+	dir, err := t.dir(path.Dir(name), false)
+	if err != nil {
+		return nil, err
+	}
+	fd, err := disk.OpenFile(dir, path.Base(name), unix.O_RDONLY)
+	if err != nil {
+		return nil, err
+	}
+	defer unix.Close(fd)
+	b := make([]byte, 256<<10) // no document is larger: that is the largest command
+	n, err := disk.ReadAll(fd, b)
+	return b[:n], err
 }
 
 // wholeFrom is the number of files from which one change is shown at one

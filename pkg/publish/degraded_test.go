@@ -43,7 +43,7 @@ func TestDegradedAndRepaired(t *testing.T) {
 		dir := t.TempDir()
 		f := new(faulty)
 		w := acme(t)
-		p := started(t, dir, w, via(f))
+		p := started(t, dir, w, via(f), logTo(auditor{t: t}))
 		held := p.Status().PublishedIndex
 		waiting := make(chan error, 1)
 		w.drop("beta")
@@ -99,7 +99,7 @@ func TestEveryStepMayFailOnce(t *testing.T) {
 			dir := t.TempDir()
 			f := new(faulty)
 			w := acme(t)
-			p := open(t, dir, via(f))
+			p := open(t, dir, via(f), logTo(auditor{t: t}))
 			p.backoff, p.yard.grace = 1, 0
 			first, _ := w.image()
 			p.Start(first)

@@ -6,6 +6,7 @@ import (
 	"encoding/json"
 	"fmt"
 	"io/fs"
+	"log/slog"
 	"maps"
 	"os"
 	"path/filepath"
@@ -161,8 +162,9 @@ func inMemory(t testing.TB) {
 	}
 }
 
-func boot(id string) func(*Config) { return func(c *Config) { c.BootID = id } }
-func via(s disk.FS) func(*Config)  { return func(c *Config) { c.Disk = s } }
+func boot(id string) func(*Config)       { return func(c *Config) { c.BootID = id } }
+func logTo(h slog.Handler) func(*Config) { return func(c *Config) { c.Log = slog.New(h) } }
+func via(s disk.FS) func(*Config)        { return func(c *Config) { c.Disk = s } }
 
 // started is open and Start with the state as it is, verified.
 func started(t testing.TB, dir string, w *world, change ...func(*Config)) *Publisher {
@@ -242,6 +244,25 @@ func revision(b []byte) (uint64, bool) {
 	var d struct{ Revision, End uint64 }
 	return d.Revision, json.Unmarshal(b, &d) == nil && d.Revision == d.End && b[len(b)-1] == '\n'
 }
+
+// auditor is a log in which nothing may be put right beside the work: what was
+// called published was published.
+type auditor struct {
+	slog.Handler
+	t testing.TB
+}
+
+func (a auditor) Handle(_ context.Context, r slog.Record) error {
+	if r.Message == "files were not as published" {
+		r.Attrs(func(at slog.Attr) bool {
+			a.t.Errorf("%s: %s", r.Message, at)
+			return true
+		})
+	}
+	return nil
+}
+
+func (a auditor) Enabled(context.Context, slog.Level) bool { return true }
 
 // faulty is a disk on which a test decides before each call whether it fails.
 // mu is held while it is asked.

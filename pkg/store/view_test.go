@@ -29,6 +29,11 @@ func TestViewHidesWhatIsSecretAndNothingElse(t *testing.T) {
 			t.Errorf("View of a client lacks %s:\n%s", kept, got)
 		}
 	}
+	both := sampleClient() // its settings hide something too
+	both.Settings = map[string]json.RawMessage{"password": json.RawMessage(sealedA)}
+	if got := string(mustView(t, Encode(both))); strings.Contains(got, "hash") || strings.Contains(got, "ciphertext") || !strings.Contains(got, `"hint": "...9fQ2"`) {
+		t.Errorf("View of a client with sealed settings:\n%s", got)
+	}
 	if b := Encode(sampleScope()); string(mustView(t, b)) != string(b) {
 		t.Errorf("View of a scope is\n%s\nwant\n%s", mustView(t, b), b)
 	}

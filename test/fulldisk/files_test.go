@@ -78,12 +78,16 @@ func saveFails(t *testing.T, c *live.Cluster, n *live.Node, dir string) {
 	}
 }
 
-// repaired waits until a node has put itself right, without a restart.
-func repaired(t *testing.T, c *live.Cluster, n *live.Node, pid int) {
+// repaired waits until a node has put itself right, without a restart and while
+// writers go on; what it leaves is looked at while they pause.
+func repaired(t *testing.T, c *live.Cluster, n *live.Node, pid int, writers ...*book) {
 	t.Helper()
 	live.Until(t, "node "+n.Name+" is alive again", func() bool { return state(c, n, n).State == "alive" })
 	if !n.Running() || n.PID() != pid {
 		t.Errorf("node %s was restarted", n.Name)
+	}
+	for _, b := range writers {
+		defer b.pause()()
 	}
 	noLeftovers(t, n.Dir)
 }
@@ -108,13 +112,14 @@ func TestFilesOnAFullDisk(t *testing.T) {
 			x.fill(t, n.Dir)
 			b.more(t, 20)
 			degraded(t, c, n, "disk_full")
+			x.fill(t, n.Dir) // with what it gave back: the room in which files are made
 			live.Until(t, "another node leads", func() bool { l := c.Leader(); return l != n })
 			served(t, c, n, "globex")
 			saveFails(t, c, n, n.Dir)
 			b.more(t, 20)
 
 			x.free(t, n.Dir)
-			repaired(t, c, n, pid)
+			repaired(t, c, n, pid, b)
 			b.more(t, 5)
 			b.end(t, c, n)
 			c.Identical()

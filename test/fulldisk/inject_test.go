@@ -162,12 +162,13 @@ func TestFilesThatCannotBeWritten(t *testing.T) {
 			}
 			pid := n.PID()
 			heal := attach(t, n, path, tt.inject)
+			c.Must(c.Servers(i), "tenant", "create", fmt.Sprintf("d%d", i)) // a directory is made for it
 			b.more(t, 10)
 			degraded(t, c, n, tt.reason)
 			live.Until(t, "another node leads", func() bool { return c.Leader() != n })
 			served(t, c, n, fmt.Sprintf("t%d", i))
 			heal()
-			repaired(t, c, n, pid)
+			repaired(t, c, n, pid, b)
 			b.more(t, 5)
 		})
 	}

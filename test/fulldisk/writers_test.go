@@ -29,6 +29,7 @@ type book struct {
 	wrong   []string          // answers that there should not be
 	stop    context.CancelFunc
 	busy    sync.WaitGroup
+	gate    sync.RWMutex // held by a caller for each of its writes
 }
 
 const tenant = "acme"
@@ -71,9 +72,11 @@ func write(t *testing.T, c *live.Cluster, callers int, pace, wait time.Duration)
 					return
 				}
 				id := fmt.Sprintf("w%d-%d", w, i)
+				b.gate.RLock()
 				within, cancel := context.WithTimeout(context.Background(), wait) // also at the end: every answer counts
 				a, err := conn.Write(within, client(id, 0))
 				cancel()
+				b.gate.RUnlock()
 				b.note(id, a, err)
 			}
 		})
@@ -169,8 +172,14 @@ func (b *book) tell(t *testing.T) {
 	t.Logf("%d acknowledged (%d not yet published), %d refused, %d unknown, wrong: %q", len(b.acked), b.hidden, len(b.refused), len(b.open), b.wrong[:min(len(b.wrong), 3)])
 }
 
+// pause waits for the writes under way and holds all others until resume is called.
+func (b *book) pause() (resume func()) {
+	b.gate.Lock()
+	return b.gate.Unlock
+}
+
 // noLeftovers waits until nothing temporary is in a data directory: a running
-// node uses restore.tmp/ for moments.
+// node uses restore.tmp/ as long as it writes, and for moments after.
 func noLeftovers(t *testing.T, dir string) {
 	t.Helper()
 	var left []string

@@ -89,7 +89,21 @@ func (ch *change) recorded(refusal *store.Error) int {
 // Check applies a command to an overlay of the image: what would come of it,
 // with nothing changed.
 func Check(img *store.Image, c *mutation.Command) Result {
-	return Apply(img.Overlay(), img.Index, c)
+	tx := img.Overlay()
+	if len(c.Mutations) == 1 && writesLast(c.Mutations[0].Kind) {
+		tx = img.Trial()
+	}
+	return Apply(tx, img.Index, c)
+}
+
+// writesLast reports whether a mutation of a kind puts in one document when all
+// has been checked, and looks at nothing after it.
+func writesLast(k mutation.Kind) bool {
+	switch k {
+	case mutation.ClientCreate, mutation.ClientUpdate:
+		return true
+	}
+	return false
 }
 
 // table is the part of a state that remembers requests.

@@ -15,7 +15,7 @@ func (ch *change) createClient(m *mutation.Mutation) error {
 	if err := store.CheckClientID(m.Name); err != nil {
 		return store.Errorf(store.CodeInvalid, "%v", err)
 	}
-	if _, err := ch.Clients(m.Tenant).Get(m.Name); err == nil {
+	if ch.Get(store.ClientPath(m.Tenant, m.Name)) != nil {
 		return store.Errorf(store.CodeExists, "client %q already exists in tenant %q", m.Name, m.Tenant)
 	}
 	if n := ch.Count(m.Tenant, "client"); n >= t.Quotas.MaxClients {

@@ -38,7 +38,7 @@ type GetArgs struct {
 // GetReply carries the document as it is shown to people.
 type GetReply struct {
 	ReadInfo
-	Document json.RawMessage     `json:"document"`
+	Document json.RawMessage     `json:"document,omitempty"`
 	Exports  []mutation.Exported `json:"exports,omitempty"` // of a keyset: who was given private parts, the last ones
 }
 

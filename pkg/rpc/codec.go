@@ -21,7 +21,7 @@ import (
 //	length  uint32, big endian, of what follows
 //	seq     uint64
 //	method  one byte of length, then the name; in an answer the error of net/rpc itself
-//	body    JSON
+//	body    JSON; behind that of an answer, its documents
 //
 // JSON and not gob: its decoder allocates in proportion to its input, whoever sent it.
 type codec struct {
@@ -174,7 +174,7 @@ func (c *codec) writeFrame(seq uint64, method string, body any) error {
 	}
 	b[12] = byte(len(method))
 	b = append(b, method...)
-	payload, err := json.Marshal(body)
+	payload, err := encode(body)
 	if err != nil {
 		return err
 	}
@@ -280,7 +280,7 @@ func (c clientCodec) ReadResponseBody(body any) error {
 	if body == nil {
 		return nil
 	}
-	err := json.Unmarshal(c.body, body)
+	err := decode(c.body, body)
 	if s, ok := body.(secret); ok && s.holdsSecret() {
 		clear(c.body)
 	}

@@ -72,3 +72,11 @@ func BenchmarkView(b *testing.B) {
 		}
 	}
 }
+
+func BenchmarkRecordLine(b *testing.B) {
+	r := Record{Sequence: 12345, ID: sampleUID, Time: sampleMeta().CreatedAt, Op: "client.create", Index: 9, Revision: 4, Names: []string{"client/acme/web"}}
+	b.ReportAllocs()
+	for b.Loop() {
+		r.Line()
+	}
+}

@@ -128,5 +128,9 @@ func (s *state) NextExpiry() (slug string, at Time, ok bool) {
 // anybody seeing it: the leader checks a request on it. It is not frozen.
 func (m *Image) Overlay() *Tx { return &Tx{state: m.state} }
 
+// Trial is an Overlay that keeps no document and no record that is put into it, for
+// a check of what writes last: putting one in costs more than checking it.
+func (m *Image) Trial() *Tx { return &Tx{state: m.state, trial: true} }
+
 // key joins the parts of an index key. No part holds a zero byte.
 func key(parts ...string) string { return strings.Join(parts, "\x00") }

@@ -98,6 +98,32 @@ func TestNoMoreThanTheLastHalfMillionRequestsAreRemembered(t *testing.T) {
 	}
 }
 
+// TestALineIsThatOfTheLibrary: nodes of two builds must write the same bytes.
+func TestALineIsThatOfTheLibrary(t *testing.T) {
+	full := Record{Sequence: 1<<64 - 1, ID: "r1", Digest: RequestDigest{1, 0xfe}, Time: sampleMeta().CreatedAt, Op: "client.create", Index: 9, Revision: 4,
+		Names: []string{"client/acme/web", "scope/acme/read:all"}, Total: -20}
+	lines := []Record{{}, full}
+	for _, mark := range []string{`"`, `\`, "<", ">", "&", "\n", "\x7f", "\u2028", "ä", "\xff"} {
+		for _, put := range []func(*Record){
+			func(r *Record) { r.ID += mark }, func(r *Record) { r.Op += mark }, func(r *Record) { r.Names = []string{"a", mark} },
+		} {
+			r := full
+			put(&r)
+			lines = append(lines, r)
+		}
+	}
+	full.Time, full.Refusal = -1, Errorf(CodeExists, "no")
+	for _, r := range append(lines, full) {
+		b, err := json.Marshal(r)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if got := r.Line(); string(got) != string(b)+"\n" {
+			t.Errorf("%s\nwant %s", got, b)
+		}
+	}
+}
+
 func TestARecordIsShort(t *testing.T) {
 	refusal := &Error{Code: CodeInvalid, Message: "client is not valid", Hint: "see", Fields: []Field{{"a", "b"}}}
 	names := make([]string, 10_001)

@@ -11,6 +11,7 @@ import (
 type Tx struct {
 	state
 	changed []string // published paths touched since the last Freeze, may repeat
+	trial   bool     // nothing that is put in is kept
 }
 
 // Begin returns a state to apply log entries to, starting as the image. The
@@ -61,6 +62,9 @@ func (t *Tx) Touch(now Time) { t.counters.Time = max(t.counters.Time, now) }
 
 // put puts a published document in, with everything that is derived from it.
 func (t *Tx) put(d *Doc) {
+	if t.trial {
+		return
+	}
 	old, replaced := t.docs.Set(d.Path, d)
 	if replaced {
 		t.forget(old)

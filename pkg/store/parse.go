@@ -105,7 +105,7 @@ func parse(b []byte, limit int, fs *faults) *node {
 		fs.add("", "is not JSON: %s", syntaxError(b))
 		return nil
 	}
-	p := parser{b: b, faults: fs}
+	p := parser{b: string(b), faults: fs}
 	return p.value()
 }
 
@@ -143,8 +143,9 @@ func deeper(b []byte, limit int) bool {
 // parser builds nodes from text that is known to be valid JSON, so that it has
 // no syntax errors to deal with.
 type parser struct {
-	b      []byte
+	b      string // what the nodes hold are parts of it
 	i      int
+	spare  []node // made together
 	where  trail
 	faults *faults
 }
@@ -161,6 +162,17 @@ func (p *parser) next() byte {
 	}
 }
 
+// make returns a node of its own.
+func (p *parser) make(kind byte, text string) *node {
+	if len(p.spare) == 0 {
+		p.spare = make([]node, 16)
+	}
+	n := &p.spare[0]
+	p.spare = p.spare[1:]
+	n.kind, n.text = kind, text
+	return n
+}
+
 func (p *parser) value() *node {
 	switch p.next() {
 	case '{':
@@ -168,24 +180,24 @@ func (p *parser) value() *node {
 	case '[':
 		return p.list()
 	case '"':
-		return &node{kind: stringKind, text: p.str()}
+		return p.make(stringKind, p.str())
 	}
 	start := p.i
 	for p.i < len(p.b) && strings.IndexByte(" \t\r\n,]}", p.b[p.i]) < 0 {
 		p.i++
 	}
-	text := string(p.b[start:p.i])
+	text := p.b[start:p.i]
 	switch text[0] {
 	case 'n':
-		return &node{kind: nullKind, text: text}
+		return p.make(nullKind, text)
 	case 't', 'f':
-		return &node{kind: boolKind, text: text}
+		return p.make(boolKind, text)
 	}
-	return &node{kind: numberKind, text: text}
+	return p.make(numberKind, text)
 }
 
 func (p *parser) object() *node {
-	n := &node{kind: objectKind}
+	n := p.make(objectKind, "")
 	var seen map[string]bool // made when a search of the members would be slow
 	for p.i++; p.next() != '}'; {
 		if p.b[p.i] == ',' {
@@ -218,7 +230,7 @@ func (p *parser) object() *node {
 }
 
 func (p *parser) list() *node {
-	n := &node{kind: listKind}
+	n := p.make(listKind, "")
 	for p.i++; p.next() != ']'; {
 		if p.b[p.i] == ',' {
 			p.i++
@@ -240,9 +252,9 @@ func (p *parser) str() string {
 		}
 	}
 	p.i++
-	s := string(p.b[start+1 : p.i-1])
+	s := p.b[start+1 : p.i-1]
 	if !plain {
-		_ = json.Unmarshal(p.b[start:p.i], &s) // valid: the whole text is
+		_ = json.Unmarshal([]byte(p.b[start:p.i]), &s) // valid: the whole text is
 	}
 	if strings.ContainsRune(s, utf8.RuneError) {
 		p.faults.add(p.where.String(), "has a character that could not be decoded (U+FFFD)")

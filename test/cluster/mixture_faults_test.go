@@ -134,7 +134,7 @@ func suffixed(what, more string) string {
 // rollingRestart stops every node in turn, as an operator does, and waits until
 // it answers again.
 func rollingRestart(m *mixture, p plan) (string, func()) {
-	nodes := m.up()
+	nodes := slices.DeleteFunc(m.up(), func(n *live.Node) bool { return m.leaving[n] }) // they may end before they are asked to
 	p.pick.Shuffle(len(nodes), func(i, j int) { nodes[i], nodes[j] = nodes[j], nodes[i] })
 	for _, n := range nodes {
 		n.Stop()

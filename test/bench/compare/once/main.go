@@ -1,8 +1,7 @@
 // Command once runs a command and prints how long it took, in nanoseconds, and
-// how much memory it had at most, in KiB. It is a small process of its own because
-// Linux counts what the parent has resident when it starts a process to that
-// process: less than this can not be measured, and less than compare itself has
-// should be.
+// how much memory it had at most, in KiB. Linux counts what a parent has resident
+// to the process that it starts, so the parent has to be small: compare itself is
+// larger than what it measures.
 package main
 
 import (

@@ -33,6 +33,8 @@ type goPackage struct {
 	Imports    []string // of GoFiles
 	DepOnly    bool     // not of this module
 
+	IgnoredGoFiles []string // left out by their build constraints
+
 	TestImports, XTestImports []string // of its tests
 }
 
@@ -46,7 +48,7 @@ func (p *goPackage) local() string {
 
 // listed is every package of the module and everything they are built from.
 var listed = sync.OnceValues(func() ([]*goPackage, error) {
-	cmd := exec.Command("go", "list", "-deps", "-export", "-json=ImportPath,Dir,Export,GoFiles,Imports,TestImports,XTestImports,DepOnly", "./...")
+	cmd := exec.Command("go", "list", "-deps", "-export", "-json=ImportPath,Dir,Export,GoFiles,IgnoredGoFiles,Imports,TestImports,XTestImports,DepOnly", "./...")
 	cmd.Dir = filepath.Join("..", "..")
 	var stderr bytes.Buffer
 	cmd.Stderr = &stderr

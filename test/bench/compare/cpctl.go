@@ -5,8 +5,10 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"io/fs"
 	"os"
 	"path/filepath"
+	"slices"
 	"time"
 
 	"github.com/cpctl/cpctl/pkg/mutation"
@@ -14,13 +16,18 @@ import (
 	"github.com/cpctl/cpctl/test/bench/nodes"
 )
 
+// unpublishedTag builds a node that publishes no files and says that it does.
+const unpublishedTag = "unpublished"
+
 // cpctl is three nodes of the one.
 type cpctl struct {
 	*nodes.Cluster
-	stored []byte // a document as it is stored
+	called string
+	stored []byte // a document as it is stored; nil if none is published
 }
 
-func foundCpctl(base string, tags ...string) (*cpctl, error) {
+// foundCpctl builds it with tags; called is its name in the table.
+func foundCpctl(base, called string, tags ...string) (*cpctl, error) {
 	if err := os.Mkdir(base, 0o700); err != nil {
 		return nil, err
 	}
@@ -28,10 +35,14 @@ func foundCpctl(base string, tags ...string) (*cpctl, error) {
 	if err != nil {
 		return nil, err
 	}
-	c := &cpctl{Cluster: cluster}
+	c := &cpctl{Cluster: cluster, called: called}
 	if err := c.begin(); err != nil {
 		c.End()
 		return nil, err
+	}
+	if slices.Contains(tags, unpublishedTag) != (c.stored == nil) {
+		c.End()
+		return nil, fmt.Errorf("built with the tags %q, and files are published: %t", tags, c.stored != nil)
 	}
 	return c, nil
 }
@@ -56,10 +67,13 @@ func (c *cpctl) begin() error {
 	}
 	var err error
 	c.stored, err = os.ReadFile(filepath.Join(c.Nodes[0].Dir, "data", "tenants", tenant(0), "clients", client(0)+".json"))
+	if errors.Is(err, fs.ErrNotExist) {
+		return nil // foundCpctl knows whether it has to be there
+	}
 	return err
 }
 
-func (c *cpctl) name() string { return "cpctl" }
+func (c *cpctl) name() string { return c.called }
 
 func (c *cpctl) end() { c.End() }
 

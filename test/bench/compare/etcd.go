@@ -21,6 +21,7 @@ import (
 // etcd is three nodes of the other, with a certificate that all share.
 type etcd struct {
 	version   string
+	base      string // where the certificate is
 	processes []*nodes.Process
 	endpoints []string
 	tls       *tls.Config
@@ -36,7 +37,7 @@ func foundEtcd(base, binary string, value []byte) (*etcd, error) {
 		return nil, err
 	}
 	first, _, _ := strings.Cut(string(out), "\n")
-	e := &etcd{version: "etcd " + strings.TrimPrefix(first, "etcd Version: "), value: value}
+	e := &etcd{version: "etcd " + strings.TrimPrefix(first, "etcd Version: "), base: base, value: value}
 	if e.tls, err = certificate(base); err != nil {
 		return nil, err
 	}

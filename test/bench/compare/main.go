@@ -1,15 +1,18 @@
 // Command compare does the same work with three nodes of cpctl and three of etcd,
 // in turns, on this machine: writes of documents of OAuth clients, and linearizable
 // reads of them. It prints the median of each, the median of the ratios of all
-// turns, and what processor time the servers took.
+// turns, what processor time the servers took, and which goals are missed. Two
+// more kinds of work: the commands cpctl and etcdctl as whole processes, at least
+// 20 runs of each, and writes of cpctl alone, with its files published and by a
+// build that publishes none.
 //
 //	go -C test/bench/compare run .
 //
 // Both sync their logs, speak TLS between nodes, and run as they come. Callers of
 // cpctl use its local socket, as its operators do, callers of etcd TLS; each has a
 // connection of its own and one call at a time. A value of etcd is the document
-// that cpctl stores for the same request. etcd is built from the version in
-// etcd/go.mod unless -etcd names a binary.
+// that cpctl stores for the same request. etcd and etcdctl are built from the
+// version in etcd/go.mod unless -etcd and -etcdctl name binaries.
 package main
 
 import (
@@ -17,9 +20,9 @@ import (
 	"flag"
 	"fmt"
 	"os"
-	"os/exec"
 	"os/signal"
 	"path/filepath"
+	"slices"
 	"strconv"
 	"strings"
 	"time"
@@ -32,14 +35,15 @@ func main() {
 	clients := flag.String("clients", "1,64,256", "numbers of callers at once")
 	flag.IntVar(&p.pairs, "pairs", 5, "turns of each")
 	flag.DurationVar(&p.turn, "turn", 3*time.Second, "how long each turn takes")
-	only := flag.String("only", "write,read,spread", "what is measured: writes at the leader, reads there, reads over all three")
-	binary := flag.String("etcd", "", "etcd `BINARY` (default: build the version of etcd/go.mod)")
+	only := flag.String("only", strings.Join(kinds, ","), "what is measured: writes at the leader, reads there, reads over all three, commands as processes, writes with files and without")
+	flag.StringVar(&p.etcd, "etcd", "", "etcd `BINARY` (default: build the version of etcd/go.mod)")
+	flag.StringVar(&p.etcdctl, "etcdctl", "", "etcdctl `BINARY` (default: the same)")
 	profiles := flag.String("profiles", "", "instead, measure cpctl alone, and write profiles of its nodes to this `DIR`")
 	dir := flag.String("dir", "", "where to make the data directories (default the system's directory for temporary files)")
 	flag.Parse()
 	err := p.read(*clients, *only)
 	if err == nil {
-		err = run(p, *dir, *binary, *profiles)
+		err = run(p, *dir, *profiles)
 	}
 	if err != nil {
 		fmt.Fprintln(os.Stderr, "compare:", err)
@@ -53,6 +57,16 @@ type plan struct {
 	pairs  int
 	turn   time.Duration
 	kinds  []string
+
+	etcd, etcdctl string // binaries
+}
+
+// kinds is all that can be measured.
+var kinds = []string{"write", "read", "spread", "cli", "files"}
+
+// calls are those that callers of both systems make.
+func (p plan) calls() []string {
+	return slices.DeleteFunc(slices.Clone(p.kinds), func(kind string) bool { return kind == "cli" || kind == "files" })
 }
 
 func (p *plan) read(clients, only string) error {
@@ -64,15 +78,15 @@ func (p *plan) read(clients, only string) error {
 		p.levels = append(p.levels, n)
 	}
 	for word := range strings.SplitSeq(only, ",") {
-		if words[word] == "" {
-			return fmt.Errorf("-only: %q is none of write, read, spread", word)
+		if !slices.Contains(kinds, word) {
+			return fmt.Errorf("-only: %q is none of %s", word, strings.Join(kinds, ", "))
 		}
 		p.kinds = append(p.kinds, word)
 	}
 	return nil
 }
 
-func run(p plan, dir, binary, profiles string) error {
+func run(p plan, dir, profiles string) error {
 	base, err := os.MkdirTemp(dir, "cpctl-")
 	if err != nil {
 		return err
@@ -81,34 +95,30 @@ func run(p plan, dir, binary, profiles string) error {
 	stopped := make(chan os.Signal, 1)
 	signal.Notify(stopped, os.Interrupt)
 	go func() { <-stopped; os.RemoveAll(base); os.Exit(130) }()
+	if base, err = filepath.Abs(base); err != nil {
+		return err
+	}
 	if profiles != "" {
 		return p.profile(base, profiles)
 	}
-	if binary == "" {
-		binary = filepath.Join(base, "etcd-binary")
-		build := exec.Command("go", "build", "-trimpath", "-o", binary, "go.etcd.io/etcd/server/v3")
-		build.Dir = "etcd"
-		if out, err := build.CombinedOutput(); err != nil {
-			return fmt.Errorf("build etcd: %w\n%s", err, out)
+	r := newReport()
+	if len(p.calls()) > 0 || slices.Contains(p.kinds, "cli") {
+		if err := p.againstEtcd(r, base); err != nil {
+			return err
 		}
 	}
-	ours, err := foundCpctl(filepath.Join(base, "c"))
-	if err != nil {
-		return fmt.Errorf("cpctl: %w", err)
+	if slices.Contains(p.kinds, "files") {
+		if err := p.withoutFiles(r, base); err != nil {
+			return err
+		}
 	}
-	defer ours.end()
-	theirs, err := foundEtcd(filepath.Join(base, "e"), binary, ours.stored)
-	if err != nil {
-		return fmt.Errorf("etcd: %w", err)
-	}
-	defer theirs.end()
-	fmt.Printf("cpctl against %s, three nodes each; requests of %d bytes, values of %d\n", theirs.version, len(patch(0)), len(ours.stored))
-	return p.measure(ours, theirs)
+	r.end()
+	return nil
 }
 
 // profile runs every kind of work at every level once, and writes profiles meanwhile.
 func (p plan) profile(base, to string) error {
-	c, err := foundCpctl(filepath.Join(base, "c"), nodes.ProfileTag)
+	c, err := foundCpctl(filepath.Join(base, "c"), "cpctl", nodes.ProfileTag)
 	if err != nil {
 		return err
 	}
@@ -124,7 +134,7 @@ func (p plan) profile(base, to string) error {
 		return err
 	}
 	s := &side{c, 1}
-	for _, kind := range p.kinds {
+	for _, kind := range p.calls() {
 		for _, callers := range p.levels {
 			written := make(chan error, 1)
 			go func() { written <- c.profile(p.turn, filepath.Join(to, fmt.Sprintf("%s-%d", kind, callers))) }()

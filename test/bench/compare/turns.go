@@ -27,7 +27,8 @@ type caller interface {
 }
 
 // words are what can be measured, in words.
-var words = map[string]string{"write": "writes", "read": "reads at the leader", "spread": "reads over all nodes"}
+var words = map[string]string{"write": "writes", "read": "reads at the leader", "spread": "reads over all nodes",
+	"files": "writes with files", "cli": "get, a process"}
 
 // turn is one run of one system.
 type turn struct {
@@ -55,7 +56,8 @@ func (s *side) run(kind string, callers int, d time.Duration) (turn, error) {
 	there, next := s.written, atomic.Int64{}
 	next.Store(int64(s.written))
 	call := func(c caller, i int) error { return c.write(ctx, i) }
-	if kind != "write" {
+	writes := kind == "write" || kind == "files"
+	if !writes {
 		call = func(c caller, i int) error { return c.read(ctx, i*7919%there) } // 7919: not in the order in which they were written
 	}
 	for i, c := range all { // connections are made before the turn begins
@@ -91,7 +93,7 @@ func (s *side) run(kind string, callers int, d time.Duration) (turn, error) {
 	if err := errors.Join(append(failed, err)...); err != nil {
 		return turn{}, err
 	}
-	if kind == "write" {
+	if writes {
 		s.written = int(next.Load())
 	}
 	calls := slices.Concat(took...)

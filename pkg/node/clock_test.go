@@ -144,8 +144,9 @@ func TestALeaderWhoseClockIsOffProposesNoExpiry(t *testing.T) {
 	if before == 0 {
 		t.Fatal("no key is retiring")
 	}
+	leads := c.leader()
 	for _, n := range c.running() { // nobody is better: the leader leads on
-		if n != c.leader() {
+		if n != leads {
 			c.says.Store(n.Name(), func(p *Progress) { p.Degraded, p.Reason = true, "io_error" })
 		}
 	}

@@ -16,8 +16,9 @@ func TestALogIsCutBehindARestore(t *testing.T) {
 	c.keptLog = 500 << 10
 	c.found("n1", "n2", "n3")
 	var away *Node
+	leads := c.leader()
 	for _, n := range c.running() {
-		if n != c.leader() {
+		if n != leads {
 			away = n
 		}
 	}

@@ -67,8 +67,9 @@ func TestAMemberMovesToAnotherAddress(t *testing.T) {
 		return nil
 	})
 	follower := ""
+	leads := c.leader()
 	for _, n := range c.running() {
-		if n != c.leader() && n.Name() != "n4" {
+		if n != leads && n.Name() != "n4" {
 			follower = n.Name()
 		}
 	}

@@ -298,8 +298,9 @@ func TestRemovingAMemberCountsWhoIsLeft(t *testing.T) {
 		}
 	}
 	var follower string
+	leads := c.leader()
 	for _, n := range c.running() {
-		if n != c.leader() {
+		if n != leads {
 			follower = n.Name()
 		}
 	}
@@ -340,8 +341,9 @@ func TestNoWriteIsTakenWhileAVoterHasNoDiskSpace(t *testing.T) {
 	c := newTrio(t, "n1", "n2", "n3")
 	c.must(tenantNamed("acme"))
 	var follower string
+	leads := c.leader()
 	for _, n := range c.running() {
-		if n != c.leader() {
+		if n != leads {
 			follower = n.Name()
 		}
 	}

@@ -112,8 +112,9 @@ func TestALeaderWithoutTheKeyHandsLeadershipOver(t *testing.T) {
 	c.wantOneKey(r.KeyID)
 	c.withheld.Store(&r.KeyID)
 	var poor *Node
+	leads := c.leader()
 	for _, n := range c.running() {
-		if n != c.leader() {
+		if n != leads {
 			poor = n
 		}
 	}
@@ -196,8 +197,9 @@ func TestTheSwitchWaitsForEveryVoter(t *testing.T) {
 	c := newTrio(t, "n1", "n2", "n3")
 	c.must(tenantNamed("acme"))
 	var gone string
+	leads := c.leader()
 	for _, n := range c.running() {
-		if n != c.leader() {
+		if n != leads {
 			gone = n.Name()
 		}
 	}

@@ -121,6 +121,9 @@ func TestAKeyIsGivenUpOnceTheStateThatRetiredItIsOnTheDisk(t *testing.T) {
 	c.begun(r)
 	c.switchNow(r)
 	c.all(r)
+	if _, err := n.tendKeys(n.Image()); err != nil { // now, and not later
+		t.Fatal(err)
+	}
 	d.mu.Lock()
 	d.early, d.synced = nil, false // a key that comes needs no older state
 	d.mu.Unlock()
@@ -147,8 +150,9 @@ func TestAKeyThatCannotBeWrittenIsNobodys(t *testing.T) {
 	t.Parallel()
 	c := newTrio(t, "n1", "n2", "n3")
 	var full *Node
+	leads := c.leader()
 	for _, n := range c.running() {
-		if n != c.leader() {
+		if n != leads {
 			full = n
 		}
 	}

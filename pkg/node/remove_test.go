@@ -84,8 +84,9 @@ func TestAKillAtEveryStepOfARemoval(t *testing.T) {
 		t.Run(fmt.Sprintf("%s, it leads: %v", tt.step, tt.leads), func(t *testing.T) {
 			c := newTrio(t, "n1", "n2", "n3", "n4")
 			gone := c.leader()
+			leads := c.leader()
 			for _, n := range c.running() {
-				if !tt.leads && n != c.leader() {
+				if !tt.leads && n != leads {
 					gone = n
 				}
 			}
@@ -206,8 +207,9 @@ func TestTwoOperatorsCannotInterleaveOverAnElection(t *testing.T) {
 	c := newTrio(t, "n1", "n2", "n3", "n4")
 	seen := c.indexOfMembers()
 	var followers []*Node
+	leads := c.leader()
 	for _, n := range c.running() {
-		if n != c.leader() {
+		if n != leads {
 			followers = append(followers, n)
 		}
 	}
@@ -281,8 +283,9 @@ func TestAVoterThatHasJustDiedIsNotCountedOn(t *testing.T) {
 	t.Parallel()
 	c := newTrio(t, "n1", "n2", "n3")
 	var followers []string
+	leads := c.leader()
 	for _, n := range c.running() {
-		if n != c.leader() {
+		if n != leads {
 			followers = append(followers, n.Name())
 		}
 	}
@@ -310,8 +313,9 @@ func TestADecidedRemovalWaitsForTheOthers(t *testing.T) {
 func decidedRemovalWaits(t *testing.T, comesBack bool) {
 	c := newTrio(t, "n1", "n2", "n3")
 	var followers []*Node
+	leads := c.leader()
 	for _, n := range c.running() {
-		if n != c.leader() {
+		if n != leads {
 			followers = append(followers, n)
 		}
 	}

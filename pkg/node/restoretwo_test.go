@@ -220,9 +220,10 @@ func TestAnUploadIsPartOfEveryNodesState(t *testing.T) {
 	c.emptied()
 	c.agree()
 	var away, other *Node
+	leads := c.leader()
 	for _, n := range c.running() {
 		switch {
-		case n == c.leader():
+		case n == leads:
 		case away == nil:
 			away = n
 		default:

@@ -126,8 +126,9 @@ func TestAVoterThatFellSilentHoldsNoWriteBack(t *testing.T) {
 	t.Parallel()
 	c := newTrio(t, "n1", "n2", "n3")
 	var follower *Node
+	leads := c.leader()
 	for _, n := range c.running() {
-		if n != c.leader() {
+		if n != leads {
 			follower = n
 		}
 	}

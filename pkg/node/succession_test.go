@@ -104,8 +104,9 @@ func TestTheAuthorityIsRolledOver(t *testing.T) {
 	before := c.serials()
 	first := c.phase(CAOne).Signs
 	away := "n1"
+	leads := c.leader()
 	for _, n := range c.running() {
-		if n != c.leader() {
+		if n != leads {
 			away = n.Name()
 		}
 	}

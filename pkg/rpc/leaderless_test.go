@@ -26,7 +26,13 @@ func TestANodeWithoutALeaderSaysWhatWouldDo(t *testing.T) {
 		}, false},
 	} {
 		var e *store.Error
-		if err := tt.call(); !errors.As(err, &e) || e.Code != store.CodeUnavailable {
+		err := tt.call()
+		for range 4 { // a machine that stands still may cut off an attempt that was sent
+			if errors.Is(err, store.ErrUnknown) {
+				err = tt.call()
+			}
+		}
+		if !errors.As(err, &e) || e.Code != store.CodeUnavailable {
 			t.Fatalf("%s: %v", name, err)
 		}
 		if !strings.HasPrefix(e.Hint, `unix:`+path+` node "n1" knows of no leader; it last heard of one 1.5s ago`) {

@@ -102,7 +102,7 @@ func run(p plan, dir, binary, profiles string) error {
 		return fmt.Errorf("etcd: %w", err)
 	}
 	defer theirs.end()
-	fmt.Printf("cpctl against %s, three nodes each; requests of %d bytes, values of %d\n", theirs.version, len(patch(0)), len(ours.stored))
+	fmt.Printf("cpctl against %s, three nodes each; requests of %d bytes, values of %d\n", theirs.version, len(nodes.Patch(0)), len(ours.stored))
 	return p.measure(ours, theirs)
 }
 

@@ -102,7 +102,7 @@ func (c *cpctl) get(ctx context.Context) ([]string, error) {
 	if err != nil {
 		return nil, err
 	}
-	return []string{c.Binary, "tenant", "get", tenant(0), "-o", "json", "--server", leader.Server()}, nil
+	return []string{c.Binary, "tenant", "get", nodes.Tenant(0), "-o", "json", "--server", leader.Server()}, nil
 }
 
 // get is the command that shows a document, which is put there.
@@ -116,7 +116,7 @@ func (e *etcd) get(ctx context.Context, etcdctl string, document []byte) ([]stri
 		return nil, err
 	}
 	defer one.close()
-	name := "tenants/" + tenant(0) + "/tenant.json"
+	name := "tenants/" + nodes.Tenant(0) + "/tenant.json"
 	if _, err := one.Put(ctx, name, string(document)); err != nil {
 		return nil, err
 	}

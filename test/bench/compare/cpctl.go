@@ -2,7 +2,6 @@ package main
 
 import (
 	"context"
-	"encoding/json"
 	"errors"
 	"fmt"
 	"io/fs"
@@ -11,7 +10,6 @@ import (
 	"slices"
 	"time"
 
-	"github.com/cpctl/cpctl/pkg/mutation"
 	"github.com/cpctl/cpctl/pkg/rpc"
 	"github.com/cpctl/cpctl/test/bench/nodes"
 )
@@ -55,18 +53,15 @@ func (c *cpctl) begin() error {
 	defer cancel()
 	all := nodes.Client(c.Nodes...)
 	defer all.Close()
-	for i := range tenants {
-		quota := json.RawMessage(`{"quotas":{"max_clients":1000000}}`)
-		if _, err := all.Write(ctx, &mutation.Request{Op: mutation.OpTenantCreate, Name: tenant(i), Patch: quota}); err != nil {
-			return err
-		}
+	if err := nodes.MakeTenants(ctx, all); err != nil {
+		return err
 	}
 	sample := oneOfCpctl{all}
 	if err := sample.write(ctx, 0); err != nil {
 		return err
 	}
 	var err error
-	c.stored, err = os.ReadFile(filepath.Join(c.Nodes[0].Dir, "data", "tenants", tenant(0), "clients", client(0)+".json"))
+	c.stored, err = os.ReadFile(filepath.Join(c.Nodes[0].Dir, "data", "tenants", nodes.Tenant(0), "clients", nodes.ClientID(0)+".json"))
 	if errors.Is(err, fs.ErrNotExist) {
 		return nil // foundCpctl knows whether it has to be there
 	}
@@ -128,12 +123,12 @@ func (c *cpctl) profile(d time.Duration, prefix string) error {
 type oneOfCpctl struct{ *rpc.Client }
 
 func (c oneOfCpctl) write(ctx context.Context, i int) error {
-	_, err := c.Write(ctx, &mutation.Request{Op: mutation.OpClientCreate, Tenant: tenant(i), Name: client(i), Patch: patch(i)})
+	_, err := c.Write(ctx, nodes.Create(i))
 	return err
 }
 
 func (c oneOfCpctl) read(ctx context.Context, i int) error {
-	r, err := c.Get(ctx, rpc.GetArgs{Kind: "client", Tenant: tenant(i), Name: client(i)})
+	r, err := c.Get(ctx, rpc.GetArgs{Kind: "client", Tenant: nodes.Tenant(i), Name: nodes.ClientID(i)})
 	if err == nil && len(r.Document) == 0 {
 		err = fmt.Errorf("client %d is empty", i)
 	}

@@ -164,7 +164,9 @@ type oneOfEtcd struct {
 	value []byte
 }
 
-func key(i int) string { return "tenants/" + tenant(i) + "/clients/" + client(i) + ".json" }
+func key(i int) string {
+	return "tenants/" + nodes.Tenant(i) + "/clients/" + nodes.ClientID(i) + ".json"
+}
 
 func (e oneOfEtcd) write(ctx context.Context, i int) error {
 	_, err := e.Put(ctx, key(i), string(e.value))

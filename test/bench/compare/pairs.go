@@ -81,6 +81,6 @@ func head(base string, ours *cpctl, theirs string) error {
 	if err != nil {
 		return err
 	}
-	fmt.Printf("%s against %s, three nodes each; requests of %d bytes, values of %d; %s\n", version, theirs, len(patch(0)), len(ours.stored), here)
+	fmt.Printf("%s against %s, three nodes each; requests of %d bytes, values of %d; %s\n", version, theirs, len(nodes.Patch(0)), len(ours.stored), here)
 	return nil
 }

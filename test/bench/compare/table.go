@@ -3,9 +3,10 @@ package main
 import (
 	"fmt"
 	"os"
-	"slices"
 	"text/tabwriter"
 	"time"
+
+	"github.com/cpctl/cpctl/test/bench/nodes"
 )
 
 // report is the table, and the goals that it has to do with.
@@ -76,23 +77,18 @@ func (r *report) end() {
 	fmt.Printf("%d of %d goals met\n", r.goals-len(r.missed), r.goals)
 }
 
-func median[T any](turns []T, of func(T) float64) float64 {
-	var all []float64
-	for _, t := range turns {
-		all = append(all, of(t))
-	}
-	slices.Sort(all)
-	return all[len(all)/2]
-}
+func median[T any](turns []T, of func(T) float64) float64 { return nodes.Median(each(turns, of)) }
 
 // ratio is the median of the ratios of turns that followed each other.
 func ratio[T any](us, them []T, of func(T) float64) float64 {
-	var all []float64
-	for i := range us {
-		all = append(all, of(us[i])/of(them[i]))
+	return nodes.Ratio(each(us, of), each(them, of))
+}
+
+func each[T any](turns []T, of func(T) float64) (all []float64) {
+	for _, t := range turns {
+		all = append(all, of(t))
 	}
-	slices.Sort(all)
-	return all[len(all)/2]
+	return all
 }
 
 func ms(ns float64) string      { return time.Duration(ns).Round(10 * time.Microsecond).String() }

@@ -3,9 +3,6 @@ package main
 import (
 	"context"
 	"errors"
-	"math"
-	"slices"
-	"sync"
 	"sync/atomic"
 	"time"
 
@@ -51,10 +48,8 @@ func (s *side) run(kind string, callers int, d time.Duration) (turn, error) {
 	if err != nil {
 		return turn{}, err
 	}
-	took := make([][]time.Duration, callers)
-	failed := make([]error, callers)
-	there, next := s.written, atomic.Int64{}
-	next.Store(int64(s.written))
+	there, numbers := s.written, atomic.Int64{}
+	numbers.Store(int64(s.written))
 	call := func(c caller, i int) error { return c.write(ctx, i) }
 	writes := kind == "write" || kind == "files"
 	if !writes {
@@ -71,42 +66,21 @@ func (s *side) run(kind string, callers int, d time.Duration) (turn, error) {
 		return turn{}, err
 	}
 	begun := time.Now()
-	var busy sync.WaitGroup
-	for k, c := range all {
-		busy.Go(func() {
-			for {
-				start := time.Now()
-				if start.Sub(begun) >= d {
-					return
-				}
-				if err := call(c, int(next.Add(1))-1); err != nil {
-					failed[k] = err
-					return
-				}
-				took[k] = append(took[k], time.Since(start))
-			}
-		})
-	}
-	busy.Wait()
-	lasted := time.Since(begun)
+	calls, failed := nodes.Callers(callers, func() (int, bool) {
+		if time.Since(begun) >= d {
+			return 0, false
+		}
+		return int(numbers.Add(1)) - 1, true
+	}, func(k, i int) error { return call(all[k], i) })
 	after, err := s.cpu()
-	if err := errors.Join(append(failed, err)...); err != nil {
+	if err := errors.Join(failed, err); err != nil {
 		return turn{}, err
 	}
 	if writes {
-		s.written = int(next.Load())
+		s.written = int(numbers.Load())
 	}
-	calls := slices.Concat(took...)
-	slices.Sort(calls)
 	return turn{
-		rate: float64(len(calls)) / lasted.Seconds(),
-		p50:  quantile(calls, 0.50), p99: quantile(calls, 0.99),
-		cpu: time.Duration(float64(after-before) / float64(len(calls)) * 10_000),
+		rate: calls.Rate(), p50: calls.Quantile(0.50), p99: calls.Quantile(0.99),
+		cpu: time.Duration(float64(after-before) / float64(len(calls.Calls)) * 10_000),
 	}, nil
-}
-
-// quantile is the smallest of the sorted values that at least q of them do not
-// exceed (nearest rank).
-func quantile(sorted []time.Duration, q float64) time.Duration {
-	return sorted[max(0, int(math.Ceil(q*float64(len(sorted))))-1)]
 }

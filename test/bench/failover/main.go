@@ -13,14 +13,11 @@
 package main
 
 import (
-	"bytes"
 	"context"
 	"flag"
 	"fmt"
 	"os"
 	"slices"
-	"strings"
-	"text/tabwriter"
 	"time"
 
 	"github.com/cpctl/cpctl/pkg/mutation"
@@ -96,26 +93,12 @@ func measure(c cluster, rounds int, only string) error {
 			took[k] = append(took[k], d)
 		}
 	}
-	var b bytes.Buffer
-	w := tabwriter.NewWriter(&b, 0, 0, 3, ' ', 0)
-	fmt.Fprintln(w, "NOTHING IS CHANGED FOR\tROUNDS\tMEDIAN\tWORST\tLEAST")
+	t := nodes.NewTable(0)
+	t.Line("NOTHING IS CHANGED FOR", "ROUNDS", "MEDIAN", "WORST", "LEAST")
 	for k, kind := range kinds {
 		if all := took[k]; len(all) > 0 {
-			fmt.Fprintf(w, "%s\t%d\t%s\t%s\t%s\n", kind.what, len(all), ms(median(all)), ms(slices.Max(all)), ms(slices.Min(all)))
+			t.Line(kind.what, len(all), nodes.MS(nodes.Median(all)), nodes.MS(slices.Max(all)), nodes.MS(slices.Min(all)))
 		}
 	}
-	if err := w.Flush(); err != nil {
-		return err
-	}
-	for l := range strings.Lines(b.String()) {
-		fmt.Println(strings.TrimRight(l, " \n"))
-	}
-	return nil
+	return t.Print(os.Stdout)
 }
-
-func median(d []time.Duration) time.Duration {
-	sorted := slices.Sorted(slices.Values(d))
-	return sorted[len(sorted)/2]
-}
-
-func ms(d time.Duration) string { return d.Round(time.Millisecond).String() }

@@ -72,7 +72,7 @@ func (c cluster) steady(d time.Duration, callers int) error {
 	if err != nil {
 		return err
 	}
-	fmt.Printf("%d writes, %d reads, the longest call took %s; node %s leads, term %d\n", writes.Load(), reads.Load(), ms(time.Duration(worst.Load())), after.Leader, after.Term)
+	fmt.Printf("%d writes, %d reads, the longest call took %s; node %s leads, term %d\n", writes.Load(), reads.Load(), nodes.MS(time.Duration(worst.Load())), after.Leader, after.Term)
 	close(failed)
 	for f := range failed {
 		err = errors.Join(err, f)

@@ -89,6 +89,18 @@ func (c *Cluster) Join() (*Node, error) {
 	return n, c.Start(n)
 }
 
+// Part removes a node from the cluster, and ends it. Its directory stays.
+func (c *Cluster) Part(ctx context.Context, n *Node) error {
+	c.Nodes = slices.DeleteFunc(c.Nodes, func(other *Node) bool { return other == n })
+	defer n.End()
+	rest := Client(c.Nodes...)
+	defer rest.Close()
+	if _, err := rest.Remove(ctx, rpc.RemoveArgs{Name: n.Name}); err != nil {
+		return fmt.Errorf("remove node %s: %w", n.Name, err)
+	}
+	return c.Whole(ctx)
+}
+
 // Start runs a node and returns when its socket answers.
 func (c *Cluster) Start(n *Node) error {
 	p, out, err := Launch(n.Name, filepath.Join(c.Logs, n.Name+".log"), []string{"CPCTL_PROFILE=" + n.profiles}, append([]string{c.Binary}, n.args...)...)

@@ -10,15 +10,14 @@
 package main
 
 import (
-	"bytes"
 	"flag"
 	"fmt"
 	"os"
 	"path/filepath"
 	"slices"
-	"strings"
-	"text/tabwriter"
 	"time"
+
+	"github.com/cpctl/cpctl/test/bench/nodes"
 )
 
 func main() {
@@ -79,12 +78,12 @@ func run(dir string, tenants, clients, rounds, tail int) (err error) {
 
 // report prints the median of every figure, and the least and the most.
 func report(verify []time.Duration, clean, killed []restart) error {
-	var b bytes.Buffer
-	w := tabwriter.NewWriter(&b, 0, 0, 3, ' ', 0)
-	fmt.Fprintln(w, "WHAT\tMEDIAN\tLEAST\tMOST\tOF VERIFY")
-	whole := median(verify)
+	t := nodes.NewTable(0)
+	t.Line("WHAT", "MEDIAN", "LEAST", "MOST", "OF VERIFY")
+	whole := nodes.Median(verify)
 	line := func(what string, took []time.Duration) {
-		fmt.Fprintf(w, "%s\t%s\t%s\t%s\t%.2f\n", what, ms(median(took)), ms(slices.Min(took)), ms(slices.Max(took)), float64(median(took))/float64(whole))
+		m := nodes.Median(took)
+		t.Line(what, nodes.MS(m), nodes.MS(slices.Min(took)), nodes.MS(slices.Max(took)), fmt.Sprintf("%.2f", float64(m)/float64(whole)))
 	}
 	line("snapshot verify", verify)
 	for _, kind := range []struct {
@@ -98,13 +97,7 @@ func report(verify []time.Duration, clean, killed []restart) error {
 		}
 		line(kind.name+": until every file was compared", each(kind.runs, func(r restart) time.Duration { return r.compared }))
 	}
-	if err := w.Flush(); err != nil {
-		return err
-	}
-	for l := range strings.Lines(b.String()) {
-		fmt.Println(strings.TrimRight(l, " \n"))
-	}
-	return nil
+	return t.Print(os.Stdout)
 }
 
 func each(runs []restart, of func(restart) time.Duration) (out []time.Duration) {
@@ -113,10 +106,3 @@ func each(runs []restart, of func(restart) time.Duration) (out []time.Duration) 
 	}
 	return out
 }
-
-func median(d []time.Duration) time.Duration {
-	sorted := slices.Sorted(slices.Values(d))
-	return sorted[len(sorted)/2]
-}
-
-func ms(d time.Duration) string { return d.Round(time.Millisecond).String() }

@@ -11,7 +11,6 @@ import (
 	"os/exec"
 	"path/filepath"
 	"strings"
-	"sync"
 	"time"
 
 	"github.com/cpctl/cpctl/pkg/mutation"
@@ -175,30 +174,11 @@ func (n *node) times(count int, change func(i int) *mutation.Request) error {
 	defer c.Close()
 	ctx, cancel := context.WithTimeout(context.Background(), patience)
 	defer cancel()
-	work := make(chan int)
-	failed := make(chan error, callers)
-	var busy sync.WaitGroup
-	for range callers {
-		busy.Go(func() {
-			for i := range work {
-				if _, err := c.Write(ctx, change(i)); err != nil {
-					failed <- err
-					cancel()
-					return
-				}
-			}
-		})
-	}
-	for i := range count {
-		select {
-		case work <- i:
-		case <-ctx.Done():
-		}
-	}
-	close(work)
-	busy.Wait()
-	close(failed)
-	return <-failed // nil if there is none
+	_, err := nodes.Callers(callers, nodes.Numbers(0, count), func(_, i int) error {
+		_, err := c.Write(ctx, change(i))
+		return err
+	})
+	return err
 }
 
 func (n *node) slug(i int) string { return fmt.Sprintf("tenant-%02d", i%n.tenants) }
@@ -232,16 +212,15 @@ func (n *node) change(from, count int) error {
 
 // verify saves the state and measures how long it takes to verify it.
 func (n *node) verify(file string, rounds int) (took []time.Duration, err error) {
-	save := exec.Command(n.binary, "-s", n.server(), "snapshot", "save", file, "--timeout", "0")
-	if out, err := save.CombinedOutput(); err != nil {
-		return nil, fmt.Errorf("snapshot save: %w\n%s", err, out)
+	if _, err := nodes.Save(n.binary, n.server(), file); err != nil {
+		return nil, err
 	}
 	for range rounds {
-		begun := time.Now()
-		if out, err := exec.Command(n.binary, "snapshot", "verify", file).CombinedOutput(); err != nil {
-			return nil, fmt.Errorf("snapshot verify: %w\n%s", err, out)
+		d, err := nodes.Verify(n.binary, file)
+		if err != nil {
+			return nil, err
 		}
-		took = append(took, time.Since(begun))
+		took = append(took, d)
 	}
 	return took, nil
 }

@@ -11,13 +11,11 @@
 package main
 
 import (
-	"bytes"
 	"context"
 	"flag"
 	"fmt"
 	"os"
 	"path/filepath"
-	"text/tabwriter"
 	"time"
 
 	"github.com/cpctl/cpctl/pkg/rpc"
@@ -86,10 +84,9 @@ func run(dir string, size int64, timeout time.Duration, keep bool) (err error) {
 	if err != nil {
 		return err
 	}
-	var b bytes.Buffer
-	w := tabwriter.NewWriter(&b, 0, 0, 3, ' ', 0)
+	t := nodes.NewTable(0)
 	row := func(what string, format string, args ...any) {
-		fmt.Fprintf(w, "%s\t%s\n", what, fmt.Sprintf(format, args...))
+		t.Line(what, fmt.Sprintf(format, args...))
 	}
 	row("until the answer", "%s", answered.Round(time.Millisecond))
 	row("until every node's files show it", "%s", shown.Round(time.Millisecond))
@@ -115,11 +112,7 @@ func run(dir string, size int64, timeout time.Duration, keep bool) (err error) {
 		row(n.Name+" ("+role+")", "most memory %d MiB (now %d), raft.db %d MiB, snapshots %d MiB, data %d MiB",
 			m.Most>>20, m.Now>>20, n.Size("raft/raft.db")>>20, n.Size("raft/snapshots")>>20, n.Size("data")>>20)
 	}
-	if err := w.Flush(); err != nil {
-		return err
-	}
-	_, err = os.Stdout.Write(b.Bytes())
-	return err
+	return t.Print(os.Stdout)
 }
 
 // restore sends the archive to the first node, whichever leads.

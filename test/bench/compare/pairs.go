@@ -5,6 +5,8 @@ import (
 	"os/exec"
 	"path/filepath"
 	"slices"
+
+	"github.com/cpctl/cpctl/test/bench/nodes"
 )
 
 // build makes a binary of a package that the module in dir knows.

@@ -80,3 +80,13 @@ func BenchmarkRecordLine(b *testing.B) {
 		r.Line()
 	}
 }
+
+func BenchmarkDecodeDoc(b *testing.B) {
+	doc := Encode(benchClient(b))
+	b.ReportAllocs()
+	for b.Loop() {
+		if _, err := DecodeDoc("tenants/acme/clients/web.json", doc); err != nil {
+			b.Fatal(err)
+		}
+	}
+}

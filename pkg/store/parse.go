@@ -93,20 +93,25 @@ func parse(b []byte, limit int, fs *faults) *node {
 		fs.add("", "is %d bytes long; at most %d are allowed", len(b), limit)
 		return nil
 	}
-	if !utf8.Valid(b) {
-		fs.add("", "is not valid UTF-8")
+	p := parser{b: string(b)}
+	n := p.whole()
+	if n == nil {
+		fs.add("", "%s", notJSON(b))
 		return nil
 	}
-	if deeper(b, maxDepth) {
-		fs.add("", "is nested deeper than %d levels", maxDepth)
-		return nil
+	*fs = append(*fs, p.faults...)
+	return n
+}
+
+// notJSON says why text was refused as a whole.
+func notJSON(b []byte) string {
+	switch {
+	case !utf8.Valid(b):
+		return "is not valid UTF-8"
+	case deeper(b, maxDepth):
+		return fmt.Sprintf("is nested deeper than %d levels", maxDepth)
 	}
-	if !json.Valid(b) {
-		fs.add("", "is not JSON: %s", syntaxError(b))
-		return nil
-	}
-	p := parser{b: string(b), faults: fs}
-	return p.value()
+	return "is not JSON: " + syntaxError(b)
 }
 
 // syntaxError says what is wrong with text that is not JSON, and where.
@@ -138,126 +143,4 @@ func deeper(b []byte, limit int) bool {
 		}
 	}
 	return false
-}
-
-// parser builds nodes from text that is known to be valid JSON, so that it has
-// no syntax errors to deal with.
-type parser struct {
-	b      string // what the nodes hold are parts of it
-	i      int
-	spare  []node // made together
-	where  trail
-	faults *faults
-}
-
-// next skips white space and returns the byte that begins the next token.
-func (p *parser) next() byte {
-	for {
-		switch c := p.b[p.i]; c {
-		case ' ', '\t', '\r', '\n':
-			p.i++
-		default:
-			return c
-		}
-	}
-}
-
-// make returns a node of its own.
-func (p *parser) make(kind byte, text string) *node {
-	if len(p.spare) == 0 {
-		p.spare = make([]node, 16)
-	}
-	n := &p.spare[0]
-	p.spare = p.spare[1:]
-	n.kind, n.text = kind, text
-	return n
-}
-
-func (p *parser) value() *node {
-	switch p.next() {
-	case '{':
-		return p.object()
-	case '[':
-		return p.list()
-	case '"':
-		return p.make(stringKind, p.str())
-	}
-	start := p.i
-	for p.i < len(p.b) && strings.IndexByte(" \t\r\n,]}", p.b[p.i]) < 0 {
-		p.i++
-	}
-	text := p.b[start:p.i]
-	switch text[0] {
-	case 'n':
-		return p.make(nullKind, text)
-	case 't', 'f':
-		return p.make(boolKind, text)
-	}
-	return p.make(numberKind, text)
-}
-
-func (p *parser) object() *node {
-	n := p.make(objectKind, "")
-	var seen map[string]bool // made when a search of the members would be slow
-	for p.i++; p.next() != '}'; {
-		if p.b[p.i] == ',' {
-			p.i++
-			p.next()
-		}
-		name := p.str()
-		p.next()
-		p.i++ // the colon
-		p.where.enter(name)
-		value := p.value()
-		if seen == nil && len(n.members) == 16 {
-			seen = make(map[string]bool, 64)
-			for _, m := range n.members {
-				seen[m.name] = true
-			}
-		}
-		if seen[name] || seen == nil && n.get(name) != nil {
-			p.faults.add(p.where.String(), "is given twice")
-		} else {
-			n.members = append(n.members, member{name, value})
-		}
-		if seen != nil {
-			seen[name] = true
-		}
-		p.where.leave()
-	}
-	p.i++
-	return n
-}
-
-func (p *parser) list() *node {
-	n := p.make(listKind, "")
-	for p.i++; p.next() != ']'; {
-		if p.b[p.i] == ',' {
-			p.i++
-		}
-		p.where.at(len(n.items))
-		n.items = append(n.items, p.value())
-		p.where.leave()
-	}
-	p.i++
-	return n
-}
-
-func (p *parser) str() string {
-	start, plain := p.i, true
-	for p.i++; p.b[p.i] != '"'; p.i++ {
-		if p.b[p.i] == '\\' {
-			plain = false
-			p.i++
-		}
-	}
-	p.i++
-	s := p.b[start+1 : p.i-1]
-	if !plain {
-		_ = json.Unmarshal([]byte(p.b[start:p.i]), &s) // valid: the whole text is
-	}
-	if strings.ContainsRune(s, utf8.RuneError) {
-		p.faults.add(p.where.String(), "has a character that could not be decoded (U+FFFD)")
-	}
-	return s
 }

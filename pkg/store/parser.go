@@ -138,6 +138,9 @@ func (p *parser) digits() {
 
 func (p *parser) object() *node {
 	n := p.make(objectKind, "")
+	if p.depth == 1 {
+		n.members = make([]member, 0, 32) // most documents have fewer
+	}
 	var seen map[string]bool // made when a search of the members would be slow
 	p.i++
 	for first := true; p.next() != '}' && !p.bad; first = false {
@@ -154,8 +157,8 @@ func (p *parser) object() *node {
 		}
 		p.where.enter(name)
 		value := p.value()
-		if seen == nil && len(n.members) == 16 {
-			seen = make(map[string]bool, 64)
+		if seen == nil && len(n.members) == 64 {
+			seen = make(map[string]bool, 256)
 			for _, m := range n.members {
 				seen[m.name] = true
 			}
@@ -213,11 +216,17 @@ func (p *parser) str() string {
 	p.i++
 	s := p.b[start+1 : p.i-1]
 	if !plain {
-		_ = json.Unmarshal([]byte(p.b[start:p.i]), &s) // valid: it was looked at
+		s = unescape(p.b[start:p.i])
 	}
 	if (p.wide || !plain) && strings.ContainsRune(s, utf8.RuneError) {
 		p.faults.add(p.where.String(), "has a character that could not be decoded (U+FFFD)")
 	}
+	return s
+}
+
+// unescape reads a string that was looked at.
+func unescape(quoted string) (s string) {
+	_ = json.Unmarshal([]byte(quoted), &s)
 	return s
 }
 

@@ -83,7 +83,8 @@ func TestCheckChangesNothing(t *testing.T) {
 	before := img.StateDigest()
 	for _, ms := range [][]mutation.Mutation{
 		one(w.createScope("acme", "new", `{}`)), one(w.createScope("acme", "openid", `{}`)), w.createTenant("initech", `{}`),
-		one(w.delete(mutation.TenantDelete, "acme", "", 0)), {w.createScope("acme", "new", `{}`), w.createScope("acme", "openid", `{}`)},
+		one(w.delete(mutation.TenantDelete, "acme", "", 0)), one(w.createClient("acme", "new", `{"grant_types":["client_credentials"]}`)), one(w.createClient("acme", "web", `{"grant_types":["client_credentials"]}`)),
+		one(w.updateClient("acme", "web", `{"client_name":"another"}`)), {w.createScope("acme", "new", `{}`), w.createScope("acme", "openid", `{}`)},
 	} {
 		c := w.command(ms...)
 		early := Check(img, c)

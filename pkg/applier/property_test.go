@@ -25,7 +25,15 @@ func TestNoMutationTouchesAPathOutsideItsOwnTenant(t *testing.T) {
 		before := steady.image()
 		for i := range commands {
 			cmd := c.next()
+			sum := before.StateSum()
+			early := Check(before, cmd)
+			if before.StateSum() != sum {
+				t.Fatalf("seed %d: command %d (%s) was checked, and that changed the image", seed, i, cmd.Op)
+			}
 			res := steady.apply(cmd)
+			if !sameAnswer(early, res) {
+				t.Fatalf("seed %d: command %d was checked: %+v, and applied: %+v", seed, i, early, res)
+			}
 			after, touched := steady.tx.Freeze(steady.index, 1)
 			wantWithin(t, cmd, res, before, after, touched)
 			if got := restarted.apply(cmd); (got.Refusal == nil) != (res.Refusal == nil) || got.Stale != res.Stale || got.Revision != res.Revision {
@@ -53,6 +61,17 @@ func TestNoMutationTouchesAPathOutsideItsOwnTenant(t *testing.T) {
 	if !testing.Short() {
 		wantVariety(t, kinds, codes)
 	}
+}
+
+// sameAnswer compares what was said of a command before it was applied with what came of it.
+func sameAnswer(a, b Result) bool {
+	said := func(r Result) (words string) {
+		if r.Refusal != nil {
+			words = r.Refusal.Error()
+		}
+		return words
+	}
+	return said(a) == said(b) && a.Stale == b.Stale && a.Revision == b.Revision && slices.Equal(a.Names, b.Names) && (a.Replayed == nil) == (b.Replayed == nil)
 }
 
 // wantWithin holds the difference that a command made to what it may change.

@@ -4,7 +4,6 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
-	"regexp"
 	"slices"
 	"strings"
 )
@@ -80,10 +79,10 @@ const (
 )
 
 var (
-	providerForm   = regexp.MustCompile(`^[A-Za-z0-9][A-Za-z0-9._:-]{0,127}$`)
-	secretIDForm   = regexp.MustCompile(`^s[1-9][0-9]{0,8}$`)
-	secretHashForm = regexp.MustCompile(`^sha256\$([A-Za-z0-9_-]{22})\$([A-Za-z0-9_-]{43})$`)
-	argonHashForm  = regexp.MustCompile(`^\$argon2id\$v=19\$m=[1-9][0-9]{0,9},t=[1-9][0-9]{0,9},p=[1-9][0-9]{0,2}\$[A-Za-z0-9+/]{11,86}\$[A-Za-z0-9+/]{16,86}$`)
+	providerForm   = lazily(`^[A-Za-z0-9][A-Za-z0-9._:-]{0,127}$`)
+	secretIDForm   = lazily(`^s[1-9][0-9]{0,8}$`)
+	secretHashForm = lazily(`^sha256\$([A-Za-z0-9_-]{22})\$([A-Za-z0-9_-]{43})$`)
+	argonHashForm  = lazily(`^\$argon2id\$v=19\$m=[1-9][0-9]{0,9},t=[1-9][0-9]{0,9},p=[1-9][0-9]{0,2}\$[A-Za-z0-9+/]{11,86}\$[A-Za-z0-9+/]{16,86}$`)
 )
 
 func defaultClient(tenant, id string) *Client {
@@ -146,7 +145,7 @@ func (c *Client) rules(fs *faults) {
 		}
 	}
 	checkList("identity_providers", c.IdentityProviders, maxIdentityProviders, fs, func(s string) error {
-		if !providerForm.MatchString(s) {
+		if !providerForm().MatchString(s) {
 			return fmt.Errorf(`%s must be 1 to 128 of A-Z, a-z, 0-9, ".", "_", ":" and "-", the first a letter or digit`, quote(s))
 		}
 		return nil
@@ -204,7 +203,7 @@ func (c *Client) checkSecrets(fs *faults) {
 	active, seen := 0, map[string]bool{}
 	for i := range c.Secrets {
 		s, at := &c.Secrets[i], fmt.Sprintf("secrets[%d]", i)
-		if !secretIDForm.MatchString(s.ID) || seen[s.ID] {
+		if !secretIDForm().MatchString(s.ID) || seen[s.ID] {
 			fs.add(at+".id", `must be "s" and a number, and not the id of an earlier secret`)
 		}
 		seen[s.ID] = true
@@ -227,9 +226,9 @@ func (c *Client) checkSecrets(fs *faults) {
 // secretHash accepts sha256$ with a salt of 16 bytes and a digest of 32, both
 // base64url, or the PHC string of argon2id.
 func secretHash(s string) bool {
-	m := secretHashForm.FindStringSubmatch(s)
+	m := secretHashForm().FindStringSubmatch(s)
 	if m == nil {
-		return argonHashForm.MatchString(s)
+		return argonHashForm().MatchString(s)
 	}
 	_, salt := base64url(m[1])
 	_, digest := base64url(m[2])

@@ -3,7 +3,6 @@ package store
 import (
 	"fmt"
 	"maps"
-	"regexp"
 	"slices"
 	"strconv"
 	"strings"
@@ -26,8 +25,8 @@ const (
 )
 
 var (
-	labelForm = regexp.MustCompile(`^[A-Za-z0-9](?:[A-Za-z0-9._/-]*[A-Za-z0-9])?$`)
-	actorForm = regexp.MustCompile(`^(?:system|unix/[0-9]{1,10}|(?:node|admin|operator|reader)/[!-~]{1,128})$`)
+	labelForm = lazily(`^[A-Za-z0-9](?:[A-Za-z0-9._/-]*[A-Za-z0-9])?$`)
+	actorForm = lazily(`^(?:system|unix/[0-9]{1,10}|(?:node|admin|operator|reader)/[!-~]{1,128})$`)
 )
 
 func contains(list []string, s string) bool { return slices.Contains(list, s) }
@@ -110,7 +109,7 @@ func checkMaps(labels, annotations map[string]string, fs *faults) {
 	}
 	for _, k := range slices.Sorted(maps.Keys(labels)) {
 		at := trail{{"labels", -1}, {k, -1}}.String()
-		if len(k) > maxLabel || !labelForm.MatchString(k) {
+		if len(k) > maxLabel || !labelForm().MatchString(k) {
 			fs.add(at, `key must be 1 to %d of A-Z, a-z, 0-9, ".", "_", "/" and "-", the first and last a letter or digit`, maxLabel)
 		}
 		if n := utf8.RuneCountInString(labels[k]); n > maxLabel {
@@ -119,7 +118,7 @@ func checkMaps(labels, annotations map[string]string, fs *faults) {
 	}
 	for _, k := range slices.Sorted(maps.Keys(annotations)) {
 		at := trail{{"annotations", -1}, {k, -1}}.String()
-		if len(k) > 2*maxLabel+2 || !labelForm.MatchString(k) {
+		if len(k) > 2*maxLabel+2 || !labelForm().MatchString(k) {
 			fs.add(at, `key must be 1 to %d of A-Z, a-z, 0-9, ".", "_", "/" and "-", the first and last a letter or digit`, 2*maxLabel+2)
 		}
 		if n := utf8.RuneCountInString(annotations[k]); n > maxAnnotation {
@@ -143,7 +142,7 @@ func (m *Meta) rules(fs *faults) {
 	if m.CreatedAt > m.UpdatedAt {
 		fs.add("created_at", "is after updated_at")
 	}
-	if !actorForm.MatchString(m.UpdatedBy) {
+	if !actorForm().MatchString(m.UpdatedBy) {
 		fs.add("updated_by", `must be "system", "unix/UID" or "ROLE/NAME"`)
 	}
 }

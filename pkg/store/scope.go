@@ -3,7 +3,6 @@ package store
 import (
 	"errors"
 	"fmt"
-	"regexp"
 )
 
 // Scope is tenants/<slug>/scopes/<escaped name>.json.
@@ -33,7 +32,7 @@ const (
 )
 
 var (
-	claimForm = regexp.MustCompile(`^[A-Za-z0-9_:/.-]{1,128}$`)
+	claimForm = lazily(`^[A-Za-z0-9_:/.-]{1,128}$`)
 
 	// reservedClaims are set by the token endpoint itself (RFC 7519 section 4.1,
 	// OpenID Connect Core section 2); a scope must not offer to fill them.
@@ -91,7 +90,7 @@ func (s *Scope) rules(fs *faults) {
 		if contains(reservedClaims, c) {
 			return fmt.Errorf("%s is a claim of the token itself and cannot come from a scope", quote(c))
 		}
-		if !claimForm.MatchString(c) {
+		if !claimForm().MatchString(c) {
 			return fmt.Errorf(`%s must be 1 to 128 of A-Z, a-z, 0-9, "_", ":", "/", "." and "-"`, quote(c))
 		}
 		return nil

@@ -3,7 +3,6 @@ package store
 import (
 	"encoding/json"
 	"fmt"
-	"regexp"
 	"time"
 )
 
@@ -88,7 +87,7 @@ const (
 var (
 	grantTypes   = []string{GrantAuthorizationCode, GrantRefreshToken, GrantClientCredentials, GrantDeviceCode, GrantTokenExchange, GrantJWTBearer}
 	authMethods  = []string{AuthNone, AuthSecretBasic, AuthSecretPost, AuthPrivateKeyJWT}
-	languageForm = regexp.MustCompile(`^[A-Za-z]{2,8}(?:-[A-Za-z0-9]{1,8}){0,7}$`) // BCP 47, roughly
+	languageForm = lazily(`^[A-Za-z]{2,8}(?:-[A-Za-z0-9]{1,8}){0,7}$`) // BCP 47, roughly
 )
 
 const (
@@ -155,7 +154,7 @@ func (t *Tenant) rules(fs *faults) {
 	checkText("display_name", t.DisplayName, maxTitle, fs)
 	checkOneOf("state", t.State, []string{TenantActive, TenantSuspended}, fs)
 	fs.addErr("issuer", checkIssuer(t.Issuer))
-	if !languageForm.MatchString(t.DefaultLanguage) {
+	if !languageForm().MatchString(t.DefaultLanguage) {
 		fs.add("default_language", "must be a language tag such as en or pt-BR")
 	}
 	checkList("contacts", t.Contacts, maxContacts, fs, textOf(maxContact))

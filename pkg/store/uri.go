@@ -5,7 +5,6 @@ import (
 	"fmt"
 	"net/netip"
 	"net/url"
-	"regexp"
 	"strconv"
 	"strings"
 )
@@ -17,9 +16,9 @@ var (
 	// A private-use scheme is a domain name in reverse (RFC 8252 section 7.1).
 	// The dot keeps out javascript:, data:, file: and every registered scheme
 	// that means something to a browser.
-	privateScheme = regexp.MustCompile(`^[a-z][a-z0-9+-]*(\.[a-z0-9+-]+)+$`)
+	privateScheme = lazily(`^[a-z][a-z0-9+-]*(\.[a-z0-9+-]+)+$`)
 	hostChars     = charsOf(lower + upper + digits + "_-")
-	allDigits     = regexp.MustCompile(`^(?:[0-9]+|0[xX][0-9A-Fa-f]*)$`)
+	allDigits     = lazily(`^(?:[0-9]+|0[xX][0-9A-Fa-f]*)$`)
 )
 
 // parseURI reads an absolute URI and refuses what two parsers could read in two
@@ -80,7 +79,7 @@ func checkAuthority(u *url.URL) error {
 		}
 	}
 	// Browsers read a name that ends in a number as an IPv4 address (127.1).
-	if len(host) > 253 || allDigits.MatchString(labels[len(labels)-1]) {
+	if len(host) > 253 || allDigits().MatchString(labels[len(labels)-1]) {
 		return fmt.Errorf("host %s is not a domain name or address", quote(host))
 	}
 	return nil
@@ -122,7 +121,7 @@ func CheckRedirectURI(applicationType, s string) error {
 		return checkHTTP(u)
 	case applicationType != "native":
 		return errors.New("must be https, or http on 127.0.0.1, [::1] or localhost")
-	case !privateScheme.MatchString(u.Scheme):
+	case !privateScheme().MatchString(u.Scheme):
 		return errors.New("must be https, http on a loopback host, or a private-use scheme with a dot, such as com.example.app:/cb")
 	case u.Opaque != "" || u.Host == "" && !strings.HasPrefix(u.Path, "/"):
 		return errors.New("must have a path after its scheme, such as com.example.app:/cb")

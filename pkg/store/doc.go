@@ -57,9 +57,9 @@ func NewDoc(path string, b []byte) (*Doc, error) {
 		err = json.Unmarshal(b, t)
 		d.CreateRevision, d.Revision, d.Head = t.CreateRevision, t.Revision, t
 	case "client":
-		err = readClient(b, d)
+		err = readClient(b, d, ref)
 	case "scope":
-		err = readScope(b, d)
+		err = readScope(b, d, ref)
 	case "keyset":
 		var ks Keyset
 		err = json.Unmarshal(b, &ks)

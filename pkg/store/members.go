@@ -63,15 +63,24 @@ var errNotCanonical = Errorf(CodeInvalid, "is not in canonical form")
 
 // The values of a canonical document. What has escapes is left to encoding/json.
 
-func readText(value []byte, to *string) error {
-	if n := len(value); n >= 2 && value[0] == '"' && value[n-1] == '"' && bytes.IndexByte(value, '\\') < 0 {
-		*to = string(value[1 : n-1])
-		return nil
+// readText reads a string. One that is among the likely ones is that of them: every
+// document is kept, and most of what is read of it is a word that all have.
+func readText(value []byte, to *string, likely ...string) error {
+	n := len(value)
+	if n < 2 || value[0] != '"' || value[n-1] != '"' || bytes.IndexByte(value, '\\') >= 0 {
+		return json.Unmarshal(value, to)
 	}
-	return json.Unmarshal(value, to)
+	for _, word := range likely {
+		if string(value[1:n-1]) == word {
+			*to = word
+			return nil
+		}
+	}
+	*to = string(value[1 : n-1])
+	return nil
 }
 
-func readTexts(value []byte, to *[]string) error {
+func readTexts(value []byte, to *[]string, likely ...string) error {
 	if string(value) == "[]" {
 		*to = []string{}
 		return nil
@@ -83,11 +92,10 @@ func readTexts(value []byte, to *[]string) error {
 	}
 	list := make([]string, 0, bytes.Count(items, []byte{'\n'})+1)
 	for item := range bytes.SplitSeq(items, []byte(",\n    ")) {
-		var text string
-		if err := readText(item, &text); err != nil {
+		list = append(list, "")
+		if err := readText(item, &list[len(list)-1], likely...); err != nil {
 			return err
 		}
-		list = append(list, text)
 	}
 	*to = list
 	return nil
@@ -119,21 +127,21 @@ func readDuration(value []byte, to *Duration) error {
 }
 
 // readClient takes from a client's document what NewDoc keeps of it.
-func readClient(doc []byte, d *Doc) error {
+func readClient(doc []byte, d *Doc, ref Ref) error {
 	h := new(ClientHead)
 	d.Head = h
 	return eachMember(doc, func(name, value []byte) error {
 		switch string(name) {
 		case "tenant":
-			return readText(value, &h.Tenant)
+			return readText(value, &h.Tenant, ref.Tenant)
 		case "client_id":
-			return readText(value, &h.ClientID)
+			return readText(value, &h.ClientID, ref.Name)
 		case "grant_types":
-			return readTexts(value, &h.GrantTypes)
+			return readTexts(value, &h.GrantTypes, grantTypes...)
 		case "scopes":
 			return readTexts(value, &h.Scopes)
 		case "token_endpoint_auth_method":
-			return readText(value, &h.TokenEndpointAuthMethod)
+			return readText(value, &h.TokenEndpointAuthMethod, authMethods...)
 		case "require_pkce":
 			return readBool(value, &h.RequirePKCE)
 		case "access_token_ttl":
@@ -148,15 +156,15 @@ func readClient(doc []byte, d *Doc) error {
 }
 
 // readScope takes from a scope's document what NewDoc keeps of it.
-func readScope(doc []byte, d *Doc) error {
+func readScope(doc []byte, d *Doc, ref Ref) error {
 	h := new(ScopeHead)
 	d.Head = h
 	return eachMember(doc, func(name, value []byte) error {
 		switch string(name) {
 		case "tenant":
-			return readText(value, &h.Tenant)
+			return readText(value, &h.Tenant, ref.Tenant)
 		case "name":
-			return readText(value, &h.Name)
+			return readText(value, &h.Name, ref.Name)
 		case "depends_on":
 			return readTexts(value, &h.DependsOn)
 		case "system":

@@ -101,7 +101,11 @@ func openDir(fs disk.FS, path string, group bool) (*dataDir, error) {
 	return &dataDir{path: path, lock: lock, disk: fs}, nil
 }
 
-func (d *dataDir) close() error { return d.lock.Close() }
+// close lets go of the lock by itself: a child that was just forked has the file
+// open, too, until it becomes another program.
+func (d *dataDir) close() error {
+	return errors.Join(unix.Flock(int(d.lock.Fd()), unix.LOCK_UN), d.lock.Close())
+}
 
 // load returns who this node is, nil in an empty directory.
 func (d *dataDir) load() (*identity, error) {

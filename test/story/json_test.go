@@ -162,7 +162,7 @@ var unstable = []struct {
 	{regexp.MustCompile(`127\.0\.0\.1:\d+`), "ADDRESS"},
 	{regexp.MustCompile(`unix/\d+`), "unix/UID"},
 	{regexp.MustCompile(`("(?:index|term|commit_index|applied_index|published_index|last_contact_ms|size)": )\d+`), "${1}N"},
-	{regexp.MustCompile(`\b\d+(ms|s|m)( ago)?\n`), "AGE\n"},
+	{regexp.MustCompile(` *\b(\d+(ms|s|m)( ago)?|AGE)\n`), " AGE\n"}, // its column is as wide as the longest
 	{regexp.MustCompile(`(?m)(^|[ "/])[A-Za-z0-9_-]{43}($|[ "])`), "${1}KID$2"},
 }
 

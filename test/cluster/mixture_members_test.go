@@ -54,14 +54,16 @@ func (m *mixture) farewell() {
 	}
 	view.Await(view.Nodes...)
 	for n := range m.leaving {
-		var left bool
+		var left, decided bool
 		live.Until(m.t, "it is known whether node "+n.Name+" has left", func() bool {
 			st := view.Status()
-			left = true
+			left, decided = true, false // what was decided and is not done yet will be
 			for _, is := range st.Nodes {
-				left = left && is.Name != n.Name
+				if is.Name == n.Name {
+					left, decided = false, is.Leaving != nil
+				}
 			}
-			return st.Leader != ""
+			return st.Leader != "" && !decided
 		})
 		delete(m.leaving, n)
 		if left {

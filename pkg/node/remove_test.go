@@ -115,7 +115,7 @@ func TestAKillAtEveryStepOfARemoval(t *testing.T) {
 			killed := <-dead
 			c.close(killed)
 			c.goneFrom(gone.Name(), gone.ID()) // by whoever leads, with nobody asking
-			spare := 1 // of three voters
+			spare := 1                         // of three voters
 			if killed != gone.Name() {
 				spare = 0 // of them one is dead
 			}

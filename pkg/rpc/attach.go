@@ -10,7 +10,7 @@ import (
 
 // Documents travel behind the JSON of an answer as they are, each after a zero byte,
 // which no JSON has: inside of it, encoding/json would read each of them once at one
-// end and twice at the other, which took a third of the time of a read.
+// end and twice at the other: a fifth of the processor time that a read took its node.
 
 // carrier is an answer with documents. lend takes them out for the time it takes to
 // write the rest; carry puts in what came.

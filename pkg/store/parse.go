@@ -99,7 +99,9 @@ func parse(b []byte, limit int, fs *faults) *node {
 		fs.add("", "%s", notJSON(b))
 		return nil
 	}
-	*fs = append(*fs, p.faults...)
+	for _, f := range p.faults { // by add, which bounds how many are listed
+		fs.add(f.Path, "%s", f.Message)
+	}
 	return n
 }
 

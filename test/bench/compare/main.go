@@ -20,7 +20,6 @@ import (
 	"flag"
 	"fmt"
 	"os"
-	"os/signal"
 	"path/filepath"
 	"slices"
 	"strconv"
@@ -87,14 +86,11 @@ func (p *plan) read(clients, only string) error {
 }
 
 func run(p plan, dir, profiles string) error {
-	base, err := os.MkdirTemp(dir, "cpctl-")
+	base, remove, err := nodes.Temporary(dir)
 	if err != nil {
 		return err
 	}
-	defer os.RemoveAll(base)
-	stopped := make(chan os.Signal, 1)
-	signal.Notify(stopped, os.Interrupt)
-	go func() { <-stopped; os.RemoveAll(base); os.Exit(130) }()
+	defer remove()
 	if base, err = filepath.Abs(base); err != nil {
 		return err
 	}

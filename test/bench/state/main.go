@@ -15,7 +15,6 @@ import (
 	"flag"
 	"fmt"
 	"os"
-	"os/signal"
 	"slices"
 	"strings"
 	"time"
@@ -75,14 +74,11 @@ func (b *bench) read(only string) error {
 }
 
 func (b *bench) run(dir string) error {
-	base, err := os.MkdirTemp(dir, "cpctl-")
+	base, remove, err := nodes.Temporary(dir)
 	if err != nil {
 		return err
 	}
-	defer os.RemoveAll(base)
-	stopped := make(chan os.Signal, 1)
-	signal.Notify(stopped, os.Interrupt)
-	go func() { <-stopped; os.RemoveAll(base); os.Exit(130) }()
+	defer remove()
 	if b.Cluster, err = nodes.Build(base, ""); err != nil {
 		return err
 	}

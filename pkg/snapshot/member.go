@@ -51,7 +51,7 @@ func place(name string) (s section, most int64, err error) {
 		if err != nil {
 			return 0, 0, notOurs(name)
 		}
-		return stagedDocs, docSize(ref), nil
+		return stagedDocs, int64(store.DocumentLimit(ref.Kind)), nil
 	}
 	if systemPath(name) {
 		return systemDocs, maxSystemDoc, nil
@@ -61,9 +61,9 @@ func place(name string) (s section, most int64, err error) {
 		return 0, 0, notOurs(name)
 	}
 	if strings.HasPrefix(name, "keys/") {
-		return keyDocs, docSize(ref), nil
+		return keyDocs, int64(store.DocumentLimit(ref.Kind)), nil
 	}
-	return tenantDocs, docSize(ref), nil
+	return tenantDocs, int64(store.DocumentLimit(ref.Kind)), nil
 }
 
 func notOurs(name string) error {
@@ -71,13 +71,6 @@ func notOurs(name string) error {
 		return damaged("member %q has a hostile name", name)
 	}
 	return damaged("member %q is not part of a snapshot", name)
-}
-
-func docSize(ref store.Ref) int64 {
-	if ref.Kind == "keyset" || ref.Kind == "jwks" {
-		return store.MaxKeyset
-	}
-	return store.MaxDocument
 }
 
 // systemPath reports whether name is that of a document below system/. Which

@@ -197,22 +197,44 @@ func DecodeDoc(path string, b []byte) (any, error) {
 	if err != nil {
 		return nil, Errorf(CodeInvalid, "%v", err)
 	}
-	var doc document
-	limit := MaxDocument
-	switch ref.Kind {
-	case "tenant":
-		doc = new(Tenant)
-	case "client":
-		doc = new(Client)
-	case "scope":
-		doc = new(Scope)
-	case "keyset":
-		doc, limit = new(Keyset), MaxKeyset
-	default:
-		doc, limit = new(JWKS), MaxKeyset
+	if doc := newDocument(ref.Kind); len(b) <= DocumentLimit(ref.Kind) && readLines(b, reflect.ValueOf(doc).Elem()) {
+		var fs faults
+		doc.identity(ref, &fs)
+		doc.check(&fs)
+		if len(fs) == 0 && bytes.Equal(Encode(doc), b) {
+			return doc, nil
+		}
 	}
+	return parseDoc(ref, b) // which finds every fault, and documents with other letters
+}
+
+func newDocument(kind string) document {
+	switch kind {
+	case "tenant":
+		return new(Tenant)
+	case "client":
+		return new(Client)
+	case "scope":
+		return new(Scope)
+	case "keyset":
+		return new(Keyset)
+	}
+	return new(JWKS)
+}
+
+// DocumentLimit is how many bytes a document of that kind may have.
+func DocumentLimit(kind string) int {
+	if kind == "keyset" || kind == "jwks" {
+		return MaxKeyset
+	}
+	return MaxDocument
+}
+
+// parseDoc is DecodeDoc for any text.
+func parseDoc(ref Ref, b []byte) (any, error) {
+	doc := newDocument(ref.Kind)
 	fm := new(form)
-	n := parse(b, limit, &fm.faults)
+	n := parse(b, DocumentLimit(ref.Kind), &fm.faults)
 	if n != nil && ref.Kind != "jwks" {
 		if v := n.get("format_version"); v != nil && v.kind == stringKind && v.text != FormatVersion && newerFormat(v.text) {
 			return nil, Errorf(CodeNewer, "%s has format version %s; this build reads up to %s", ref, quote(v.text), FormatVersion)

@@ -335,7 +335,9 @@ func FuzzDecodeDoc(f *testing.F) {
 	f.Add(KeysetPath("acme"), []byte(`{"keys": [{"public_jwk": {"kty": "EC"}, "private_key": {}}]}`))
 	f.Add(TenantPath("acme"), []byte(strings.Repeat("[", 100)))
 	f.Add(ClientPath("acme", "web"), []byte(`{"jwks": {"keys": [{"kty": "RSA", "n": "", "e": ""}]}}`))
+	f.Add(ClientPath("acme", "web"), Encode(plainClient()))
 	f.Fuzz(func(t *testing.T, path string, b []byte) {
+		sameAsParsed(t, path, b)
 		doc, err := DecodeDoc(path, b)
 		if err != nil {
 			var e *Error

@@ -14,10 +14,15 @@ import (
 func FuzzURIs(f *testing.F) {
 	for _, s := range []string{"https://app.acme.example/cb", "http://127.0.0.1:8080/cb", "http://[::1]/", "http://localhost", "com.example.app:/cb", "com.example.app://x/cb",
 		"http://localhost.attacker.example/", "http://localhost@evil.example/", "http://127.1/", "http://127.0.0.1.evil.example:80", "http://[::1]evil/", "http://LOCALHOST/",
-		"https://a%2eb/", "https://a/%zz", "http:localhost", "http:///localhost", "http://localhost:/", "https://x:65536", `https://a\@b`, "https://[fe80::1%25eth0]/", "javascript:alert(1)", "https://a?b#", "//a/b", "https://app.example@evil.example/cb", "https://app.example:443@evil.example/", `https://evil.example\.app.example/`, "https://[::1", "com.example.app:opaque", "HTTP://localhost/"} {
+		"https://a%2eb/", "https://a/%zz", "http:localhost", "http:///localhost", "http://localhost:/", "https://x:65536", `https://a\@b`, "https://[fe80::1%25eth0]/", "javascript:alert(1)", "https://a?b#", "//a/b", "https://app.example@evil.example/cb", "https://app.example:443@evil.example/", `https://evil.example\.app.example/`, "https://[::1", "com.example.app:opaque", "HTTP://localhost/", "https://a.b-c.example/x/y.z~", "https://1.2", "https://a.1", "https://a.0x1/", "https://-a", "https://a..b", "https://a.b.", "https://3com.example/"} {
 		f.Add(s)
 	}
 	f.Fuzz(func(t *testing.T, s string) {
+		if path, usual := usualURI(s); usual {
+			if u, err := parseURI(s); err != nil || checkHTTP(u) != nil || u.Path != path || s != "https://"+u.Host+path || u.Host != strings.ToLower(u.Host) || u.Port() != "" {
+				t.Fatalf("%q is taken to be usual, with the path %q; net/url says %+v, %v", s, path, u, err)
+			}
+		}
 		for _, c := range []struct {
 			rule string
 			err  error

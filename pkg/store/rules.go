@@ -65,15 +65,20 @@ func checkList(path string, items []string, most int, fs *faults, check func(str
 		fs.add(path, "has %d items; at most %d are allowed", len(items), most)
 		return
 	}
-	seen := make(map[string]bool, len(items))
+	var seen map[string]bool // of lists in which a search would be slow
+	if len(items) > 16 {
+		seen = make(map[string]bool, len(items))
+	}
 	for i, s := range items {
-		at := path + "[" + strconv.Itoa(i) + "]"
-		if seen[s] {
-			fs.add(at, "%s is in the list already", quote(s))
-			continue
+		err := check(s)
+		if seen[s] || seen == nil && contains(items[:i], s) {
+			err = fmt.Errorf("%s is in the list already", quote(s))
+		} else if seen != nil {
+			seen[s] = true
 		}
-		seen[s] = true
-		fs.addErr(at, check(s))
+		if err != nil {
+			fs.addErr(path+"["+strconv.Itoa(i)+"]", err)
+		}
 	}
 }
 

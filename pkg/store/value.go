@@ -1,7 +1,6 @@
 package store
 
 import (
-	"encoding/json"
 	"errors"
 	"fmt"
 	"strconv"
@@ -45,7 +44,7 @@ func (t *Time) UnmarshalJSON(b []byte) error {
 		return nil
 	}
 	var s string
-	if err := json.Unmarshal(b, &s); err != nil {
+	if err := readText(b, &s); err != nil {
 		return errors.New("must be a time such as 2026-01-05T10:00:00Z")
 	}
 	p, err := time.Parse(time.RFC3339Nano, s)
@@ -92,7 +91,7 @@ func (d *Duration) UnmarshalJSON(b []byte) error {
 		return nil
 	}
 	var s string
-	if err := json.Unmarshal(b, &s); err != nil {
+	if err := readText(b, &s); err != nil {
 		return err
 	}
 	v, err := ParseDuration(s)

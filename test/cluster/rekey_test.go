@@ -28,8 +28,8 @@ var rekeyedLine = regexp.MustCompile(`^cluster rekeyed: key ([0-9a-f]{16}), [0-9
 // cluster goes over to a new key, through a node that does not lead. Then nothing
 // is under the old key, nobody has it, and the private keys are what they were.
 func TestAClusterIsRekeyedUnderLoad(t *testing.T) {
-	c := found(t, 3, "--snapshot-interval", "1s", "--snapshot-threshold", "64")
-	away := c.Add("--join", c.Nodes[0].Server(), "--non-voter", "--snapshot-interval", "1s", "--snapshot-threshold", "64")
+	c := found(t, 3, "--snapshot-interval", "1s", "--snapshot-threshold", "8")
+	away := c.Add("--join", c.Nodes[0].Server(), "--non-voter", "--snapshot-interval", "1s", "--snapshot-threshold", "8")
 	away.Start()
 	c.Await(away)
 	for i := range 6 {
@@ -74,6 +74,12 @@ func TestAClusterIsRekeyedUnderLoad(t *testing.T) {
 	}
 	c.wrongKey(c.Nodes[2])
 	c.Identical()
+	for _, n := range c.Nodes {
+		live.Until(t, "node "+n.Name+" has a snapshot", func() bool {
+			states, err := filepath.Glob(filepath.Join(n.Dir, "raft", "snapshots", "*", "state.bin"))
+			return err == nil && len(states) > 0
+		})
+	}
 	c.wantNowhere(old, now)
 }
 

@@ -157,7 +157,8 @@ func (n *Node) close() {
 		}
 	}
 	if n.t.Failed() {
-		n.t.Logf("the log of node %s ends\n%s", n.Name, n.LogTail())
+		log := n.LogTail() // of each node little: what failed is to be seen beside it
+		n.t.Logf("the log of node %s ends\n%s", n.Name, log[max(0, len(log)-800):])
 	}
 }
 

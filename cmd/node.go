@@ -149,6 +149,9 @@ func runNode(ctx context.Context, env *Env, f *nodeFlags) error {
 	}
 	unix.Umask(0o077)
 	slog.SetDefault(config.Log)
+	collecting, collected := context.WithCancel(ctx)
+	defer collected()
+	go collect(collecting)
 
 	failed := make(chan error, 1)
 	config.Stop = func(err error) {

@@ -5,16 +5,15 @@ import (
 	"errors"
 	"fmt"
 	"runtime"
-	"sync"
 	"sync/atomic"
 
 	"github.com/cpctl/cpctl/pkg/store"
 )
 
 // Judging a document takes most of the time of reading an archive, and does not
-// depend on any other. So documents are collected, judged on all processors, and
-// loaded in their order, by which the first fault is the same whatever the
-// number of processors.
+// depend on any other. So documents are collected, judged on all processors while
+// the next are read, and loaded in their order, by which the first fault is the same
+// whatever the number of processors.
 
 // A batch ends at either bound.
 const (
@@ -38,22 +37,39 @@ func (rd *reader) takeDoc(path string, b []byte) error {
 	if rd.docBytes += len(b); len(rd.docs) < batchDocs && rd.docBytes < batchBytes {
 		return nil
 	}
-	return rd.loadDocs()
+	return rd.judgeDocs()
 }
 
-// loadDocs judges and loads what was collected. Its errors name the member.
-func (rd *reader) loadDocs() error {
-	var next atomic.Int64
-	var workers sync.WaitGroup
-	for range min(runtime.GOMAXPROCS(0), len(rd.docs)) {
-		workers.Go(func() {
-			for i := next.Add(1) - 1; i < int64(len(rd.docs)); i = next.Add(1) - 1 {
-				rd.docs[i].judge(rd.manifest.Revision)
+// judgeDocs has what was collected judged, and loads what was judged before.
+func (rd *reader) judgeDocs() error {
+	if err := rd.loadJudged(); err != nil {
+		return err
+	}
+	rd.docs, rd.judged, rd.docBytes = rd.judged, rd.docs, 0
+	docs, revision := rd.judged, rd.manifest.Revision
+	next := new(atomic.Int64)
+	for range min(runtime.GOMAXPROCS(0), len(docs)) {
+		rd.judges.Go(func() {
+			for i := next.Add(1) - 1; i < int64(len(docs)); i = next.Add(1) - 1 {
+				docs[i].judge(revision)
 			}
 		})
 	}
-	workers.Wait()
-	for _, p := range rd.docs {
+	return nil
+}
+
+// loadDocs judges and loads everything that was collected.
+func (rd *reader) loadDocs() error {
+	if err := rd.judgeDocs(); err != nil {
+		return err
+	}
+	return rd.loadJudged()
+}
+
+// loadJudged waits for the judges and loads. Its errors name the member.
+func (rd *reader) loadJudged() error {
+	rd.judges.Wait()
+	for _, p := range rd.judged {
 		if p.err == nil && p.want != nil {
 			p.err = rd.comparePublic(p)
 		}
@@ -65,7 +81,7 @@ func (rd *reader) loadDocs() error {
 		}
 		rd.tx.LoadDoc(p.doc)
 	}
-	rd.docs, rd.docBytes = rd.docs[:0], 0
+	rd.judged = rd.judged[:0]
 	return nil
 }
 
@@ -79,7 +95,7 @@ func (p *pendingDoc) judge(revision uint64) {
 	if ks, ok := v.(*store.Keyset); ok {
 		p.jwks, p.want = store.JWKSPath(ks.Tenant), store.JWKSOf(ks)
 	}
-	if p.doc, p.err = store.NewDoc(p.path, p.bytes); p.err != nil {
+	if p.doc, p.err = store.NewDocOf(p.path, p.bytes, v); p.err != nil {
 		return
 	}
 	if d := p.doc; d.Revision > revision || d.CreateRevision > d.Revision {

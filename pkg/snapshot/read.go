@@ -10,6 +10,7 @@ import (
 	"fmt"
 	"hash"
 	"io"
+	"sync"
 
 	"github.com/cpctl/cpctl/pkg/store"
 	"github.com/klauspost/compress/gzip"
@@ -45,6 +46,7 @@ func read(from io.Reader, lim Limits) (*Manifest, *Contents, error) {
 	src := &source{r: from, sum: whole}
 	rd := &reader{lim: lim.withDefaults(), tx: store.NewImage().Begin(), hash: sha256.New(), folded: map[string]string{}}
 	img, err := rd.archive(src)
+	rd.judges.Wait() // after a fault of what was read meanwhile
 	if err != nil {
 		return rd.shown, nil, rd.explain(err, src)
 	}
@@ -66,10 +68,12 @@ type reader struct {
 	name     string // of the current member
 	sums     []memberSum
 	folded   map[string]string // lower case -> name, below system/
-	docs     []*pendingDoc     // published documents not loaded yet
+	docs     []*pendingDoc     // published documents, collected
 	docBytes int               // of them
-	hash     hash.Hash         // of the current member
-	buf      bytes.Buffer      // of the current member, if it is not a stream
+	judged   []*pendingDoc     // those before, which the judges have
+	judges   sync.WaitGroup
+	hash     hash.Hash    // of the current member
+	buf      bytes.Buffer // of the current member, if it is not a stream
 }
 
 type memberSum struct {

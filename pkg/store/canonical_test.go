@@ -70,7 +70,9 @@ func samples(t testing.TB) map[string]any {
 }
 
 func TestEveryKindSurvivesARoundTrip(t *testing.T) {
-	for path, doc := range samples(t) {
+	all := samples(t)
+	all[ClientPath("acme", "plain")] = plainClientOf("plain")
+	for path, doc := range all {
 		b := Encode(doc)
 		got, err := DecodeDoc(path, b)
 		if err != nil {
@@ -79,6 +81,11 @@ func TestEveryKindSurvivesARoundTrip(t *testing.T) {
 		}
 		if reflect.TypeOf(got) != reflect.TypeOf(doc) {
 			t.Errorf("DecodeDoc(%s) is a %T, want %T", path, got, doc)
+		}
+		if want, err := NewDoc(path, b); err != nil {
+			t.Errorf("NewDoc(%s): %v", path, err)
+		} else if d, err := NewDocOf(path, b, got); err != nil || !reflect.DeepEqual(d, want) {
+			t.Errorf("NewDocOf(%s) = %+v, %v; NewDoc makes %+v", path, d, err, want)
 		}
 		if again := Encode(got); !bytes.Equal(again, b) {
 			t.Errorf("%s changes when encoded again:\n%s\nwant\n%s", path, again, b)

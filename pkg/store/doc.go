@@ -3,6 +3,7 @@ package store
 import (
 	"encoding/json"
 	"fmt"
+	"slices"
 	"strings"
 )
 
@@ -69,6 +70,45 @@ func NewDoc(path string, b []byte) (*Doc, error) {
 		return nil, fmt.Errorf("%s: %w", path, err)
 	}
 	return d, nil
+}
+
+// NewDocOf is NewDoc for bytes that DecodeDoc has read, without reading them again
+// where that is worth something.
+func NewDocOf(path string, b []byte, decoded any) (*Doc, error) {
+	c, ok := decoded.(*Client)
+	if !ok {
+		return NewDoc(path, b)
+	}
+	ref, err := ParsePath(path)
+	if err != nil {
+		return nil, err
+	}
+	return &Doc{Path: path, Bytes: b, Sum: term(path, b), CreateRevision: c.CreateRevision, Revision: c.Revision, Head: c.head(ref)}, nil
+}
+
+// head is what readClient makes of the client's bytes. It holds nothing of the client
+// itself, whose strings may be parts of a longer text.
+func (c *Client) head(ref Ref) *ClientHead {
+	h := &ClientHead{
+		Tenant: ref.Tenant, ClientID: ref.Name, TokenEndpointAuthMethod: wordOf(c.TokenEndpointAuthMethod, authMethods), RequirePKCE: c.RequirePKCE,
+		GrantTypes: make([]string, len(c.GrantTypes)), Scopes: make([]string, len(c.Scopes)),
+		AccessTokenTTL: c.AccessTokenTTL, IDTokenTTL: c.IDTokenTTL, RefreshTokenTTL: c.RefreshTokenTTL,
+	}
+	for i, g := range c.GrantTypes {
+		h.GrantTypes[i] = wordOf(g, grantTypes)
+	}
+	for i, s := range c.Scopes {
+		h.Scopes[i] = strings.Clone(s)
+	}
+	return h
+}
+
+// wordOf is the word among those that are shared by all documents, or a copy.
+func wordOf(s string, words []string) string {
+	if i := slices.Index(words, s); i >= 0 {
+		return words[i]
+	}
+	return strings.Clone(s)
 }
 
 func (ks *Keyset) head() *KeysetHead {

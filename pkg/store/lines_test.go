@@ -24,8 +24,10 @@ func sameAsParsed(t *testing.T, path string, b []byte) {
 }
 
 // plainClient has what most clients have, in letters of ASCII.
-func plainClient() *Client {
-	c := defaultClient("acme", "web")
+func plainClient() *Client { return plainClientOf("web") }
+
+func plainClientOf(id string) *Client {
+	c := defaultClient("acme", id)
 	c.RedirectURIs = []string{"https://app.acme.example/cb", "http://127.0.0.1:8080/cb"}
 	c.AccessTokenTTL, c.Labels["team"], c.Annotations["page"] = Duration(15*60e9), "web", "a: b"
 	c.Secrets = sampleClient().Secrets

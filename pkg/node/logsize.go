@@ -14,7 +14,7 @@ const (
 	// When older ones have three times that, the log is cut behind a snapshot; who is
 	// further behind gets the snapshot, which is smaller than what was cut.
 	keptLogBytes = 32 << 20
-	keptEntries  = cachedLogs // stay whatever their size
+	keptEntries  = 128 // stay whatever their size
 
 	cutStep = 64 // entries that are deleted at once: an append waits no longer than for these
 )

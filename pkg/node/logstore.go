@@ -27,7 +27,7 @@ var errLogClosed = errors.New("the raft log is closed")
 // call fails.
 //
 // It knows damage. Each entry carries a CRC-32C of its content and of the entry
-// before it in Log.Extensions, put there on a copy, because raft's LogCache, which
+// before it in Log.Extensions, put there on a copy, because logCache, which
 // wraps this store, shares the entries; raft's own values carry one, too; the file
 // tail says where the log ends; and what bbolt does with a damaged file becomes an
 // error (logpages.go, logsum.go, logopen.go, logguard.go).

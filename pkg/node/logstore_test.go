@@ -364,10 +364,7 @@ func TestLogRefusesAGap(t *testing.T) {
 
 func TestCacheAndLogShareEntries(t *testing.T) {
 	s, _ := testLog(t, filepath.Join(t.TempDir(), "raft.db"))
-	cache, err := raft.NewLogCache(4, s)
-	if err != nil {
-		t.Fatal(err)
-	}
+	cache := newLogCache(s)
 	if !cache.IsMonotonic() {
 		t.Error("the cache hides that the log is monotonic")
 	}

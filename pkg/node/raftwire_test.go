@@ -127,12 +127,9 @@ func (p *wirePeer) start() {
 	p.trans = raft.NewNetworkTransportWithConfig(&raft.NetworkTransportConfig{
 		Stream: layer, MaxPool: 3, MaxRPCsInFlight: callsInFlight, Timeout: 5 * time.Second, Logger: cfg.Logger, MsgpackUseNewTimeFormat: true,
 	})
-	cached, err := raft.NewLogCache(512, p.logs)
-	if err != nil {
-		p.t.Fatal(err)
-	}
 	p.fsm = new(lines)
-	if p.raft, err = raft.NewRaft(cfg, p.fsm, cached, p.logs, p.snaps, p.trans); err != nil {
+	var err error
+	if p.raft, err = raft.NewRaft(cfg, p.fsm, newLogCache(p.logs), p.logs, p.snaps, p.trans); err != nil {
 		p.t.Fatal(err)
 	}
 	r, trans := p.raft, p.trans

@@ -103,10 +103,7 @@ func (n *Node) startRaft() error {
 	if err != nil {
 		return err
 	}
-	cached, err := raft.NewLogCache(cachedLogs, n.logs)
-	if err != nil {
-		return err
-	}
+	cached := newLogCache(n.logs)
 	transport := n.newTransport()
 	var machine raft.BatchingFSM = n.fsm
 	if n.cfg.between != nil {

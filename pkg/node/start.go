@@ -21,7 +21,6 @@ const (
 	defaultTimeout  = 500 * time.Millisecond
 	commitTimeout   = 5 * time.Millisecond // how long a follower may be behind what the leader has answered
 	minTrailingLogs = 1024
-	cachedLogs      = 128 // newest entries kept in memory for followers; at most 32 MiB, since most hold less than 256 KiB
 	keepSnapshots   = 3
 	applyBatch      = 64
 )

@@ -102,10 +102,17 @@ func (e *Env) checked(r *rpc.CheckReport) error {
 // verdict makes the outcome of a check an exit code: damage counts for more than
 // a member that does not answer.
 func verdict(r *rpc.CheckReport) error {
-	faults, damaged, unchecked, silent, hint := 0, 0, 0, "", ""
+	faults, damaged, silent, hint := 0, 0, "", ""
+	voters, unchecked := 0, 0
 	for _, n := range r.Nodes {
+		if n.Voter {
+			voters++
+		}
 		if !n.Checked {
-			unchecked, silent = unchecked+1, cmp.Or(silent, n.Name)
+			silent = cmp.Or(silent, n.Name)
+			if n.Voter {
+				unchecked++
+			}
 		}
 		left := 0
 		for _, f := range n.Faults {
@@ -128,7 +135,7 @@ func verdict(r *rpc.CheckReport) error {
 		return store.Errorf(store.CodeIntegrity, "%s on %d of %s", plural(faults, "fault"), damaged, plural(len(r.Nodes), "node")).WithHint("%s", hint)
 	case silent != "":
 		hint = "see: cpctl cluster status"
-		if 2*unchecked >= len(r.Nodes) {
+		if unchecked > 0 && 2*unchecked >= voters {
 			hint += "\n" + lostForGood
 		}
 		return store.Errorf(store.CodeUnavailable, "node %q was not checked", silent).WithHint("%s", hint)

@@ -7,11 +7,16 @@ import (
 )
 
 func checkOf(name string, faults ...rpc.Fault) rpc.NodeCheck {
-	return rpc.NodeCheck{Name: name, Checked: true, Index: 57, Faults: append([]rpc.Fault{}, faults...)}
+	return rpc.NodeCheck{Name: name, Voter: true, Checked: true, Index: 57, Faults: append([]rpc.Fault{}, faults...)}
 }
 
 func silent(name string) rpc.NodeCheck {
-	return rpc.NodeCheck{Name: name, Reason: "connection refused", Faults: []rpc.Fault{}}
+	return rpc.NodeCheck{Name: name, Voter: true, Reason: "connection refused", Faults: []rpc.Fault{}}
+}
+
+func withoutVote(n rpc.NodeCheck) rpc.NodeCheck {
+	n.Voter = false
+	return n
 }
 
 func TestCheckTellsPeopleAndScripts(t *testing.T) {
@@ -43,6 +48,9 @@ func TestCheckTellsPeopleAndScripts(t *testing.T) {
 			"cpctl: node \"n2\" was not checked\n  see: cpctl cluster status\n  if a majority of the voters is lost for good: cpctl recover plan --help\n"},
 		{"one of three that does not answer", nil, []rpc.NodeCheck{checkOf("n1"), silent("n2"), checkOf("n3")}, 10,
 			"node/n1 intact, index 57\nnode/n3 intact, index 57\nNODE   PATH   PROBLEM\nn2     -      not checked: connection refused\n",
+			"cpctl: node \"n2\" was not checked\n  see: cpctl cluster status\n"},
+		{"two of three that have no vote and do not answer", nil, []rpc.NodeCheck{checkOf("n1"), withoutVote(silent("n2")), withoutVote(silent("n3"))}, 10,
+			"node/n1 intact, index 57\nNODE   PATH   PROBLEM\nn2     -      not checked: connection refused\nn3     -      not checked: connection refused\n",
 			"cpctl: node \"n2\" was not checked\n  see: cpctl cluster status\n"},
 		{"damage counts for more than silence", nil, []rpc.NodeCheck{silent("n1"), checkOf("n2", changed)}, 11,
 			"NODE   PATH                       PROBLEM\nn1     -                          not checked: connection refused\nn2     data/keys/acme/jwks.json   changed\n",
@@ -78,6 +86,7 @@ func TestCheckAsJSON(t *testing.T) {
     {
       "name": "n1",
       "id": "",
+      "voter": true,
       "checked": true,
       "reason": "",
       "index": 57,

@@ -129,6 +129,7 @@ type CheckReport struct {
 type NodeCheck struct {
 	Name        string  `json:"name"`
 	ID          string  `json:"id"`
+	Voter       bool    `json:"voter"`
 	Checked     bool    `json:"checked"`
 	Reason      string  `json:"reason"` // why it, or its files, were not checked
 	Index       uint64  `json:"index"`

@@ -38,7 +38,7 @@ func (s *Server) check(ctx context.Context, args CheckArgs) *CheckReport {
 	for i, m := range members {
 		asked.Go(func() {
 			c, err := s.checkOne(ctx, m, args)
-			n := NodeCheck{Name: m.Name, ID: m.ID, Faults: []Fault{}}
+			n := NodeCheck{Name: m.Name, ID: m.ID, Voter: m.Voter, Faults: []Fault{}}
 			if err != nil {
 				n.Reason = err.Error()
 			} else {

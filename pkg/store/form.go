@@ -236,6 +236,9 @@ func (f *form) text(s string) {
 }
 
 func firstControl(s string, lines bool) (rune, bool) {
+	if visibleASCII(s) {
+		return 0, false
+	}
 	for _, r := range s {
 		if lines && (r == '\n' || r == '\t') {
 			continue
@@ -245,6 +248,16 @@ func firstControl(s string, lines bool) (rune, bool) {
 		}
 	}
 	return 0, false
+}
+
+// visibleASCII reports whether a text is of visible ASCII and spaces, as most are.
+func visibleASCII(s string) bool {
+	for i := range len(s) {
+		if c := s[i]; c < ' ' || c > '~' {
+			return false
+		}
+	}
+	return true
 }
 
 // clone is a deep copy in which no list and no map is nil, so that two documents

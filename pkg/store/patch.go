@@ -33,6 +33,9 @@ func CompleteTenant(current *Tenant, patch []byte) (*Tenant, error) {
 		t = cloneDoc(current)
 		pins = append(pins, pin{"slug", current.Slug})
 	}
+	if current == nil {
+		p.given = map[string]bool{}
+	}
 	p.merge(t, def, t.UID, pins)
 	if current == nil {
 		t.fit(p.given)
@@ -135,7 +138,7 @@ type input struct {
 }
 
 func openPatch(patch []byte) *input {
-	p := &input{form: form{patch: true, given: map[string]bool{}}, root: &node{kind: objectKind}}
+	p := &input{form: form{patch: true}, root: &node{kind: objectKind}}
 	if len(bytes.TrimSpace(patch)) == 0 {
 		return p
 	}

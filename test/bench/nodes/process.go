@@ -104,10 +104,11 @@ func CPU(all ...*Process) (sum time.Duration, err error) {
 	return sum, nil
 }
 
-// Memory is what a process has and had at most, resident, bytes.
-type Memory struct{ Now, Most int64 }
+// Memory is what a process has and had at most, resident, in bytes; Mapped is what of
+// it are pages of files, which the system takes back when it needs them.
+type Memory struct{ Now, Most, Mapped int64 }
 
-// Memory reads both from /proc.
+// Memory reads it from /proc.
 func (p *Process) Memory() (m Memory, err error) {
 	b, err := os.ReadFile(fmt.Sprintf("/proc/%d/status", p.cmd.Process.Pid))
 	if err != nil {
@@ -124,6 +125,8 @@ func (p *Process) Memory() (m Memory, err error) {
 			m.Most = kib << 10
 		case "VmRSS:":
 			m.Now = kib << 10
+		case "RssFile:":
+			m.Mapped = kib << 10
 		}
 	}
 	return m, nil

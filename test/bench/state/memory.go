@@ -66,6 +66,7 @@ func (f *footprint) full(b *bench) error {
 	beside := fmt.Sprintf("2 x %s + 500 x %d: %s", mib(bytes), b.made, mib(bound))
 	now, most := m.Now-before.Now, m.Most-before.Most
 	b.results.compared("memory", fmt.Sprintf("a follower, after %s of rest", b.quiet), fmt.Sprintf("%s - %s", mib(m.Now), mib(before.Now)), beside, float64(now)/float64(bound), atMost(1))
+	b.results.noted("memory", "pages of its files, the log above all, included", fmt.Sprintf("%s - %s", mib(m.Mapped), mib(before.Mapped)), "")
 	b.results.compared("memory", "the most it ever had", fmt.Sprintf("%s - %s", mib(m.Most), mib(before.Most)), beside, float64(most)/float64(bound), atMost(1))
 	b.results.noted("memory", "requests it remembers, included", fmt.Sprintf("%d records", remembered), mib(size)+" as an archive has them")
 	return nil

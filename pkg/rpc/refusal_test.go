@@ -119,6 +119,24 @@ func TestAGoodbyeEndsACommandAtOnce(t *testing.T) {
 	}
 }
 
+// TestWhoIsTurnedAwayAsksOverAnotherConnection: nothing comes of the one on which it was
+// told so, and a change that is sent over it would have an unknown outcome.
+func TestWhoIsTurnedAwayAsksOverAnotherConnection(t *testing.T) {
+	t.Parallel()
+	ca := newAuthority(t)
+	ana := member(t, ca, access.Operator, "ana", 1, time.Now())
+	bye := &Goodbye{Err: store.Errorf(store.CodeDenied, "certificate 00ff was revoked")}
+	p := openPort(t, &fake{leads: true, farewell: bye}, member(t, ca, access.Node, "n1", 1, time.Now()), nil, nil)
+	for range 10 {
+		c := clientOf(t, &ana, p.address)
+		for first, do := range everyWay(c) {
+			wantDenied(t, first, do(soon(t)), "certificate 00ff was revoked")
+			_, err := c.Write(soon(t), someWrite())
+			wantDenied(t, "write after "+first, err, "certificate 00ff was revoked")
+		}
+	}
+}
+
 // everyWay is each of the ways in which a client deals with its servers.
 func everyWay(c *Client) map[string]func(context.Context) error {
 	return map[string]func(context.Context) error{

@@ -203,6 +203,17 @@ func (c *Client) next(conn *link, broken bool) {
 	}
 }
 
+// leave gives up a connection whose other side has turned us away, and stays at the
+// server: what is sent over it is not read, and its outcome would be unknown.
+func (c *Client) leave(conn *link) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	if c.conn == conn {
+		c.conn.Close()
+		c.conn = nil
+	}
+}
+
 // noLeader begins the error of a call that found servers and no leader.
 const noLeader = "no leader among"
 

@@ -64,7 +64,11 @@ func (c *Client) alive(ctx context.Context) error {
 		for range c.opts.Servers {
 			conn, server, err := c.connection(ctx)
 			if err == nil {
-				if _, err = do[struct{}, struct{}](ctx, conn, "Cluster."+pingMethod, nil, struct{}{}); !errors.Is(err, errBroken) {
+				_, err = do[struct{}, struct{}](ctx, conn, "Cluster."+pingMethod, nil, struct{}{})
+				if bye := new(Goodbye); errors.As(err, &bye) {
+					c.leave(conn)
+				}
+				if !errors.Is(err, errBroken) {
 					return nil // any answer is one
 				}
 				c.next(conn, true)

@@ -218,10 +218,14 @@ func (w *wreck) points(k int, o *crash.Op) (out []*point) {
 	}
 	add(kept, 0, w.state.Kept(), true)
 	add(lost, 0, w.state.Lost(), false)
-	for seed := range *crashSeeds {
-		if *crashSeed >= 0 {
-			seed = *crashSeed
-		}
+	seeds := make([]int, *crashSeeds)
+	for i := range seeds {
+		seeds[i] = i
+	}
+	if *crashSeed >= 0 { // once: two of the same would be in the same directory
+		seeds = []int{*crashSeed}
+	}
+	for _, seed := range seeds {
 		rng := rand.New(rand.NewPCG(uint64(k), uint64(seed)))
 		add(part, seed, w.state.Part(rng), rng.IntN(2) == 0)
 	}

@@ -70,7 +70,9 @@ func openApplied(t *tree) (*slots, Applied, bool, error) {
 	if err == nil {
 		err = t.own.fix(t.sys, fd, t.own.file)
 	}
-	if err != nil || size != markerSize {
+	// A marker whose file came to the disk and its blank lines did not holds no record,
+	// and the first one that is written would leave the rest of it as it is.
+	if err != nil || size != markerSize || !ok && m.damaged {
 		unix.Close(fd)
 		return nil, Applied{}, false, err
 	}

@@ -65,6 +65,21 @@ func TestFilesOfThisBootCountAtOnce(t *testing.T) {
 	}
 }
 
+// TestAMarkerOfWhichOnlyItsLengthCameToTheDisk: nothing of it is left as it was, and
+// a check finds nothing, when one record was written.
+func TestAMarkerOfWhichOnlyItsLengthCameToTheDisk(t *testing.T) {
+	w := acme(t)
+	dir, _ := stopped(t, w)
+	if err := os.WriteFile(filepath.Join(dir, "data/.applied"), make([]byte, markerSize), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	p := started(t, dir, w, boot("boot-2"))
+	img, _ := w.image()
+	if faults, err := p.Check(img, false); err != nil || len(faults) > 0 {
+		t.Errorf("a check finds %v, %v", faults, err)
+	}
+}
+
 // spoil is what people and crashes do to data/.
 var spoil = []struct {
 	fact   string

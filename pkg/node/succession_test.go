@@ -123,10 +123,14 @@ func TestTheAuthorityIsRolledOver(t *testing.T) {
 		}
 		return err
 	})
+	was := c.leader()
+	was.succeed() // as its watch does
+	if a, err := c.rotate(RotateRequest{}); err != nil || a.Phase != CAAnnounced || a.Signs != first {
+		t.Errorf("while %s is waited for: %+v, %v", away, a, err)
+	}
 	if _, err := c.rotate(RotateRequest{Retire: true}); !errors.Is(err, store.ErrRefused) {
 		t.Errorf("retired before the switch: %v, want refused", err)
 	}
-	was := c.leader()
 	if err := was.raft().LeadershipTransfer().Error(); err != nil {
 		t.Fatal(err)
 	}

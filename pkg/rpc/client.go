@@ -72,6 +72,11 @@ func NewClient(o Options) *Client {
 func (c *Client) Close() error {
 	c.mu.Lock()
 	defer c.mu.Unlock()
+	return c.hangUp()
+}
+
+// hangUp gives up the connection in use, if there is one. The caller holds mu.
+func (c *Client) hangUp() error {
 	if c.conn == nil {
 		return nil
 	}

@@ -197,8 +197,7 @@ func (c *Client) next(conn *link, broken bool) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	if c.conn == conn && (broken || len(c.opts.Servers) > 1) {
-		c.conn.Close()
-		c.conn = nil
+		c.hangUp()
 		c.at++
 	}
 }
@@ -209,8 +208,7 @@ func (c *Client) leave(conn *link) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	if c.conn == conn {
-		c.conn.Close()
-		c.conn = nil
+		c.hangUp()
 	}
 }
 

@@ -237,10 +237,7 @@ func (c *Client) turn() {
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	if len(c.opts.Servers) > 1 {
-		if c.conn != nil {
-			c.conn.Close()
-			c.conn = nil
-		}
+		c.hangUp()
 		c.at++
 	}
 }

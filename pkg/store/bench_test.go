@@ -2,6 +2,7 @@ package store
 
 import (
 	"fmt"
+	"reflect"
 	"testing"
 )
 
@@ -79,6 +80,46 @@ func BenchmarkRecordLine(b *testing.B) {
 	for b.Loop() {
 		r.Line()
 	}
+}
+
+// BenchmarkReadClient is what DecodeDoc does first: by the lines, or by parsing.
+func BenchmarkReadClient(b *testing.B) {
+	doc := Encode(benchClient(b))
+	b.Run("lines", func(b *testing.B) {
+		for b.Loop() {
+			if !readLines(doc, reflect.ValueOf(new(Client)).Elem()) {
+				b.Fatal("it is parsed")
+			}
+		}
+	})
+	b.Run("parsed", func(b *testing.B) {
+		for b.Loop() {
+			var fm form
+			fm.fill(parse(doc, MaxDocument, &fm.faults), reflect.ValueOf(new(Client)).Elem(), reflect.Value{})
+			if len(fm.faults) > 0 {
+				b.Fatal(fm.faults)
+			}
+		}
+	})
+}
+
+// BenchmarkURI: one of the usual kind is recognized, or taken apart.
+func BenchmarkURI(b *testing.B) {
+	const uri = "https://app-00001234.customers.example.com/oauth/silent-renew"
+	b.Run("usual", func(b *testing.B) {
+		for b.Loop() {
+			if _, usual := usualURI(uri); !usual {
+				b.Fatal("it is taken apart")
+			}
+		}
+	})
+	b.Run("apart", func(b *testing.B) {
+		for b.Loop() {
+			if u, err := parseURI(uri); err != nil || checkHTTP(u) != nil {
+				b.Fatal(err)
+			}
+		}
+	})
 }
 
 func BenchmarkDecodeDoc(b *testing.B) {

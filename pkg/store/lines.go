@@ -5,8 +5,8 @@ import (
 	"reflect"
 )
 
-// readLines fills a document from its canonical form, line by line, which takes a
-// quarter of what parsing it does. It reports false for everything that it does not
+// readLines fills a document from its canonical form, line by line, which takes
+// half of what parsing it does. It reports false for everything that it does not
 // know at once, and then doc may be filled in part. What it accepts may still not be
 // canonical: that Encode makes b of doc again is for the caller to see.
 func readLines(b []byte, doc reflect.Value) bool {

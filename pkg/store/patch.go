@@ -32,8 +32,7 @@ func CompleteTenant(current *Tenant, patch []byte) (*Tenant, error) {
 	if current != nil {
 		t = cloneDoc(current)
 		pins = append(pins, pin{"slug", current.Slug})
-	}
-	if current == nil {
+	} else {
 		p.given = map[string]bool{}
 	}
 	p.merge(t, def, t.UID, pins)

@@ -3,6 +3,7 @@ package store
 import (
 	"fmt"
 	"reflect"
+	"runtime"
 	"testing"
 )
 
@@ -130,4 +131,26 @@ func BenchmarkDecodeDoc(b *testing.B) {
 			b.Fatal(err)
 		}
 	}
+}
+
+// BenchmarkHeld is what the state holds of a document: heap, in bytes of each.
+func BenchmarkHeld(b *testing.B) {
+	doc := Encode(benchClient(b))
+	tx := NewImage().Begin()
+	heap := func() uint64 {
+		var m runtime.MemStats
+		runtime.GC()
+		runtime.ReadMemStats(&m)
+		return m.HeapAlloc
+	}
+	before, n := heap(), 0
+	for b.Loop() {
+		if err := tx.Load(fmt.Sprintf("tenants/acme/clients/client-%08d.json", n), doc); err != nil {
+			b.Fatal(err)
+		}
+		n++
+	}
+	b.ReportMetric(float64(heap()-before)/float64(n), "B/held")
+	b.ReportMetric(float64(len(doc)), "B/doc")
+	runtime.KeepAlive(tx)
 }

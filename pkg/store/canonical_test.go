@@ -3,6 +3,7 @@ package store
 import (
 	"bytes"
 	"encoding/json"
+	"fmt"
 	"errors"
 	"reflect"
 	"slices"
@@ -162,6 +163,16 @@ func TestCanonicalForm(t *testing.T) {
 `
 	if !strings.Contains(string(raw), want) {
 		t.Errorf("settings are\n%s\nwant\n%s", raw, want)
+	}
+	// A map of a few keys is walked in order by luck one time in eight; one of
+	// hundreds never is.
+	labels, lines := map[string]string{}, []string{}
+	for i := range 500 {
+		key := fmt.Sprintf("k%03d", i)
+		labels[key], lines = "", append(lines, `    "`+key+`": ""`)
+	}
+	if want = "  \"labels\": {\n" + strings.Join(lines, ",\n") + "\n  },\n"; !strings.Contains(string(Encode(&Scope{Labels: labels})), want) {
+		t.Error("labels are not in the order of their keys")
 	}
 	for _, doc := range []any{&Tenant{}, &Client{}, &Keyset{}, &JWKS{}} {
 		for _, line := range strings.Split(string(Encode(doc)), "\n") {

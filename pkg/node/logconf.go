@@ -19,9 +19,11 @@ func (s *logStore) membership() (confMark, error) {
 	return s.lookConf()
 }
 
+// lookConf looks once: whoever is watching asks many times a second, and a log of
+// many megabytes takes as long to read. Writing is locked.
 func (s *logStore) lookConf() (confMark, error) {
-	if e := s.conf; e != nil {
-		return confOf(e), nil
+	if s.conf != nil {
+		return *s.conf, nil
 	}
 	first, last, err := s.ends()
 	if err != nil {
@@ -33,8 +35,8 @@ func (s *logStore) lookConf() (confMark, error) {
 			return confMark{}, err
 		}
 		if e.Type == raft.LogConfiguration {
-			s.conf = &e
-			return confOf(&e), nil
+			s.conf = confOf(&e)
+			return *s.conf, nil
 		}
 	}
 	if s.snaps == nil {
@@ -44,25 +46,36 @@ func (s *logStore) lookConf() (confMark, error) {
 	if err != nil || len(list) == 0 {
 		return confMark{}, err
 	}
-	return confMark{list[0].ConfigurationIndex, list[0].Configuration}, nil
+	found := confMark{list[0].ConfigurationIndex, list[0].Configuration}
+	if last > 0 { // of an install into an empty log nobody tells us
+		s.conf = &found
+	}
+	return found, nil
 }
 
-func confOf(e *raft.Log) confMark { return confMark{e.Index, raft.DecodeConfiguration(e.Data)} }
+func confOf(e *raft.Log) *confMark { return &confMark{e.Index, raft.DecodeConfiguration(e.Data)} }
 
 // stored notes the configurations that were written; writing is locked.
 func (s *logStore) stored(entries []*raft.Log) {
 	for _, e := range entries {
 		if e.Type == raft.LogConfiguration {
-			s.conf = e
+			s.conf = confOf(e)
 		}
 	}
 }
 
-// deleted forgets the configuration if it went with some entries; writing is locked.
-func (s *logStore) deleted(min, max uint64) {
-	if s.conf != nil && min <= s.conf.Index && s.conf.Index <= max {
+// deleted forgets the configuration if its entry went from the end of the log, or
+// with all of it. One that goes from the beginning is that of the snapshot which
+// took its place. Writing is locked.
+func (s *logStore) deleted() error {
+	_, last, err := s.ends()
+	if err != nil {
+		return err
+	}
+	if last == 0 || s.conf != nil && s.conf.index > last {
 		s.conf = nil
 	}
+	return nil
 }
 
 // keptConf tells the node when the log that is kept after an install has a newer

@@ -3,6 +3,7 @@ package node
 import (
 	"errors"
 	"path/filepath"
+	"slices"
 	"strings"
 	"testing"
 
@@ -240,6 +241,70 @@ func TestUnreadableSnapshotsStopTheLog(t *testing.T) {
 	if err := s.followSnapshots(snaps, func() {}); err == nil {
 		t.Error("a log follows snapshots that cannot be listed")
 	}
+}
+
+// TestTheMembersAreLookedForOnce: the watch of a node asks for them again and again,
+// and the entry with them is the first to go from a log.
+func TestTheMembersAreLookedForOnce(t *testing.T) {
+	at := func(address raft.ServerAddress) raft.Configuration {
+		return raft.Configuration{Servers: []raft.Server{{ID: "a", Address: address}}}
+	}
+	s, _ := testLog(t, filepath.Join(t.TempDir(), "raft.db"))
+	store := func(first, last, members uint64, address raft.ServerAddress) {
+		t.Helper()
+		held := entries(first, last, 3)
+		held[members-first].Type, held[members-first].Data = raft.LogConfiguration, raft.EncodeConfiguration(at(address))
+		if err := s.StoreLogs(held); err != nil {
+			t.Fatal(err)
+		}
+	}
+	remove := func(min, max uint64) {
+		t.Helper()
+		if err := s.DeleteRange(min, max); err != nil {
+			t.Fatal(err)
+		}
+	}
+	snaps := new(fakeSnapshots)
+	snapshot := func(id string, index, members uint64, address raft.ServerAddress) {
+		snaps.install(id, index, 3)
+		snaps.list[0].ConfigurationIndex, snaps.list[0].Configuration = members, at(address)
+	}
+	if err := s.followSnapshots(snaps, func() {}); err != nil {
+		t.Fatal(err)
+	}
+	want := func(when string, index uint64, address raft.ServerAddress) {
+		t.Helper()
+		known := func() {
+			if got, err := s.membership(); err != nil || got.index != index || !slices.Equal(got.is.Servers, at(address).Servers) {
+				t.Fatalf("%s the members are of %+v, %v, want entry %d with %s", when, got, err, index, address)
+			}
+		}
+		known()
+		if n := testing.AllocsPerRun(5, known); n > 20 { // an entry that is read takes more than one
+			t.Errorf("%s asking for the members again takes %v allocations: the log is read", when, n)
+		}
+	}
+	store(1, 500, 5, "h:1")
+	want("at first", 5, "h:1")
+	snapshot("own", 100, 5, "h:1")
+	remove(1, 100)
+	want("behind a snapshot", 5, "h:1")
+	s.conf = nil
+	want("after a start", 5, "h:1")
+	store(501, 510, 503, "h:2")
+	want("after a change", 503, "h:2")
+	remove(490, 510) // a deposed leader's
+	want("without it", 5, "h:1")
+	snapshot("another's", 600, 590, "h:3")
+	remove(101, 489)
+	for _, index := range []uint64{590, 690} {
+		if got, err := s.membership(); err != nil || got.index != index {
+			t.Errorf("after an install the members are of %+v, %v, want entry %d", got, err, index)
+		}
+		snapshot("another's", 700, 690, "h:4") // with nothing to delete
+	}
+	store(701, 702, 702, "h:5")
+	want("behind an install", 702, "h:5")
 }
 
 // Raft takes the configuration of a snapshot that it installs for the one in force,

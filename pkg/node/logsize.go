@@ -86,8 +86,7 @@ func (s *logStore) delete(min, max uint64) error {
 		return fmt.Errorf("raft log %s: delete entries %d to %d: %w", s.path, min, max, err)
 	}
 	s.sizes.drop(min, max)
-	s.deleted(min, max)
-	return nil
+	return s.deleted()
 }
 
 // cut deletes the oldest entries, none behind a snapshot's last, until what is left

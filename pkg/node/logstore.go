@@ -42,7 +42,7 @@ type logStore struct {
 
 	writing sync.Mutex // one append or deletion at a time
 	tail    logTail    // the last entry
-	conf    *raft.Log  // the newest configuration in it; nil: not looked for yet, or there is none
+	conf    *confMark  // the newest configuration in it or in the snapshot before it; nil: not looked for yet
 	snaps   raft.SnapshotStore
 	sizes   logSizes
 	noted   *publish.Marker // nil in a log that is only read

@@ -67,9 +67,11 @@ func rebuilt(img *store.Image) (*store.Image, error) {
 		}
 	}
 	for r := range img.Requests() {
-		if err := tx.LoadRecord(r.Line()); err != nil {
+		read, err := store.ReadRecord(r.Line())
+		if err != nil {
 			return nil, err
 		}
+		tx.LoadRecord(read)
 	}
 	tx.SetCounters(img.Counters())
 	again, _ := tx.Freeze(img.Index, img.Term)

@@ -93,12 +93,8 @@ func (rd *reader) takeRequests(body io.Reader) error {
 		if err != nil {
 			return err
 		}
-		var r struct {
-			Sequence uint64     `json:"sequence"`
-			ID       string     `json:"id"`
-			Time     store.Time `json:"time"`
-		}
-		if err := json.Unmarshal(line, &r); err != nil {
+		r, err := store.ReadRecord(line)
+		if err != nil {
 			return fmt.Errorf("record %d: %w", count, err)
 		}
 		switch {
@@ -111,9 +107,7 @@ func (rd *reader) takeRequests(body io.Reader) error {
 		case r.Time > c.Time:
 			return fmt.Errorf("request %q is later than the last command", r.ID)
 		}
-		if err := rd.tx.LoadRecord(line); err != nil {
-			return err
-		}
+		rd.tx.LoadRecord(r)
 		next = r.Sequence + 1
 		if count++; count > store.MaxRequests {
 			return fmt.Errorf("more than %d records", store.MaxRequests)

@@ -77,10 +77,21 @@ func BenchmarkView(b *testing.B) {
 
 func BenchmarkRecordLine(b *testing.B) {
 	r := Record{Sequence: 12345, ID: sampleUID, Time: sampleMeta().CreatedAt, Op: "client.create", Index: 9, Revision: 4, Names: []string{"client/acme/web"}}
-	b.ReportAllocs()
-	for b.Loop() {
-		r.Line()
-	}
+	b.Run("written", func(b *testing.B) {
+		b.ReportAllocs()
+		for b.Loop() {
+			r.Line()
+		}
+	})
+	line := r.Line()
+	b.Run("read", func(b *testing.B) {
+		b.ReportAllocs()
+		for b.Loop() {
+			if _, err := ReadRecord(line); err != nil {
+				b.Fatal(err)
+			}
+		}
+	})
 }
 
 // BenchmarkReadClient is what DecodeDoc does first: by the lines, or by parsing.

@@ -27,16 +27,3 @@ func (t *Tx) Load(path string, b []byte) error {
 	t.put(d)
 	return nil
 }
-
-// LoadRecord adds one line of the archive's request table.
-func (t *Tx) LoadRecord(line []byte) error {
-	r := new(Record)
-	if err := unmarshal(line, r); err != nil {
-		return err
-	}
-	if !bytes.Equal(r.Line(), append(bytes.TrimSuffix(line, []byte("\n")), '\n')) {
-		return fmt.Errorf("request record %q is not in canonical form", r.ID)
-	}
-	t.addRecord(r)
-	return nil
-}

@@ -2,11 +2,8 @@ package store
 
 import (
 	"encoding/hex"
-	"encoding/json"
 	"fmt"
 	"iter"
-	"slices"
-	"strconv"
 	"strings"
 	"time"
 
@@ -73,52 +70,9 @@ func (r *Record) wordless() *Record {
 	return &c
 }
 
-// Line returns the record as one line of JSON, its form in archives.
-func (r *Record) Line() []byte {
-	if b := r.plainLine(); b != nil {
-		return b
-	}
-	b, err := json.Marshal(r)
-	if err != nil {
-		panic(err) // plain strings and numbers
-	}
-	return append(b, '\n')
-}
-
-// plainLine is Line of a record with nothing to escape, as nearly all are; nil for
-// others. Every node makes one for every command, in the bytes of encoding/json.
-func (r *Record) plainLine() []byte {
-	if r.Refusal != nil || !markless(r.ID) || !markless(r.Op) || slices.ContainsFunc(r.Names, func(s string) bool { return !markless(s) }) {
-		return nil
-	}
-	b := append(make([]byte, 0, 320), `{"sequence":`...)
-	b = strconv.AppendUint(b, r.Sequence, 10)
-	b = append(append(append(b, `,"id":"`...), r.ID...), `","digest":"`...)
-	b = append(hex.AppendEncode(b, r.Digest[:]), `","time":`...)
-	if r.Time == 0 {
-		b = append(b, "null"...)
-	} else {
-		b = append(r.Time.Std().AppendFormat(append(b, '"'), time.RFC3339Nano), '"')
-	}
-	b = append(append(append(b, `,"op":"`...), r.Op...), `","index":`...)
-	b = append(strconv.AppendUint(b, r.Index, 10), `,"revision":`...)
-	b = strconv.AppendUint(b, r.Revision, 10)
-	for i, name := range r.Names {
-		if i == 0 {
-			b = append(b, `,"names":["`...)
-		} else {
-			b = append(b, `","`...)
-		}
-		b = append(b, name...)
-	}
-	if len(r.Names) > 0 {
-		b = append(b, `"]`...)
-	}
-	if r.Total != 0 {
-		b = strconv.AppendInt(append(b, `,"total":`...), int64(r.Total), 10)
-	}
-	return append(b, "}\n"...)
-}
+// term is what the record adds to the digest of the state, by the line of its
+// wordless form.
+func (r *Record) term(line []byte) Digest { return term("system/requests/"+r.ID, line) }
 
 // markless reports whether encoding/json writes a string as it is.
 func markless(s string) bool { return plainText(s) && !strings.ContainsAny(s, "<>&") }
@@ -163,7 +117,8 @@ func (t *Tx) Remember(r Record) {
 		r.Refusal = &short
 	}
 	t.counters.Time = max(t.counters.Time, r.Time)
-	t.addRecord(&r)
+	r.sum = r.term(r.wordless().Line())
+	t.LoadRecord(&r)
 	for {
 		_, oldest, ok := t.requests.bySeq.Min()
 		if !ok || (oldest.Time+recordsKept >= t.counters.Time && t.requests.bySeq.Len() <= MaxRequests) {
@@ -176,8 +131,8 @@ func (t *Tx) Remember(r Record) {
 	}
 }
 
-func (t *Tx) addRecord(r *Record) {
-	r.sum = term("system/requests/"+r.ID, r.wordless().Line())
+// LoadRecord adds a record as it was read from an archive. It forgets none.
+func (t *Tx) LoadRecord(r *Record) {
 	t.requests.bySeq.Set(r.Sequence, r)
 	t.requests.byID.Set(r.ID, r)
 	t.all.add(r.sum)

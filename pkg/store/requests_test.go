@@ -171,12 +171,19 @@ func TestRecordsReadBackFromTheirLine(t *testing.T) {
 	copy(d[:], bytes.Repeat([]byte{0xA7}, 32))
 	tx.Remember(Record{ID: "plain", Time: 5})
 	tx.Remember(Record{ID: "whole", Digest: d, Time: 6, Op: "client.create", Index: 7, Revision: 8, Names: []string{"client/acme/<web>"}})
+	tx.Remember(Record{ID: "many", Time: 6, Op: "client.delete", Names: []string{"client/acme/a", "client/acme/b"}, Total: 3})
+	tx.Remember(Record{ID: "restored", Time: 6, Total: 100})
 	tx.Remember(Record{ID: "refused", Time: 7, Refusal: Errorf(CodeExists, "tenant %q\nexists", "ä").WithHint("see")})
 	again := NewImage().Begin()
 	for r := range tx.Requests() {
-		if err := again.LoadRecord(r.Line()); err != nil {
+		if read, ok := readPlainLine(r.Line()); ok != (r.Refusal == nil) || ok && read.Time != r.Time {
+			t.Errorf("%s: read at once = %v", r.Line(), ok)
+		}
+		read, err := ReadRecord(r.Line())
+		if err != nil {
 			t.Fatalf("%s: %v", r.Line(), err)
 		}
+		again.LoadRecord(read)
 	}
 	again.SetCounters(tx.Counters())
 	if got, want := dump(&again.state), dump(&tx.state); got != want {
@@ -194,10 +201,11 @@ func TestALineThatIsNotCanonicalIsRefused(t *testing.T) {
 		"upper-case digest": strings.Replace(line, strings.Repeat("00", 32), strings.Repeat("AA", 32), 1),
 		"digest not hex":    strings.Replace(line, "00", "zz", 1),
 		"no JSON":           "{\n",
+		"a number with 0":   strings.Replace(line, `"index":0`, `"index":00`, 1),
+		"another time":      strings.Replace(line, ".000005Z", ".000005000Z", 1),
 		"two records":       strings.TrimSuffix(line, "\n") + line,
 	} {
-		tx := NewImage().Begin()
-		if err := tx.LoadRecord([]byte(bad)); err == nil || tx.Request("r") != nil {
+		if _, err := ReadRecord([]byte(bad)); err == nil {
 			t.Errorf("%s: %q was taken", fact, bad)
 		}
 	}

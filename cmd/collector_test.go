@@ -10,19 +10,20 @@ import (
 
 func TestGarbageBesideWhatIsInUse(t *testing.T) {
 	for _, c := range []struct {
-		live uint64
-		want int
+		live         uint64
+		work, atRest int
 	}{
-		{0, 400}, {1 << 20, 400}, {16 << 20, 199}, {32 << 20, 99}, {64 << 20, 50}, {1 << 30, 50}, {1 << 50, 50},
+		{0, 400, 400}, {1 << 20, 400, 399}, {16 << 20, 199, 24}, {32 << 20, 99, 12}, {64 << 20, 50, 10}, {1 << 30, 50, 10}, {1 << 50, 50, 10},
 	} {
-		if got := garbagePercent(c.live); got != c.want {
-			t.Errorf("%d bytes in use: %d percent, want %d", c.live, got, c.want)
+		if work, rest := atWork.percent(c.live), atRest.percent(c.live); work != c.work || rest != c.atRest {
+			t.Errorf("%d bytes in use: %d percent at work and %d at rest, want %d and %d", c.live, work, rest, c.work, c.atRest)
 		}
 	}
 }
 
 // TestTheCollectorFollowsTheState: what is in use grows, and the percentage falls;
-// but not that of whoever has decided.
+// it falls further when nothing is done, and comes back with the work. But not that
+// of whoever has decided.
 func TestTheCollectorFollowsTheState(t *testing.T) {
 	before := debug.SetGCPercent(100)
 	defer debug.SetGCPercent(before)
@@ -42,11 +43,30 @@ func TestTheCollectorFollowsTheState(t *testing.T) {
 	ctx, stop := context.WithCancel(context.Background())
 	done := make(chan struct{})
 	go func() { collect(ctx); close(done) }()
-	for deadline := time.Now().Add(30 * time.Second); percent() != garbageLeast; time.Sleep(10 * time.Millisecond) {
-		if time.Now().After(deadline) {
-			t.Fatalf("still %d percent beside %d bytes", percent(), len(large))
+	work := make(chan struct{})
+	go func() {
+		for every := time.NewTicker(20 * time.Millisecond); ; <-every.C {
+			select {
+			case <-work:
+				return
+			default:
+				runtime.KeepAlive(make([]byte, 1<<20)) // too large for a stack
+			}
+		}
+	}()
+	becomes := func(want int, when string) {
+		t.Helper()
+		for deadline := time.Now().Add(30 * time.Second); percent() != want; time.Sleep(10 * time.Millisecond) {
+			if time.Now().After(deadline) {
+				t.Fatalf("%s: still %d percent beside %d bytes, want %d", when, percent(), len(large), want)
+			}
 		}
 	}
+	becomes(atWork.least, "at work")
+	close(work)
+	becomes(atRest.least, "at rest")
+	runtime.KeepAlive(make([]byte, 2*restful))
+	becomes(atWork.least, "at work again")
 	runtime.KeepAlive(large)
 	stop()
 	<-done

@@ -8,33 +8,26 @@ import (
 	"time"
 )
 
-// garbage is how much of it a node lets gather beside what is in use, before it is
-// collected: a share of what is in use, and a floor.
-type garbage struct {
-	floor uint64 // bytes: collecting a small state often is time for nothing
-	least int    // percent
-}
-
-var (
-	atWork = garbage{32 << 20, 50} // a large state is what memory is for
-	atRest = garbage{4 << 20, 10}  // nothing is collected often then, and what is free goes back to the system
+// How much garbage a node lets gather beside what is in use, before it is collected.
+const (
+	garbageFloor = 32 << 20 // bytes: collecting a small state often is time for nothing
+	garbageLeast = 50       // percent: a large state is what memory is for
+	garbageMost  = 400      // percent; of nothing in use it would be any number
 )
 
 const (
-	garbageMost = 400 // percent; of nothing in use it would be any number
-
 	restful = 4 << 20 // bytes a second: who allocates no more has nothing to do
-	restAt  = 5       // such seconds on end
+	restAt  = 10      // such seconds on end are a rest
 )
 
-// percent is the runtime's GOGC for so many bytes in use.
-func (g garbage) percent(live uint64) int {
-	return int(min(max(g.floor*100/(live+1), uint64(g.least)), garbageMost))
+// garbagePercent is the runtime's GOGC for so many bytes in use.
+func garbagePercent(live uint64) int {
+	return int(min(max(garbageFloor*100/(live+1), garbageLeast), garbageMost))
 }
 
-// collect fits the garbage collector to the state as it grows and shrinks, and to
-// the node as it works and rests, until ctx ends. Whoever has set GOGC or GOMEMLIMIT
-// has decided.
+// collect fits the garbage collector to the state as it grows and shrinks, until ctx
+// ends, and gives the system back what a node that rests has left over from its
+// work. Whoever has set GOGC or GOMEMLIMIT has decided.
 func collect(ctx context.Context) {
 	if os.Getenv("GOGC") != "" || os.Getenv("GOMEMLIMIT") != "" {
 		return
@@ -47,18 +40,17 @@ func collect(ctx context.Context) {
 	for {
 		metrics.Read(sample)
 		live, total := sample[0].Value.Uint64(), sample[1].Value.Uint64()
+		// Setting it stops the process for a moment: not for a few percent.
+		if p := garbagePercent(live); p*10 > now*11 || p*11 < now*10 || p == garbageLeast && now != p {
+			debug.SetGCPercent(p)
+			now = p
+		}
 		if quiet++; total-allocated > restful {
 			quiet = 0
 		}
 		allocated = total
-		may := atWork
-		if quiet >= restAt {
-			may = atRest
-		}
-		// Setting it stops the process for a moment: not for a few percent.
-		if p := may.percent(live); p*10 > now*11 || p*11 < now*10 || p == may.least && now != p {
-			debug.SetGCPercent(p)
-			now = p
+		if quiet == restAt { // once: the runtime collects a node at rest every two minutes
+			debug.FreeOSMemory()
 		}
 		select {
 		case <-ctx.Done():

@@ -4,26 +4,26 @@ import (
 	"context"
 	"runtime"
 	"runtime/debug"
+	"runtime/metrics"
 	"testing"
 	"time"
 )
 
 func TestGarbageBesideWhatIsInUse(t *testing.T) {
 	for _, c := range []struct {
-		live         uint64
-		work, atRest int
+		live uint64
+		want int
 	}{
-		{0, 400, 400}, {1 << 20, 400, 399}, {16 << 20, 199, 24}, {32 << 20, 99, 12}, {64 << 20, 50, 10}, {1 << 30, 50, 10}, {1 << 50, 50, 10},
+		{0, 400}, {1 << 20, 400}, {16 << 20, 199}, {32 << 20, 99}, {64 << 20, 50}, {1 << 30, 50}, {1 << 50, 50},
 	} {
-		if work, rest := atWork.percent(c.live), atRest.percent(c.live); work != c.work || rest != c.atRest {
-			t.Errorf("%d bytes in use: %d percent at work and %d at rest, want %d and %d", c.live, work, rest, c.work, c.atRest)
+		if got := garbagePercent(c.live); got != c.want {
+			t.Errorf("%d bytes in use: %d percent, want %d", c.live, got, c.want)
 		}
 	}
 }
 
 // TestTheCollectorFollowsTheState: what is in use grows, and the percentage falls;
-// it falls further when nothing is done, and comes back with the work. But not that
-// of whoever has decided.
+// but not that of whoever has decided.
 func TestTheCollectorFollowsTheState(t *testing.T) {
 	before := debug.SetGCPercent(100)
 	defer debug.SetGCPercent(before)
@@ -43,31 +43,42 @@ func TestTheCollectorFollowsTheState(t *testing.T) {
 	ctx, stop := context.WithCancel(context.Background())
 	done := make(chan struct{})
 	go func() { collect(ctx); close(done) }()
-	work := make(chan struct{})
-	go func() {
-		for every := time.NewTicker(20 * time.Millisecond); ; <-every.C {
-			select {
-			case <-work:
-				return
-			default:
-				runtime.KeepAlive(make([]byte, 1<<20)) // too large for a stack
-			}
-		}
-	}()
-	becomes := func(want int, when string) {
-		t.Helper()
-		for deadline := time.Now().Add(30 * time.Second); percent() != want; time.Sleep(10 * time.Millisecond) {
-			if time.Now().After(deadline) {
-				t.Fatalf("%s: still %d percent beside %d bytes, want %d", when, percent(), len(large), want)
-			}
+	for deadline := time.Now().Add(30 * time.Second); percent() != garbageLeast; time.Sleep(10 * time.Millisecond) {
+		if time.Now().After(deadline) {
+			t.Fatalf("still %d percent beside %d bytes", percent(), len(large))
 		}
 	}
-	becomes(atWork.least, "at work")
-	close(work)
-	becomes(atRest.least, "at rest")
-	runtime.KeepAlive(make([]byte, 2*restful))
-	becomes(atWork.least, "at work again")
 	runtime.KeepAlive(large)
+	stop()
+	<-done
+}
+
+// TestARestGivesMemoryBack: without it, garbage of a load would stay until the next
+// collection, and what that frees for long after it.
+func TestARestGivesMemoryBack(t *testing.T) {
+	defer debug.SetGCPercent(debug.SetGCPercent(100))
+	t.Setenv("GOGC", "")
+	released := func() uint64 {
+		s := []metrics.Sample{{Name: "/memory/classes/heap/released:bytes"}}
+		metrics.Read(s)
+		return s[0].Value.Uint64()
+	}
+	debug.FreeOSMemory()
+	const load = 64 << 20
+	large := make([]byte, load)
+	for i := range large {
+		large[i] = 1
+	}
+	before := released()
+	runtime.KeepAlive(large)
+	ctx, stop := context.WithCancel(context.Background())
+	done := make(chan struct{})
+	go func() { collect(ctx); close(done) }()
+	for deadline := time.Now().Add(60 * time.Second); released() < before+load*9/10; time.Sleep(100 * time.Millisecond) {
+		if time.Now().After(deadline) {
+			t.Fatalf("%d bytes were given back, of a load of %d", int64(released())-int64(before), load)
+		}
+	}
 	stop()
 	<-done
 }

@@ -4,7 +4,6 @@ import (
 	"errors"
 	"fmt"
 	"io"
-	"os"
 	"sync"
 	"sync/atomic"
 	"time"
@@ -70,16 +69,15 @@ func (c *counted) Write(b []byte) (int, error) {
 	return n, err
 }
 
-// Rewind forgets what was written, so that an archive can be sent anew.
+// Rewind forgets what was written, where that can be done.
 func (c *counted) Rewind() error {
-	f, ok := c.w.(*os.File)
+	to, ok := c.w.(interface{ Rewind() error })
 	if !ok {
 		return errors.ErrUnsupported
 	}
-	if err := f.Truncate(0); err != nil { // a pipe
+	if err := to.Rewind(); err != nil {
 		return err
 	}
 	c.n.Store(0)
-	_, err := f.Seek(0, io.SeekStart)
-	return err
+	return nil
 }

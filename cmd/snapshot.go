@@ -39,9 +39,9 @@ func newSnapshotSave(env *Env) *cobra.Command {
 				case len(args) == 1 && args[0] == "-":
 					return env.streamSnapshot(ctx, c)
 				case len(args) == 1:
-					return env.saveSnapshot(ctx, c, args[0], snapshot.Verify)
+					return env.saveSnapshot(ctx, c, args[0])
 				}
-				return env.saveSnapshot(ctx, c, "", snapshot.Verify)
+				return env.saveSnapshot(ctx, c, "")
 			})
 		},
 	}
@@ -62,7 +62,7 @@ func (e *Env) streamSnapshot(ctx context.Context, c snapshotter) error {
 
 // saveSnapshot writes the archive to path, or under the name of its index. The
 // file appears verified and whole, or not at all.
-func (e *Env) saveSnapshot(ctx context.Context, c snapshotter, path string, verify func(string) (*snapshot.Info, error)) error {
+func (e *Env) saveSnapshot(ctx context.Context, c snapshotter, path string) error {
 	at := path
 	if at == "" {
 		at = "cpctl-.tgz" // in this directory; the index is not known yet
@@ -73,8 +73,20 @@ func (e *Env) saveSnapshot(ctx context.Context, c snapshotter, path string, veri
 	}
 	defer f.discard()
 	to := &counted{w: f.File}
+	var back *readBack
+	if !f.direct {
+		back = newReadBack(f.File)
+		defer back.giveUp()
+		to.w = back
+	}
 	p := e.progress(func() string { return "saving, " + bytesText(to.n.Load()) })
 	m, err := c.Snapshot(ctx, to)
+	var held *snapshot.Contents
+	if err == nil && back != nil {
+		if held, err = back.verdict(); err != nil {
+			err = fmt.Errorf("the archive did not arrive whole: %w", err)
+		}
+	}
 	p.stop()
 	var disk *os.PathError
 	if errors.As(err, &disk) && disk.Path == f.Name() {
@@ -87,11 +99,8 @@ func (e *Env) saveSnapshot(ctx context.Context, c snapshotter, path string, veri
 		f.path = fmt.Sprintf("cpctl-%d.tgz", m.Index)
 	}
 	info := &snapshot.Info{File: f.path, Index: m.Index}
-	if !f.direct {
-		if info, err = verify(f.Name()); err != nil {
-			return fmt.Errorf("the archive did not arrive whole: %w", err)
-		}
-		info.File = f.path
+	if held != nil {
+		info = held.Info(f.path)
 	}
 	if err := f.commit(); err != nil {
 		return err

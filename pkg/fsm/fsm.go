@@ -211,6 +211,7 @@ func (f *FSM) Wait(ctx context.Context, index uint64) error {
 type frozen struct {
 	image     *store.Image
 	clusterID string
+	applied   func() uint64 // the index of the state as it goes on
 }
 
 // Snapshot freezes the state in constant time. It is refused until raft has
@@ -229,11 +230,11 @@ func (f *FSM) Snapshot() (raft.FSMSnapshot, error) {
 	if f.delivered < img.Index {
 		return nil, fmt.Errorf("raft has delivered up to index %d of %d since the start", f.delivered, img.Index)
 	}
-	return &frozen{image: img, clusterID: f.cfg.ClusterID()}, nil
+	return &frozen{img, f.cfg.ClusterID(), func() uint64 { return f.Image().Index }}, nil
 }
 
 func (s *frozen) Persist(sink raft.SnapshotSink) error {
-	if err := snapshot.Write(sink, s.image, s.clusterID); err != nil {
+	if err := snapshot.Write(snapshot.Paced(sink, s.applied), s.image, s.clusterID); err != nil {
 		return errors.Join(fmt.Errorf("write snapshot %s: %w", sink.ID(), err), sink.Cancel())
 	}
 	return sink.Close()

@@ -27,6 +27,7 @@ type snapSink struct {
 	dir    int
 	state  int
 	buffer *bufio.Writer
+	synced int64 // bytes of the state that are on the disk
 	sum    hash.Hash
 	ended  bool
 	err    error
@@ -34,8 +35,12 @@ type snapSink struct {
 
 var _ raft.SnapshotSink = (*snapSink)(nil)
 
-// snapBuffer is how many bytes of a state are written at once.
-const snapBuffer = 256 << 10
+// How many bytes of a state are written at once, and after how many they go to the
+// disk: the log, which is synced meanwhile, waits for no more than these.
+const (
+	snapBuffer = 256 << 10
+	snapSync   = 1 << 20
+)
 
 // Create begins a snapshot. Raft's transport is of use only to versions that
 // are not written any more.
@@ -91,6 +96,12 @@ func (k snapState) Write(b []byte) (int, error) {
 	}
 	k.sum.Write(b)
 	k.meta.Meta.Size += int64(len(b))
+	if k.meta.Meta.Size-k.synced >= snapSync {
+		if err := k.store.disk.Datasync(k.state); err != nil {
+			return 0, err
+		}
+		k.synced = k.meta.Meta.Size
+	}
 	return len(b), nil
 }
 

@@ -281,3 +281,30 @@ func readFile(t *testing.T, path string) []byte {
 	}
 	return b
 }
+
+// unsynced is a disk that counts what was written since the last sync.
+type unsynced struct {
+	disk.FS
+	now, most int
+}
+
+func (d *unsynced) Write(fd int, b []byte) error {
+	d.now += len(b)
+	d.most = max(d.most, d.now)
+	return d.FS.Write(fd, b)
+}
+
+func (d *unsynced) Datasync(fd int) error { d.now = 0; return d.FS.Datasync(fd) }
+
+// TestASnapshotGoesToTheDiskInSteps: a log that is synced beside it must not wait for
+// all of it.
+func TestASnapshotGoesToTheDiskInSteps(t *testing.T) {
+	d := &unsynced{FS: disk.Real{}}
+	s := openSnaps(t, d)
+	if _, err := writeSnap(s, 9, 2, make([]byte, 5<<20+7)); err != nil {
+		t.Fatal(err)
+	}
+	if want := snapSync + snapBuffer; d.most > want || d.most < snapSync {
+		t.Errorf("up to %d bytes were written and not synced, want no more than %d", d.most, want)
+	}
+}

@@ -137,7 +137,7 @@ func (s *Server) sendSnapshot(ctx context.Context, conn io.ReadWriter, by access
 		return writeJSON(conn, streamRefusal(err))
 	}
 	w := newChunkWriter(conn)
-	if err := snapshot.Write(w, img, s.node.ClusterID()); err != nil {
+	if err := snapshot.Write(snapshot.Paced(w, s.applied), img, s.node.ClusterID()); err != nil {
 		return err
 	}
 	if err := w.finish(conn); err != nil {
@@ -146,6 +146,9 @@ func (s *Server) sendSnapshot(ctx context.Context, conn io.ReadWriter, by access
 	m := snapshot.ManifestOf(img, s.node.ClusterID())
 	return writeJSON(conn, streamReply{Manifest: &m})
 }
+
+// applied is the index of this node's state.
+func (s *Server) applied() uint64 { return s.node.Image().Index }
 
 // receiveRestore restores from the archive that the stream carries, or passes
 // it on to the leader. What is left of a refused archive is read and dropped, so

@@ -39,6 +39,9 @@ type Env struct {
 	// ReadSecret reads a line from the terminal without echo.
 	ReadSecret func() ([]byte, error)
 
+	// Background makes the process give way to others; nil: nothing does.
+	Background func()
+
 	// Dial returns a client of the servers. It does not connect before it is
 	// used, so that --help never dials. The log is nil unless it was asked for.
 	Dial func(rpc.Options) Cluster
@@ -111,6 +114,7 @@ func System() *Env {
 		Root:        os.Geteuid() == 0,
 		Getenv:      os.Getenv,
 		ReadSecret:  func() ([]byte, error) { return term.ReadPassword(stdin) },
+		Background:  background,
 		Dial:        dial,
 		Enrol:       rpc.Enrol,
 	}

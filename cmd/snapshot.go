@@ -75,6 +75,9 @@ func (e *Env) saveSnapshot(ctx context.Context, c snapshotter, path string) erro
 	to := &counted{w: f.File}
 	var back *readBack
 	if !f.direct {
+		if e.Background != nil { // judging everything takes all processors, and a node beside it needs them, too
+			e.Background()
+		}
 		back = newReadBack(f.File)
 		defer back.giveUp()
 		to.w = back

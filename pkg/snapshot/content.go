@@ -16,7 +16,7 @@ import (
 // caller adds the name.
 func (rd *reader) take(s section, name string, body io.Reader) error {
 	if s != tenantDocs && s != keyDocs {
-		if err := rd.loadDocs(); err != nil {
+		if err := rd.docs.finish(); err != nil {
 			return err
 		}
 	}

@@ -4,89 +4,43 @@ import (
 	"bytes"
 	"errors"
 	"fmt"
-	"runtime"
-	"sync/atomic"
 
 	"github.com/cpctl/cpctl/pkg/store"
 )
 
-// Judging a document takes most of the time of reading an archive, and does not
-// depend on any other. So documents are collected, judged on all processors while
-// the next are read, and loaded in their order, by which the first fault is the same
-// whatever the number of processors.
-
-// A batch ends at either bound.
-const (
-	batchDocs  = 256
-	batchBytes = 4 << 20
-)
-
 // pendingDoc is a published document between its member and the state.
 type pendingDoc struct {
-	path  string
-	bytes []byte
-	doc   *store.Doc
-	jwks  string // of a keyset: the path of its public set
-	want  []byte // and what must be there
-	err   error
+	path     string
+	bytes    []byte
+	revision uint64 // of the archive
+	doc      *store.Doc
+	jwks     string // of a keyset: the path of its public set
+	want     []byte // and what must be there
+	err      error
 }
 
 // takeDoc takes a published document, whose bytes it keeps.
 func (rd *reader) takeDoc(path string, b []byte) error {
-	rd.docs = append(rd.docs, &pendingDoc{path: path, bytes: b})
-	if rd.docBytes += len(b); len(rd.docs) < batchDocs && rd.docBytes < batchBytes {
-		return nil
-	}
-	return rd.judgeDocs()
+	return rd.docs.take(&pendingDoc{path: path, bytes: b, revision: rd.manifest.Revision}, len(b))
 }
 
-// judgeDocs has what was collected judged, and loads what was judged before.
-func (rd *reader) judgeDocs() error {
-	if err := rd.loadJudged(); err != nil {
-		return err
+// loadDoc loads a document that was judged. Its errors name the member.
+func (rd *reader) loadDoc(p *pendingDoc) error {
+	if p.err == nil && p.want != nil {
+		p.err = rd.comparePublic(p)
 	}
-	rd.docs, rd.judged, rd.docBytes = rd.judged, rd.docs, 0
-	docs, revision := rd.judged, rd.manifest.Revision
-	next := new(atomic.Int64)
-	for range min(runtime.GOMAXPROCS(0), len(docs)) {
-		rd.judges.Go(func() {
-			for i := next.Add(1) - 1; i < int64(len(docs)); i = next.Add(1) - 1 {
-				docs[i].judge(revision)
-			}
-		})
+	switch {
+	case errors.Is(p.err, store.ErrNewer), errors.Is(p.err, store.ErrIntegrity):
+		return p.err
+	case p.err != nil:
+		return damaged("member %q: %v", p.path, p.err)
 	}
-	return nil
-}
-
-// loadDocs judges and loads everything that was collected.
-func (rd *reader) loadDocs() error {
-	if err := rd.judgeDocs(); err != nil {
-		return err
-	}
-	return rd.loadJudged()
-}
-
-// loadJudged waits for the judges and loads. Its errors name the member.
-func (rd *reader) loadJudged() error {
-	rd.judges.Wait()
-	for _, p := range rd.judged {
-		if p.err == nil && p.want != nil {
-			p.err = rd.comparePublic(p)
-		}
-		switch {
-		case errors.Is(p.err, store.ErrNewer), errors.Is(p.err, store.ErrIntegrity):
-			return p.err
-		case p.err != nil:
-			return damaged("member %q: %v", p.path, p.err)
-		}
-		rd.tx.LoadDoc(p.doc)
-	}
-	rd.judged = rd.judged[:0]
+	rd.tx.LoadDoc(p.doc)
 	return nil
 }
 
 // judge reads the document by itself.
-func (p *pendingDoc) judge(revision uint64) {
+func (p *pendingDoc) judge() {
 	v, err := store.DecodeDoc(p.path, p.bytes)
 	if err != nil {
 		p.err = err
@@ -98,8 +52,8 @@ func (p *pendingDoc) judge(revision uint64) {
 	if p.doc, p.err = store.NewDocOf(p.path, p.bytes, v); p.err != nil {
 		return
 	}
-	if d := p.doc; d.Revision > revision || d.CreateRevision > d.Revision {
-		p.err = fmt.Errorf("revision %d (created at %d) in a snapshot of revision %d", d.Revision, d.CreateRevision, revision)
+	if d := p.doc; d.Revision > p.revision || d.CreateRevision > d.Revision {
+		p.err = fmt.Errorf("revision %d (created at %d) in a snapshot of revision %d", d.Revision, d.CreateRevision, p.revision)
 	}
 }
 

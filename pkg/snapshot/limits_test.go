@@ -213,7 +213,7 @@ func TestManyDocumentsReadBack(t *testing.T) {
 // depend on which was found first.
 func TestTheFirstFaultIsReported(t *testing.T) {
 	t.Parallel()
-	list := parts(t, pack(t, large(t, 2*batchDocs)))
+	list := parts(t, pack(t, large(t, 2*batchPieces)))
 	for _, id := range []string{"c000400", "c000100", "c000101", "c000300"} {
 		edit(t, list, "tenants/acme/clients/"+id+".json", `"enabled": true`, `"enabled":  true`)
 	}

@@ -10,7 +10,6 @@ import (
 	"fmt"
 	"hash"
 	"io"
-	"sync"
 
 	"github.com/cpctl/cpctl/pkg/store"
 	"github.com/klauspost/compress/gzip"
@@ -45,8 +44,11 @@ func read(from io.Reader, lim Limits) (*Manifest, *Contents, error) {
 	whole := sha256.New()
 	src := &source{r: from, sum: whole}
 	rd := &reader{lim: lim.withDefaults(), tx: store.NewImage().Begin(), hash: sha256.New(), folded: map[string]string{}}
+	rd.docs.judge, rd.docs.load = (*pendingDoc).judge, rd.loadDoc
+	rd.records.judge, rd.records.load = (*pendingRecord).judge, rd.loadRecord
 	img, err := rd.archive(src)
-	rd.judges.Wait() // after a fault of what was read meanwhile
+	rd.docs.wait() // after a fault of what was read meanwhile
+	rd.records.wait()
 	if err != nil {
 		return rd.shown, nil, rd.explain(err, src)
 	}
@@ -68,10 +70,9 @@ type reader struct {
 	name     string // of the current member
 	sums     []memberSum
 	folded   map[string]string // lower case -> name, below system/
-	docs     []*pendingDoc     // published documents, collected
-	docBytes int               // of them
-	judged   []*pendingDoc     // those before, which the judges have
-	judges   sync.WaitGroup
+	docs     aside[*pendingDoc]
+	records  aside[*pendingRecord]
+	recorded uint64       // the next record has at least this sequence
 	hash     hash.Hash    // of the current member
 	buf      bytes.Buffer // of the current member, if it is not a stream
 }

@@ -84,38 +84,6 @@ func (rd *reader) takeDeletions(body io.Reader) error {
 	return nil
 }
 
-// takeRequests takes the request table. Its records are in the order of their
-// sequence, which ends below the next one of the counters.
-func (rd *reader) takeRequests(body io.Reader) error {
-	c := rd.tx.Counters()
-	next, count := uint64(0), 0
-	for line, err := range lines(body) {
-		if err != nil {
-			return err
-		}
-		r, err := store.ReadRecord(line)
-		if err != nil {
-			return fmt.Errorf("record %d: %w", count, err)
-		}
-		switch {
-		case r.Sequence < next || r.Sequence >= c.Sequence:
-			return fmt.Errorf("record %q has sequence %d out of order", r.ID, r.Sequence)
-		case rd.tx.Request(r.ID) != nil:
-			return fmt.Errorf("request %q is there twice", r.ID)
-		case store.CheckRequestID(r.ID) != nil:
-			return fmt.Errorf("request id %q is not valid", r.ID)
-		case r.Time > c.Time:
-			return fmt.Errorf("request %q is later than the last command", r.ID)
-		}
-		rd.tx.LoadRecord(r)
-		next = r.Sequence + 1
-		if count++; count > store.MaxRequests {
-			return fmt.Errorf("more than %d records", store.MaxRequests)
-		}
-	}
-	return nil
-}
-
 // lines yields the lines of a member with their line ends, each valid until the
 // next. An error ends them: the reader's, a line that is too long, or a last
 // one without an end.

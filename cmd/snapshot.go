@@ -30,7 +30,8 @@ func newSnapshotSave(env *Env) *cobra.Command {
 	return &cobra.Command{
 		Use: "save [FILE]", Short: "Save an archive of the state",
 		Long: "Save an archive of the state to FILE, mode 0600, in place of what is there; without\n" +
-			"FILE to cpctl-<index>.tgz, and - is stdout. The archive is verified before it gets its name.",
+			"FILE to cpctl-<index>.tgz, and - is stdout. The archive is verified before it gets its name.\n" +
+			"A node on this machine comes first: the command runs with a niceness of 10.",
 		Example: "  cpctl snapshot save backup.tgz && cpctl snapshot inspect backup.tgz",
 		Args:    atMost(1),
 		RunE: func(cmd *cobra.Command, args []string) error {

@@ -119,7 +119,6 @@ func (b *bench) term() (uint64, error) {
 // measure goes from an empty state to a full one. Snapshots come last: the many
 // writes beside them are remembered for a while, and would count as state.
 func (b *bench) measure() error {
-	var g growth
 	var m footprint
 	for _, step := range []struct {
 		part string // "" is part of everything
@@ -128,13 +127,12 @@ func (b *bench) measure() error {
 	}{
 		{"memory", "an empty node", func() error { return m.empty(b) }},
 		{"", "the first clients", b.begin},
-		{"grow", "writes in a small state", func() error { return g.small(b) }},
 		{"", "all clients", b.bulk},
 		{"memory", "a full node", func() error { return m.full(b) }},
 		{"save", "save and verify", b.save},
 		{"restart", "restarts", b.restarts},
 		{"join", "a new node", b.join},
-		{"grow", "writes in a large state", func() error { return g.large(b) }},
+		{"grow", "writes in a small and in a large state", b.grow},
 		{"snapshot", "writes beside snapshots", b.snapshots},
 	} {
 		if step.part != "" && !b.wants(step.part) {

@@ -1,7 +1,6 @@
 package main
 
 import (
-	"errors"
 	"fmt"
 	"slices"
 	"strings"
@@ -9,9 +8,6 @@ import (
 
 	"github.com/cpctl/cpctl/test/bench/nodes"
 )
-
-// errLate: a node did not take a snapshot while it was waited for.
-var errLate = errors.New("not every node took a snapshot")
 
 // span is how long something went on.
 type span struct{ from, to time.Time }

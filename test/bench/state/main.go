@@ -23,7 +23,10 @@ import (
 )
 
 // parts are what can be measured, in the order of the table.
-var parts = []string{"bulk", "grow", "snapshot", "save", "restart", "join", "memory"}
+var parts = append(slices.Clip(usual), "updates")
+
+// usual are those that are measured if nobody says which. The others take an hour.
+var usual = []string{"bulk", "grow", "snapshot", "save", "restart", "join", "memory"}
 
 const (
 	seeds        = 1000 // clients that are there when the state is called small
@@ -37,7 +40,8 @@ func main() {
 	b := &bench{}
 	flag.IntVar(&b.clients, "clients", 100_000, "how many OAuth clients there will be, at least 2000")
 	flag.DurationVar(&b.quiet, "quiet", collectAtEnd, "how long nodes have nothing to do before their memory is read")
-	only := flag.String("only", strings.Join(parts, ","), "what is measured")
+	only := flag.String("only", strings.Join(usual, ","), "what is measured, of "+strings.Join(parts, ","))
+	flag.DurationVar(&b.updating, "for", time.Hour, "how long clients are updated, once the table of requests is full")
 	dir := flag.String("dir", "", "where to make the data directories (default the system's directory for temporary files)")
 	flag.Parse()
 	err := b.read(*only)
@@ -53,11 +57,12 @@ func main() {
 // bench is a run.
 type bench struct {
 	*nodes.Cluster
-	clients int // that there will be
-	made    int // clients 0 to made-1 are there
-	quiet   time.Duration
-	only    []string
-	results results
+	clients  int // that there will be
+	made     int // clients 0 to made-1 are there
+	quiet    time.Duration
+	updating time.Duration
+	only     []string
+	results  results
 }
 
 func (b *bench) read(only string) error {
@@ -134,6 +139,7 @@ func (b *bench) measure() error {
 		{"join", "a new node", b.join},
 		{"grow", "writes in a small and in a large state", b.grow},
 		{"snapshot", "writes beside snapshots", b.snapshots},
+		{"updates", "memory beside updates", b.updates},
 	} {
 		if step.part != "" && !b.wants(step.part) {
 			continue

@@ -2,6 +2,7 @@ package main
 
 import (
 	"encoding/json"
+	"errors"
 	"fmt"
 	"path/filepath"
 	"sync/atomic"
@@ -36,41 +37,47 @@ func (b *bench) beside(callers int) error {
 	if err != nil {
 		return err
 	}
+	began := time.Now()
+	var saved []span
+	var own map[string][]span
+	l, err := b.while(callers, new(atomic.Int64), func() (err error) {
+		saved, err = b.saves(leader, alone, between)
+		for late := time.After(raftsOwn); err == nil && len(own) < len(b.Nodes); {
+			if own, err = b.raftSnapshots(began); err != nil {
+				break
+			}
+			select {
+			case <-late: // who is late is left out of the table below, by name
+				return nil
+			case <-time.After(200 * time.Millisecond):
+			}
+		}
+		return err
+	})
+	if err != nil {
+		return err
+	}
+	b.results.beside(callers, l, saved, own, b.Nodes)
+	return nil
+}
+
+// while lets callers change clients until do has returned. number counts the changes.
+func (b *bench) while(callers int, number *atomic.Int64, do func() error) (nodes.Load, error) {
 	var over atomic.Bool
-	var number atomic.Int64
 	next := func() (int, bool) { return int(number.Add(1)), !over.Load() }
 	type written struct {
 		nodes.Load
 		err error
 	}
 	wrote := make(chan written, 1)
-	began := time.Now()
 	go func() {
 		l, err := b.write(callers, callers, next, b.update)
 		wrote <- written{l, err}
 	}()
-	saved, err := b.saves(leader, alone, between)
-	var own map[string][]span
-	for late := time.After(raftsOwn); err == nil && len(own) < len(b.Nodes); {
-		if own, err = b.raftSnapshots(began); err != nil {
-			break
-		}
-		select {
-		case <-late:
-			late, err = nil, errLate
-		case <-time.After(200 * time.Millisecond):
-		}
-	}
+	err := do()
 	over.Store(true)
 	w := <-wrote
-	if w.err != nil {
-		return w.err
-	}
-	if err != nil && err != errLate { // who is late is left out of the table below, by name
-		return err
-	}
-	b.results.beside(callers, w.Load, saved, own, b.Nodes)
-	return nil
+	return w.Load, errors.Join(w.err, err)
 }
 
 // saves saves the state some times, at the node.

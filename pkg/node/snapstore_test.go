@@ -301,7 +301,16 @@ func (d *unsynced) Datasync(fd int) error { d.now = 0; return d.FS.Datasync(fd) 
 func TestASnapshotGoesToTheDiskInSteps(t *testing.T) {
 	d := &unsynced{FS: disk.Real{}}
 	s := openSnaps(t, d)
-	if _, err := writeSnap(s, 9, 2, make([]byte, 5<<20+7)); err != nil {
+	sink, err := s.Create(1, 9, 2, snapMembers, 8, nil)
+	if err != nil {
+		t.Fatal(err)
+	}
+	for range 5 << 20 / (16 << 10) { // the pieces in which an archive comes
+		if _, err := sink.Write(make([]byte, 16<<10)); err != nil {
+			t.Fatal(err)
+		}
+	}
+	if err := sink.Close(); err != nil {
 		t.Fatal(err)
 	}
 	if want := snapSync + snapBuffer; d.most > want || d.most < snapSync {

@@ -86,10 +86,9 @@ func (e *Env) saveSnapshot(ctx context.Context, c snapshotter, path string) erro
 	p := e.progress(func() string { return "saving, " + bytesText(to.n.Load()) })
 	m, err := c.Snapshot(ctx, to)
 	var held *snapshot.Contents
+	var broken error
 	if err == nil && back != nil {
-		if held, err = back.verdict(); err != nil {
-			err = fmt.Errorf("the archive did not arrive whole: %w", err)
-		}
+		held, broken = back.verdict()
 	}
 	p.stop()
 	var disk *os.PathError
@@ -98,6 +97,9 @@ func (e *Env) saveSnapshot(ctx context.Context, c snapshotter, path string) erro
 	}
 	if err != nil {
 		return err
+	}
+	if broken != nil {
+		return fmt.Errorf("the archive did not arrive whole: %w", broken)
 	}
 	if path == "" {
 		f.path = fmt.Sprintf("cpctl-%d.tgz", m.Index)

@@ -35,6 +35,9 @@ func newSnapshotSave(env *Env) *cobra.Command {
 		Example: "  cpctl snapshot save backup.tgz && cpctl snapshot inspect backup.tgz",
 		Args:    atMost(1),
 		RunE: func(cmd *cobra.Command, args []string) error {
+			if env.Background != nil { // judging everything takes all processors, and a node beside it needs them, too
+				env.Background()
+			}
 			return env.client(cmd.Context(), func(ctx context.Context, c Cluster) error {
 				switch {
 				case len(args) == 1 && args[0] == "-":
@@ -76,9 +79,6 @@ func (e *Env) saveSnapshot(ctx context.Context, c snapshotter, path string) erro
 	to := &counted{w: f.File}
 	var back *readBack
 	if !f.direct {
-		if e.Background != nil { // judging everything takes all processors, and a node beside it needs them, too
-			e.Background()
-		}
 		back = newReadBack(f.File)
 		defer back.giveUp()
 		to.w = back

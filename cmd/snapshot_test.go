@@ -73,6 +73,19 @@ func TestSnapshotSave(t *testing.T) {
 		w.run("snapshot", "save", filepath.Join(dir, "b.tgz")).want(t, 10, "", "cpctl: no leader\n")
 		wantEmpty(t, dir)
 	})
+	t.Run("others come first", func(t *testing.T) {
+		path := filepath.Join(t.TempDir(), "b.tgz")
+		for _, c := range []struct {
+			args  []string
+			gives int
+		}{{[]string{"snapshot", "save", path}, 1}, {[]string{"snapshot", "save", "-"}, 1}, {[]string{"snapshot", "save", os.DevNull}, 1}, {[]string{"snapshot", "verify", path}, 0}} {
+			w, gave := newWorld(), 0
+			w.fake.archive = good
+			if r := w.with(func(e *Env) { e.Background = func() { gave++ } }, c.args...); r.code != 0 || gave != c.gives {
+				t.Errorf("%v: exit %d, it gives way %d times, want %d", c.args, r.code, gave, c.gives)
+			}
+		}
+	})
 	t.Run("to a device", func(t *testing.T) {
 		w := newWorld()
 		w.fake.archive = good

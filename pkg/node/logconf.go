@@ -19,8 +19,8 @@ func (s *logStore) membership() (confMark, error) {
 	return s.lookConf()
 }
 
-// lookConf looks once: whoever is watching asks many times a second, and a log of
-// many megabytes takes as long to read. Writing is locked.
+// lookConf looks once: the watch of a node asks twice a second, and a log of many
+// megabytes takes as long to read. Writing is locked.
 func (s *logStore) lookConf() (confMark, error) {
 	if s.conf != nil {
 		return *s.conf, nil

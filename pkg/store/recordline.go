@@ -77,8 +77,7 @@ func (r *Record) plainLine() []byte {
 	return append(b, "}\n"...)
 }
 
-// readPlainLine is the inverse of plainLine, a tenth of the work of encoding/json.
-// It reports false for what it does not know at once. What it accepts may still be
+// readPlainLine is the inverse of plainLine. It reports false for what it does not know at once. What it accepts may still be
 // another line than plainLine makes of it: that is for the caller to see.
 func readPlainLine(line []byte) (*Record, bool) {
 	c := cutter{rest: line, ok: true}
